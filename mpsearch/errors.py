@@ -1,0 +1,80 @@
+"""Every error that mpsearch raises on purpose.
+
+An error states the rule, the value received and the next step.
+
+MpsearchError
+├── ConfigError              a setting, an argument or a space file breaks a rule
+│   └── BudgetError          no policy of the space meets the budgets
+├── ShapeError               an array or tensor has the wrong shape, type or layout
+├── TraceError               a model cannot be traced to layer shapes
+├── KernelError              no kernel fits, or a kernel's bounds are exceeded
+├── ProfileError             a hardware profile cannot be used
+│   └── UnmeasuredError      a needed (layer shape, scheme) is not in the profile
+├── FormatError              a file is truncated, corrupt, or of a newer schema
+├── DataError                a data set is missing or unreadable
+├── TaskError                a task's own code failed or broke its contract
+├── TrialError               one trial failed (the study goes on)
+├── RunError                 a run folder is locked, unfinished, or does not match
+├── StorageError             the disk is full, or a path cannot be written
+└── ExportError              a policy cannot be exported, or a packed model not run
+"""
+
+
+class MpsearchError(Exception):
+    """Base class: catch this to catch every deliberate error of mpsearch."""
+
+
+class ConfigError(MpsearchError):
+    """A setting, an argument or a space file breaks a rule."""
+
+
+class BudgetError(ConfigError):
+    """No policy of the space meets the budgets."""
+
+
+class ShapeError(MpsearchError):
+    """An array or tensor has the wrong shape, type or layout."""
+
+
+class TraceError(MpsearchError):
+    """A model cannot be traced to layer shapes."""
+
+
+class KernelError(MpsearchError):
+    """No kernel fits, or a kernel's bounds are exceeded."""
+
+
+class ProfileError(MpsearchError):
+    """A hardware profile cannot be used."""
+
+
+class UnmeasuredError(ProfileError):
+    """A needed (layer shape, scheme) is not in the profile."""
+
+
+class FormatError(MpsearchError):
+    """A file is truncated, corrupt, or of a newer schema."""
+
+
+class DataError(MpsearchError):
+    """A data set is missing or unreadable."""
+
+
+class TaskError(MpsearchError):
+    """A task's own code failed or broke its contract."""
+
+
+class TrialError(MpsearchError):
+    """One trial failed; the study goes on."""
+
+
+class RunError(MpsearchError):
+    """A run folder is locked, unfinished, or does not match."""
+
+
+class StorageError(MpsearchError):
+    """The disk is full, or a path cannot be written."""
+
+
+class ExportError(MpsearchError):
+    """A policy cannot be exported, or a packed model not run."""

@@ -1,0 +1,120 @@
+"""One layer as integers: everything that a kernel needs to compute it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpsearch.errors import ShapeError
+from mpsearch.models.layer_shape import Operator
+from mpsearch.precision.scheme import Scheme
+
+# Least and greatest integer of a weight, by scheme; binary weights are never 0.
+WEIGHT_RANGES: dict[str, tuple[int, int]] = {
+    "w1a1": (-1, 1),
+    "w1a8": (-1, 1),
+    "w1.58a8": (-1, 1),
+    "w4a8": (-8, 7),
+    "w8a8": (-128, 127),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ActivationFormat:
+    """How a layer's input becomes integers.
+
+    8 bit: a = clip(round_half_even(x * inverse_scale), -128 - zero_point, 127 - zero_point) + zero_point,
+           stored as int8; x_hat = scale * (a - zero_point). zero_point is 0 (signed input) or
+           -128 (input >= 0, so that the integers 0..255 fit int8).
+    1 bit: a = +1 if x >= threshold[c] else -1; x_hat = scale * a. NaN counts as -1.
+
+    Padding is the real number 0 in every scheme: it adds nothing to a sum.
+
+    Shape: threshold (in_channels,), 1 bit only.
+    """
+
+    bits: int
+    scale: np.float32
+    zero_point: int = 0
+    threshold: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise ShapeError(f"An activation scale must be finite and > 0; got {self.scale}.")
+        if self.bits == 8:
+            if self.zero_point not in (0, -128) or self.threshold is not None:
+                raise ShapeError("8-bit activations take a zero point of 0 or -128 and no threshold.")
+        elif self.bits == 1:
+            if self.threshold is None or self.threshold.dtype != np.float32 or self.threshold.ndim != 1:
+                raise ShapeError("1-bit activations take a float32 threshold per input channel.")
+        else:
+            raise ShapeError(f"Activations of a quantized layer have 1 or 8 bits; got {self.bits}.")
+
+    @property
+    def inverse_scale(self) -> np.float32:
+        """float32(1) / scale, rounded once: training and kernels multiply by this same number."""
+        return np.float32(1) / np.float32(self.scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class QuantizedLayer:
+    """Integer weights, scales, activation format and geometry of one layer.
+
+    y[n] = (sum over k of (a[k] - zero_point) * weight[n, k]) * (activation.scale * weight_scale[n]) + bias[n]
+
+    Shape: weight (N, C / groups, KH, KW) int8 (linear: KH = KW = 1; conv1d: KH = 1);
+           weight_scale (N,) float32; bias (N,) float32 or None.
+    Raises: ShapeError if shapes, types or the range of the integers do not fit the scheme.
+    """
+
+    operator: Operator
+    scheme: Scheme
+    weight: NDArray[np.int8]
+    weight_scale: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    activation: ActivationFormat
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        if self.scheme.name not in WEIGHT_RANGES:
+            raise ShapeError(f"A quantized layer takes a scheme below 32 bits; got {self.scheme}.")
+        if self.weight.dtype != np.int8 or self.weight.ndim != 4 or self.weight.size == 0:
+            raise ShapeError(
+                f"`weight` must be int8 (N, C / groups, KH, KW), not empty; "
+                f"got {self.weight.dtype} {self.weight.shape}."
+            )
+        count = self.weight.shape[0]
+        for name, array in (("weight_scale", self.weight_scale), ("bias", self.bias)):
+            if array is not None and (array.dtype != np.float32 or array.shape != (count,)):
+                raise ShapeError(f"`{name}` must be float32 ({count},); got {array.dtype} {array.shape}.")
+        low, high = WEIGHT_RANGES[self.scheme.name]
+        if self.weight.min() < low or self.weight.max() > high:
+            raise ShapeError(
+                f"Weights of {self.scheme} must lie in {low}..{high}; "
+                f"got {self.weight.min()}..{self.weight.max()}."
+            )
+        if self.scheme.weight_bits == 1 and not self.weight.all():
+            raise ShapeError(f"Weights of {self.scheme} must be -1 or +1; got 0.")
+        if self.activation.bits != self.scheme.activation_bits:
+            raise ShapeError(
+                f"{self.scheme} takes {self.scheme.activation_bits}-bit activations; "
+                f"got {self.activation.bits}."
+            )
+        if count % self.groups:
+            raise ShapeError(f"`groups` must divide {count} output channels; got {self.groups}.")
+        threshold = self.activation.threshold
+        if threshold is not None and threshold.shape != (self.in_channels,):
+            raise ShapeError(f"`threshold` must have {self.in_channels} entries; got {threshold.shape}.")
+
+    @property
+    def out_channels(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def in_channels(self) -> int:
+        return int(self.weight.shape[1]) * self.groups

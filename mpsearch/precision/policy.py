@@ -1,0 +1,99 @@
+"""Which scheme each layer of a model takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mpsearch.errors import ConfigError, FormatError
+from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES, Scheme, scheme_named
+
+POLICY_SCHEMA = 1
+
+
+class PrecisionPolicy(Mapping[str, Scheme]):
+    """Layer name -> scheme, immutable, hashable; the order of the layers does not matter to equality.
+
+    Raises: ConfigError if a scheme is unknown or no layer is named.
+    """
+
+    __slots__ = ("_hash", "_schemes")
+
+    def __init__(self, schemes: Mapping[str, Scheme | str]) -> None:
+        if not schemes:
+            raise ConfigError("A policy must name at least one layer; got none.")
+        self._schemes = {
+            name: scheme if isinstance(scheme, Scheme) else scheme_named(scheme)
+            for name, scheme in schemes.items()
+        }
+        self._hash = hash(frozenset(self._schemes.items()))
+
+    @classmethod
+    def uniform(cls, layers: Iterator[str] | list[str] | tuple[str, ...], scheme: Scheme) -> PrecisionPolicy:
+        return cls(dict.fromkeys(layers, scheme))
+
+    def __getitem__(self, layer: str) -> Scheme:
+        try:
+            return self._schemes[layer]
+        except KeyError:
+            raise KeyError(f"The policy has no layer {layer!r}; it has {', '.join(self._schemes)}.") from None
+
+    def __contains__(self, layer: object) -> bool:
+        return layer in self._schemes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schemes)
+
+    def __len__(self) -> int:
+        return len(self._schemes)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PrecisionPolicy):
+            return NotImplemented
+        return self._schemes == other._schemes
+
+    def __repr__(self) -> str:
+        return f"PrecisionPolicy({self.names()!r})"
+
+    @property
+    def is_full_precision(self) -> bool:
+        return all(scheme == FULL_PRECISION for scheme in self.values())
+
+    @property
+    def uniform_scheme(self) -> Scheme | None:
+        """The scheme of every layer, or None where they differ."""
+        kinds = set(self.values())
+        return kinds.pop() if len(kinds) == 1 else None
+
+    @property
+    def key(self) -> str:
+        """Sixteen hex digits that name this policy, the same in every process."""
+        text = json.dumps(dict(sorted(self.names().items())), separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def names(self) -> dict[str, str]:
+        """Layer name -> scheme name, for JSON."""
+        return {layer: scheme.name for layer, scheme in self._schemes.items()}
+
+    def counts(self) -> dict[Scheme, int]:
+        """Scheme -> number of layers that take it, lowest precision first, none of them 0."""
+        taken = list(self.values())
+        return {scheme: taken.count(scheme) for scheme in SCHEMES.values() if scheme in taken}
+
+    @classmethod
+    def from_names(cls, names: Any) -> PrecisionPolicy:
+        """The inverse of `names`, for text that was read from a file.
+
+        Raises: FormatError if it is not an object of layer names to scheme names.
+        """
+        if not isinstance(names, dict) or not all(isinstance(value, str) for value in names.values()):
+            raise FormatError(f"A policy must be an object of layer names to scheme names; got {names!r}.")
+        try:
+            return cls(names)
+        except ConfigError as error:
+            raise FormatError(str(error)) from error
