@@ -98,7 +98,9 @@ class LayerShape:
         return self.output_count * self.reduction
 
     def to_dict(self) -> dict[str, Any]:
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> LayerShape:
