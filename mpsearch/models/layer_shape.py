@@ -48,8 +48,11 @@ class LayerShape:
             *self.stride,
             *self.dilation,
         )
-        if min(positive) < 1 or min(self.padding) < 0:
-            raise ConfigError(f"Sizes of a layer must be positive (padding: at least 0); got {asdict(self)}.")
+        whole = all(type(size) is int for size in (*positive, *self.padding))
+        if not whole or min(positive) < 1 or min(self.padding) < 0:
+            raise ConfigError(
+                f"Sizes of a layer must be positive whole numbers (padding: 0 or more); got {asdict(self)}."
+            )
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ConfigError(
                 f"`groups` must divide the channels; got {self.groups} groups for "
@@ -106,9 +109,7 @@ class LayerShape:
     def from_dict(cls, fields: dict[str, Any]) -> LayerShape:
         """Raises: ConfigError if a field is unknown, missing or of the wrong type."""
         try:
-            shape = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-            hash(shape)
-            return shape
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
         except (TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"Not a layer shape: {fields!r} ({error}).") from error
 
