@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mpsearch.errors import ConfigError, TraceError
+from mpsearch.errors import TraceError
 from mpsearch.models.layer_shape import LayerShape
+from mpsearch.models.model_trace import ModelTrace, TracedLayer, UnquantizedModule
 from mpsearch.models.quantizable import (
     call_refusal,
     call_shape,
@@ -22,72 +23,7 @@ from mpsearch.models.quantizable import (
     refusal,
 )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TracedLayer:
-    """A layer that can be quantized, with one shape per call in one forward pass.
-
-    `aliases` are further names of the same module.
-    """
-
-    name: str
-    calls: tuple[LayerShape, ...]
-    weight_count: int
-    has_bias: bool
-    aliases: tuple[str, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        return self.calls[0].kind
-
-    @property
-    def macs(self) -> int:
-        return sum(call.macs for call in self.calls)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnquantizedModule:
-    """A module that stays 32-bit, and why. `parameter_bytes` counts its own parameters and buffers."""
-
-    name: str
-    type_name: str
-    reason: str
-    parameter_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelTrace:
-    """What one forward pass of a model does.
-
-    `layers` in the order of their first call. `other_parameter_bytes`: every parameter and buffer
-    that is no weight or bias of `layers`, each once. `peak_activation_bytes`: the most that input
-    and output of one layer call take together as float32. `fingerprint`: sixteen hex digits of the
-    structure (names and shapes, not values).
-    """
-
-    layers: tuple[TracedLayer, ...]
-    unquantized: tuple[UnquantizedModule, ...]
-    other_parameter_bytes: int
-    peak_activation_bytes: int
-    fingerprint: str
-
-    def layer(self, name: str) -> TracedLayer:
-        """The layer of that name or alias.
-
-        Raises: ConfigError if there is none.
-        """
-        for layer in self.layers:
-            if name == layer.name or name in layer.aliases:
-                return layer
-        known = ", ".join(layer.name for layer in self.layers) or "none"
-        raise ConfigError(f"The model has no quantizable layer {name!r}; it has {known}.")
-
-    @property
-    def parameter_bytes(self) -> int:
-        """All parameters and buffers as they are now, before any quantization."""
-        own = sum(4 * layer.weight_count for layer in self.layers)
-        own += sum(4 * layer.calls[0].out_channels for layer in self.layers if layer.has_bias)
-        return own + self.other_parameter_bytes
+__all__ = ["ModelTrace", "TracedLayer", "UnquantizedModule", "evaluating", "trace_model"]
 
 
 @dataclass(slots=True)

@@ -1,0 +1,102 @@
+"""What one forward pass of a model does, as plain data: readable and writable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mpsearch.errors import ConfigError, FormatError
+from mpsearch.models.layer_shape import LayerShape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedLayer:
+    """A layer that can be quantized, with one shape per call in one forward pass.
+
+    `aliases` are further names of the same module.
+    """
+
+    name: str
+    calls: tuple[LayerShape, ...]
+    weight_count: int
+    has_bias: bool
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return self.calls[0].kind
+
+    @property
+    def macs(self) -> int:
+        return sum(call.macs for call in self.calls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnquantizedModule:
+    """A module that stays 32-bit, and why. `parameter_bytes` counts its own parameters and buffers."""
+
+    name: str
+    type_name: str
+    reason: str
+    parameter_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTrace:
+    """What one forward pass of a model does.
+
+    `layers` in the order of their first call. `other_parameter_bytes`: every parameter and buffer
+    that is no weight or bias of `layers`, each once. `peak_activation_bytes`: the most that input
+    and output of one layer call take together as float32. `fingerprint`: sixteen hex digits of the
+    structure (names and shapes, not values).
+    """
+
+    layers: tuple[TracedLayer, ...]
+    unquantized: tuple[UnquantizedModule, ...]
+    other_parameter_bytes: int
+    peak_activation_bytes: int
+    fingerprint: str
+
+    def layer(self, name: str) -> TracedLayer:
+        """The layer of that name or alias.
+
+        Raises: ConfigError if there is none.
+        """
+        for layer in self.layers:
+            if name == layer.name or name in layer.aliases:
+                return layer
+        known = ", ".join(layer.name for layer in self.layers) or "none"
+        raise ConfigError(f"The model has no quantizable layer {name!r}; it has {known}.")
+
+    @property
+    def parameter_bytes(self) -> int:
+        """All parameters and buffers as they are now, before any quantization."""
+        own = sum(4 * layer.weight_count for layer in self.layers)
+        own += sum(4 * layer.calls[0].out_channels for layer in self.layers if layer.has_bias)
+        return own + self.other_parameter_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object; `from_dict` is its inverse."""
+        layers = [
+            {**asdict(layer), "calls": [call.to_dict() for call in layer.calls]} for layer in self.layers
+        ]
+        return {**asdict(self), "layers": layers}
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> ModelTrace:
+        """Raises: FormatError if it is not a model trace."""
+        try:
+            layers = tuple(
+                TracedLayer(
+                    **{
+                        **layer,
+                        "calls": tuple(LayerShape.from_dict(call) for call in layer["calls"]),
+                        "aliases": tuple(layer["aliases"]),
+                    }
+                )
+                for layer in fields["layers"]
+            )
+            unquantized = tuple(UnquantizedModule(**module) for module in fields["unquantized"])
+            return cls(**{**fields, "layers": layers, "unquantized": unquantized})
+        except (TypeError, KeyError, AttributeError, ConfigError) as error:
+            raise FormatError(f"Not a model trace ({error!r:.200}): {fields!r:.200}.") from error
