@@ -1,0 +1,83 @@
+"""ResNets for 32x32 images."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class PaddedShortcut(nn.Module):
+    """Option A of the paper: take every second pixel, fill the new channels with zeros; no parameters.
+
+    Shape: x (N, C, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.new_channels = out_channels - in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, :, :: self.stride, :: self.stride]
+        before = self.new_channels // 2
+        return F.pad(x, (0, 0, 0, 0, before, self.new_channels - before))
+
+
+class ResidualBlock(nn.Module):
+    """relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        same = stride == 1 and in_channels == out_channels
+        self.shortcut = nn.Identity() if same else PaddedShortcut(in_channels, out_channels, stride)
+        self.relu2 = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu1(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return self.relu2(y + self.shortcut(x))
+
+
+class CifarResNet(nn.Module):
+    """Three stages of residual blocks at 32, 16 and 8 pixels: depth = 6 * blocks + 2.
+
+    The shortcuts have no parameters (option A), as in the paper's CIFAR networks: every quantizable layer
+    is then a 3x3 convolution or the classifier, and published ResNet-20 figures compare.
+
+    Shape: x (N, 3, 32, 32) -> logits (N, num_classes).
+    Source: He et al. 2015, arXiv:1512.03385, section 4.2.
+    """
+
+    def __init__(self, *, blocks: int, num_classes: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.stage1 = _stage(width, width, blocks, stride=1)
+        self.stage2 = _stage(width, 2 * width, blocks, stride=2)
+        self.stage3 = _stage(2 * width, 4 * width, blocks, stride=2)
+        self.fc = nn.Linear(4 * width, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.stage3(self.stage2(self.stage1(x)))
+        return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+
+
+def _stage(in_channels: int, out_channels: int, blocks: int, *, stride: int) -> nn.Sequential:
+    first = ResidualBlock(in_channels, out_channels, stride)
+    return nn.Sequential(first, *(ResidualBlock(out_channels, out_channels, 1) for _ in range(blocks - 1)))
+
+
+def resnet20(num_classes: int = 10, width: int = 16) -> CifarResNet:
+    """ResNet-20: 20 quantizable layers, 270 thousand weights at width 16."""
+    return CifarResNet(blocks=3, num_classes=num_classes, width=width)

@@ -1,0 +1,179 @@
+"""The 32-bit model that every trial starts from: trained once, cached under a hash of what made it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor, nn
+
+from mpsearch.errors import FormatError, TaskError, TrialError
+from mpsearch.training.evaluate import evaluate
+from mpsearch.training.layout import prepare_model
+from mpsearch.training.locations import cache_dir as default_cache_dir
+from mpsearch.training.loop import Progress, fit, one_cycle
+from mpsearch.training.task import Task
+from mpsearch.training.weights_file import read_weights, write_weights
+
+BASELINE_VERSION = 1  # raise it when the same recipe would train to other weights
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Baseline:
+    """The trained 32-bit weights. `cached` says that they were read, not trained now."""
+
+    state_dict: dict[str, Tensor]
+    validation_score: float
+    validation_loss: float
+    key: str
+    seconds: float
+    cached: bool
+
+
+def trained_baseline(
+    task: Task, *, seed: int = 0, cache_dir: Path | None = None, progress: Progress | None = None
+) -> Baseline:
+    """The baseline from the cache, or trained now and put there.
+
+    Raises: TaskError if training diverges; StorageError if the cache cannot be written.
+    """
+    model = _fresh_model(task, seed)
+    if task.pretrained:
+        score, loss = evaluate(model, task.validation, task)
+        return _baseline(model, score=score, loss=loss, key=baseline_key(task, model, seed), seconds=0.0)
+    made_of = _made_of(task, model, seed)
+    key = _key(made_of)
+    path = (cache_dir or default_cache_dir()) / "baselines" / f"{task_file_stem(task.name)}-{key}.safetensors"
+    cached = _read_cached(path, model, key)
+    if cached is not None:
+        return cached
+    started = time.perf_counter()
+    _train(model, task, seed, progress)
+    score, loss = evaluate(model, task.validation, task)
+    trained = _baseline(model, score=score, loss=loss, key=key, seconds=time.perf_counter() - started)
+    described = {
+        "key": key,
+        "validation_score": score,
+        "validation_loss": loss,
+        "seconds": trained.seconds,
+        "made_of": made_of,
+    }
+    write_weights(path, trained.state_dict, described)
+    return trained
+
+
+def baseline_key(task: Task, model: nn.Module, seed: int) -> str:
+    """Sixteen hex digits of what makes a baseline: task, arguments, recipe, seed, data, parameter shapes."""
+    return _key(_made_of(task, model, seed))
+
+
+def task_file_stem(name: str) -> str:
+    """A task's name with only letters, digits, dash and dot, for a file name."""
+    return "".join(c if c.isalnum() or c in "-." else "-" for c in name)[-60:]
+
+
+def _made_of(task: Task, model: nn.Module, seed: int) -> dict[str, object]:
+    data = task.data_digest or f"{task.train.digest()}-{task.validation.digest()}"
+    return {
+        "version": BASELINE_VERSION,
+        "task": task.name,
+        "args": {name: value for name, value in sorted(task.args.items()) if name not in task.path_args},
+        "recipe": asdict(task.baseline),
+        "seed": seed,
+        "data": data,
+        "model": {name: list(tensor.shape) for name, tensor in model.state_dict().items()},
+    }
+
+
+def _key(made_of: dict[str, object]) -> str:
+    text = json.dumps(made_of, sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _fresh_model(task: Task, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return prepare_model(task.build_model())
+
+
+def _train(model: nn.Module, task: Task, seed: int, progress: Progress | None) -> None:
+    recipe = task.baseline
+    batch_size = min(recipe.batch_size, len(task.train))
+    steps = recipe.epochs * (len(task.train) // batch_size)
+    generator = Generator().manual_seed(seed)
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for inputs, targets in task.train.shuffled_batches(batch_size, steps=steps, generator=generator):
+            yield (inputs if task.augment is None else task.augment(inputs, generator)), targets
+
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # dropout draws from the global generator
+            fit(
+                model,
+                _optimizer(model, task),
+                batches(),
+                lambda output, _inputs, targets: task.loss(output, targets),
+                steps=steps,
+                rate_at=one_cycle(recipe.warmup_fraction),
+                bfloat16=recipe.bfloat16,
+                gradient_clip=recipe.gradient_clip,
+                on_progress=progress,
+            )
+    except TrialError as error:
+        raise TaskError(f"The 32-bit baseline of task {task.name!r} diverged. {error}") from error
+
+
+def _optimizer(model: nn.Module, task: Task) -> torch.optim.Optimizer:
+    recipe = task.baseline
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0
+        )
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+
+
+def _baseline(model: nn.Module, *, score: float, loss: float, key: str, seconds: float) -> Baseline:
+    weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return Baseline(
+        state_dict=weights,
+        validation_score=score,
+        validation_loss=loss,
+        key=key,
+        seconds=seconds,
+        cached=False,
+    )
+
+
+def _read_cached(path: Path, model: nn.Module, key: str) -> Baseline | None:
+    if not path.exists():
+        return None
+    try:
+        weights, described = read_weights(path)
+        if described["key"] != key:
+            raise FormatError(f"The key in {path} must be {key}; got {described['key']}.")
+        model.load_state_dict(weights)
+        return Baseline(
+            state_dict=weights,
+            validation_score=float(described["validation_score"]),
+            validation_loss=float(described["validation_loss"]),
+            key=key,
+            seconds=float(described["seconds"]),
+            cached=True,
+        )
+    except (FormatError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        LOG.warning("The cached baseline %s cannot be used (%s); training it again.", path, error)
+        return None

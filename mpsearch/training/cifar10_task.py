@@ -1,0 +1,88 @@
+"""The built-in task `cifar10`: 32x32 colour photographs in 10 classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mpsearch.errors import ConfigError, DataError
+from mpsearch.models.resnet import resnet20
+from mpsearch.models.vgg import VggSmall
+from mpsearch.training.augmentation import crop_and_flip
+from mpsearch.training.cifar10_files import read_cifar10
+from mpsearch.training.locations import cache_dir, data_dir
+from mpsearch.training.recipe import BaselineRecipe
+from mpsearch.training.split import Split
+from mpsearch.training.task import Task, top1_correct
+
+MODELS: dict[str, Callable[[], nn.Module]] = {"resnet20": resnet20, "vgg": VggSmall}
+VALIDATION_FRACTION = 0.1
+SPLIT_SEED = 10
+# Of the training images, per channel.
+MEAN = (0.4914, 0.4822, 0.4465)
+STANDARD_DEVIATION = (0.2470, 0.2435, 0.2616)
+
+
+def cifar10_task(
+    *, model: str = "resnet20", data: str | None = None, train_limit: int | None = None
+) -> Task:
+    """CIFAR-10 with 45,000 training, 5,000 validation and 10,000 test images.
+
+    `data` is the folder with the files (default: `cifar10` in the folder MPSEARCH_DATA); `train_limit`
+    keeps that many training images, for quick trials of a set-up.
+
+    Raises: ConfigError if the model or the limit is none; DataError if the files are missing or unreadable.
+    """
+    if model not in MODELS:
+        raise ConfigError(f"`model` of task cifar10 must be one of {', '.join(MODELS)}; got {model!r}.")
+    if train_limit is not None and (not isinstance(train_limit, int) or train_limit < 1):
+        raise ConfigError(f"`train_limit` must be a whole number of at least 1; got {train_limit!r}.")
+    arrays = read_cifar10(_folder(data), cache_dir=cache_dir())
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(arrays.train_labels))
+    kept_back = max(1, round(VALIDATION_FRACTION * len(order)))
+    validation, train = order[:kept_back], order[kept_back:][:train_limit]
+    args: Mapping[str, Any] = {"model": model, "data": data, "train_limit": train_limit}
+    test = _split(arrays.test_images, arrays.test_labels)
+    return Task(
+        name="cifar10",
+        args={name: value for name, value in args.items() if value is not None},
+        path_args=("data",),
+        build_model=MODELS[model],
+        train=_split(arrays.train_images[train], arrays.train_labels[train]),
+        validation=_split(arrays.train_images[validation], arrays.train_labels[validation]),
+        test=test,
+        example_inputs=(test.inputs[:1],),
+        loss=F.cross_entropy,
+        metric=top1_correct,
+        augment=crop_and_flip,
+        baseline=BaselineRecipe(
+            epochs=24, batch_size=128, learning_rate=0.2, weight_decay=5e-4, warmup_fraction=0.2, bfloat16=True
+        ),
+        data_digest=arrays.digest,
+    )
+
+
+def _folder(data: str | None) -> Path:
+    if data is not None:
+        return Path(data).expanduser()
+    folder = data_dir()
+    if folder is None:
+        raise DataError(
+            "CIFAR-10 needs a folder of data; none is set. Set MPSEARCH_DATA to the folder that holds "
+            "`cifar10/`, or the task argument `data` to the folder of the files."
+        )
+    return folder / "cifar10"
+
+
+def _split(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Split:
+    mean = torch.tensor(MEAN)[:, None, None]
+    deviation = torch.tensor(STANDARD_DEVIATION)[:, None, None]
+    inputs: Tensor = torch.from_numpy(images).float().div_(255).sub_(mean).div_(deviation)
+    return Split(inputs, torch.from_numpy(labels.copy()))

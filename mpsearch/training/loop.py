@@ -1,0 +1,82 @@
+"""The training loop that baselines and trials share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mpsearch.errors import TrialError
+from mpsearch.training.layout import as_model_input
+
+Progress = Callable[[int, int, float], None]  # (steps done, steps in all, loss of the last one)
+
+
+def fit(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    batch_loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+    *,
+    steps: int,
+    rate_at: Callable[[float], float],
+    bfloat16: bool = False,
+    gradient_clip: float | None = None,
+    on_progress: Progress | None = None,
+) -> tuple[float, ...]:
+    """Train in place for `steps` batches; return the loss of every step.
+
+    `batch_loss(output, inputs, targets)` is a scalar; `rate_at(t)` gives the factor on each parameter group's
+    own learning rate at t = step / steps in [0, 1).
+
+    Raises: TrialError if the loss is NaN or infinite.
+    """
+    own_rates = [group["lr"] for group in optimizer.param_groups]
+    halved = bfloat16 and has_fast_bfloat16()
+    losses: list[float] = []
+    model.train()
+    for step, (inputs, targets) in enumerate(batches):
+        factor = rate_at(step / steps)
+        for group, rate in zip(optimizer.param_groups, own_rates, strict=True):
+            group["lr"] = rate * factor
+        images = as_model_input(inputs)
+        with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+            output = model(images)
+        loss = batch_loss(output.float() if halved else output, images, targets)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrialError(
+                f"The loss must stay finite; it was {value} at step {step} of {steps}, learning rate "
+                f"{max(group['lr'] for group in optimizer.param_groups):.3g}. Lower the learning rate."
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        if gradient_clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), gradient_clip)
+        optimizer.step()
+        losses.append(value)
+        if on_progress is not None:
+            on_progress(step + 1, steps, value)
+    return tuple(losses)
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware; without, autocast only costs time."""
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def one_cycle(warmup_fraction: float) -> Callable[[float], float]:
+    """Rise from 1/25 to 1 over `warmup_fraction`, then fall to 0, both along half a cosine.
+
+    Source: Smith and Topin 2017, arXiv:1708.07120.
+    """
+
+    def rate_at(t: float) -> float:
+        if t < warmup_fraction:
+            return 1 / 25 + (1 - 1 / 25) * 0.5 * (1 - math.cos(math.pi * t / warmup_fraction))
+        return 0.5 * (1 + math.cos(math.pi * (t - warmup_fraction) / (1 - warmup_fraction)))
+
+    return rate_at
