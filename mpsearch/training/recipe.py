@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mpsearch.errors import ConfigError
+from mpsearch.precision.policy import PrecisionPolicy
 
 OPTIMIZERS = ("sgd", "adam")
+TERNARY = ("twn", "absmean")
+LOW_BITS = 2  # below this, weights are relearnt; from here on, they are only adjusted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,63 @@ class BaselineRecipe:
         _not_negative(self, "weight_decay")
         if self.gradient_clip is not None:
             _positive(self, "gradient_clip")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecipe:
+    """How one policy is fine-tuned before it is scored: Adam, a cosine from the learning rate to 0.
+
+    Below 2 bits, weights are relearnt and move far; from 4 bits on they are only adjusted (ParetoQ). So:
+
+    - a policy with a layer below 2 bits trains its whole network at `low_bit_learning_rate`, for between
+      half of `steps` (one such layer) and all of `steps` (only such layers), in proportion to their number;
+    - any other policy trains at `learning_rate` for `high_bit_steps`;
+    - a policy of 32-bit layers only is the baseline, and is not trained.
+
+    Loss: (1 - d) * task loss + d * T^2 * KL(teacher / T || student / T), where d is `distillation_weight` and
+    T is `temperature`. `bfloat16` and `augment` as for the baseline; scores are always computed in 32 bits.
+    Weight decay acts on weights only, not on scales, thresholds, biases and normalization.
+
+    Raises: ConfigError if a value is out of range.
+    Source: Liu et al. 2025, arXiv:2502.02631 (relearn or adjust); Hinton et al. 2015, arXiv:1503.02531.
+    """
+
+    steps: int = 300
+    high_bit_steps: int = 60
+    batch_size: int = 128
+    learning_rate: float = 3e-4
+    low_bit_learning_rate: float = 3e-3
+    distillation_weight: float = 0.5
+    temperature: float = 2.0
+    weight_decay: float = 0.0
+    ternary: Literal["twn", "absmean"] = "twn"
+    calibration_samples: int = 256
+    bn_samples: int = 1000
+    augment: bool = False
+    bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "steps", "high_bit_steps", "batch_size", "calibration_samples", "bn_samples")
+        _positive(self, "learning_rate", "low_bit_learning_rate", "temperature")
+        _not_negative(self, "weight_decay")
+        if not _is_number(self.distillation_weight) or not 0 <= self.distillation_weight <= 1:
+            raise ConfigError(
+                f"`distillation_weight` must be a number from 0 to 1; got {self.distillation_weight!r}."
+            )
+        if self.ternary not in TERNARY:
+            raise ConfigError(f"`ternary` must be one of {', '.join(TERNARY)}; got {self.ternary!r}.")
+
+    def steps_for(self, policy: PrecisionPolicy) -> int:
+        """How many steps that policy trains for."""
+        if policy.is_full_precision:
+            return 0
+        low = sum(scheme.weight_bits < LOW_BITS for scheme in policy.values())
+        return round(self.steps * (1 + low / len(policy)) / 2) if low else self.high_bit_steps
+
+    def learning_rate_for(self, policy: PrecisionPolicy) -> float:
+        """The learning rate that policy's training starts from."""
+        relearns = any(scheme.weight_bits < LOW_BITS for scheme in policy.values())
+        return self.low_bit_learning_rate if relearns else self.learning_rate
 
 
 def _is_number(value: object) -> bool:
