@@ -1,0 +1,115 @@
+"""What a search tells while it runs: each event is one frozen dataclass, consumed by the live view and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.objective import Objective
+from mpsearch.search.trial_record import Origin, TrialRecord
+
+Stage = Literal["task", "profile", "baseline", "search", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base class of everything that a search reports."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageStarted(Event):
+    """task (load and trace), profile, baseline, search, test (the front on the test split), in this order."""
+
+    stage: Stage
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageProgress(Event):
+    """`done` of `total` steps of a stage other than the search itself; `what` names the current one."""
+
+    stage: Stage
+    done: int
+    total: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(Event):
+    """A sentence that the user should read once: a profile of another machine, an interpolated latency."""
+
+    message: str
+    is_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchStarted(Event):
+    """The trials begin (or go on: `finished` of them were already there, as `records`)."""
+
+    out: Path
+    objectives: tuple[Objective, ...]
+    budgets: Budgets
+    policies: int
+    total: int
+    workers: int
+    baseline_score: float
+    records: tuple[TrialRecord, ...] = ()
+    hypervolume: float = 0.0
+
+    @property
+    def finished(self) -> int:
+        return len(self.records)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialStarted(Event):
+    """A worker has begun a trial."""
+
+    number: int
+    policy: PrecisionPolicy
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialProgress(Event):
+    """An optimizer step (not every one) of a running trial."""
+
+    number: int
+    step: int
+    total: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialFinished(Event):
+    """A trial is on disk. `best` is the most accurate trial that meets the budgets, if there is one.
+
+    Units: `left_s` is the expected time to the end of the search, None while unknown.
+    """
+
+    record: TrialRecord
+    finished: int
+    total: int
+    on_front: bool
+    hypervolume: float
+    best: TrialRecord | None
+    left_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchFinished(Event):
+    """The search has ended; everything is on disk. `resume` is the sentence to show when more could be done."""
+
+    reason: Literal["done", "timeout", "exhausted", "interrupted", "failed"]
+    message: str
+    out: Path
+    seconds: float
+    resume: str | None = None
+    front: tuple[int, ...] = field(default=())
+
+
+OnEvent = Callable[[Event], None]

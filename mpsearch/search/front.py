@@ -1,0 +1,156 @@
+"""The non-dominated trials of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mpsearch.errors import BudgetError, RunError
+from mpsearch.pareto.dominance import non_dominated
+from mpsearch.pareto.knee import knee_index
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.objective import OBJECTIVES, Objective, minimised
+from mpsearch.search.trial_record import Costs, TrialRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ExportPoint = Callable[..., Path]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontPoint:
+    """One trial of a front, which knows how to export itself."""
+
+    record: TrialRecord
+    _export: ExportPoint
+
+    @property
+    def number(self) -> int:
+        return self.record.number
+
+    @property
+    def policy(self) -> PrecisionPolicy:
+        return self.record.policy
+
+    @property
+    def accuracy(self) -> float:
+        return self.record.accuracy
+
+    @property
+    def costs(self) -> Costs:
+        return self.record.costs
+
+    def export(self, out: str | Path, *, format: str = "packed", **options: Any) -> Path:  # noqa: A002
+        """Write this trial as a `packed` model or a `policy` file to `out`; see `Run.export`."""
+        return self._export(self.number, out, format=format, **options)
+
+    def __repr__(self) -> str:
+        costs = ", ".join(f"{o.name} {o.format(getattr(self.record, o.field))}" for o in OBJECTIVES.values())
+        return f"FrontPoint({self.number}: {costs})"
+
+
+class Front:
+    """The trials that no other trial of the run beats in every objective, fastest or smallest first.
+
+    All complete trials compete, whether they meet the budgets or not: a budget asks for a point of the front,
+    it does not move the front. Trials with equal objectives are all kept.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[TrialRecord],
+        objectives: tuple[Objective, ...],
+        budgets: Budgets,
+        export: ExportPoint,
+    ) -> None:
+        self.objectives = objectives
+        self.budgets = budgets
+        self._export = export
+        self._complete = tuple(record for record in records if record.is_complete)
+        kept = non_dominated(minimised(points_of(self._complete, objectives), objectives))
+        members = [record for record, keep in zip(self._complete, kept, strict=True) if keep]
+        order = [o for o in objectives if o.direction == "minimize"] or list(objectives)
+        members.sort(key=lambda record: (*(getattr(record, o.field) for o in order), record.number))
+        self.records = tuple(members)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[FrontPoint]:
+        return (self._point(record) for record in self.records)
+
+    def __getitem__(self, index: int) -> FrontPoint:
+        return self._point(self.records[index])
+
+    def __contains__(self, number: object) -> bool:
+        """Whether the trial of that number is on the front."""
+        return number in self.numbers
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Trial numbers, in the order of the front."""
+        return tuple(record.number for record in self.records)
+
+    def points(self) -> np.ndarray:
+        """Objectives in natural units, (P, M), a row for each trial of `records`."""
+        return points_of(self.records, self.objectives)
+
+    def knee(self) -> FrontPoint:
+        """The point where giving up more of one objective starts to buy little of the others.
+
+        Among the points that meet the budgets, where there are any; else among all.
+
+        Raises: RunError if no trial is complete.
+        """
+        if not self.records:
+            raise RunError(
+                "A front needs a complete trial; this run has none. Continue it with `mpsearch search`."
+            )
+        feasible = [r for r in self.records if self.budgets.are_met_by(r.costs, r.accuracy)]
+        candidates = feasible or list(self.records)
+        index = knee_index(minimised(points_of(candidates, self.objectives), self.objectives))
+        return self._point(candidates[index])
+
+    def best(self, budgets: Budgets | Mapping[str, Any] | None = None) -> FrontPoint:
+        """The most accurate complete trial under the budgets (by default the run's own); ties go to the fastest.
+
+        Raises: BudgetError if no finished trial meets them.
+        """
+        bounds = self.budgets if budgets is None else budgets
+        bounds = bounds if isinstance(bounds, Budgets) else Budgets.parse(bounds)
+        feasible = [r for r in self._complete if bounds.are_met_by(r.costs, r.accuracy)]
+        if not feasible:
+            raise BudgetError(
+                f"No finished trial meets {bounds}. Search on with these budgets, or loosen them."
+            )
+        return self._point(
+            max(feasible, key=lambda r: (r.accuracy, -r.latency_s, -r.memory_bytes, -r.number))
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a point: number, policy, the four objectives, feasible."""
+        from mpsearch.search.tables import records_frame  # noqa: PLC0415 - pandas is slow to import
+
+        return records_frame(self.records, self)
+
+    def _point(self, record: TrialRecord) -> FrontPoint:
+        return FrontPoint(record=record, _export=self._export)
+
+    def __repr__(self) -> str:
+        return f"Front({len(self)} trials: {', '.join(map(str, self.numbers))})"
+
+    def _repr_html_(self) -> str:
+        html: str = self.to_dataframe().to_html(index=False)
+        return html
+
+
+def points_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> np.ndarray:
+    """Objectives in natural units, (P, M)."""
+    rows = [[getattr(record, o.field) for o in objectives] for record in records]
+    return np.array(rows, dtype=float).reshape(len(records), len(objectives))

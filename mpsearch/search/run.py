@@ -1,0 +1,192 @@
+"""A search that has run: its trials, its front, and what they were measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mpsearch.errors import ExportError, RunError
+from mpsearch.hardware.profile import HardwareProfile
+from mpsearch.models.model_trace import ModelTrace
+from mpsearch.pareto.hypervolume import hypervolume
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.front import Front, FrontPoint, points_of
+from mpsearch.search.objective import Objective
+from mpsearch.search.space import SearchSpace
+from mpsearch.search.trial_record import Costs, TrialRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mpsearch.cost.cost_model import CostModel, CostReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineScore:
+    """The 32-bit model that every trial started from. `key` names its weights in the cache.
+
+    `costs` are those of all layers at w32a32 in the same runtime; `test_score` is None until the search has ended.
+    """
+
+    key: str
+    score: float
+    loss: float
+    costs: Costs
+    test_score: float | None = None
+
+
+class Exporter(Protocol):
+    """What `Run.export` calls: `mpsearch.export` lies above this package, so it is handed in."""
+
+    def __call__(self, run: Run, record: TrialRecord, out: Path, *, format: str, **options: Any) -> Path: ...  # noqa: A002
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """What a run folder holds. Made by `load_run`; `mpsearch.search` returns one.
+
+    `records` are all finished trials in the order of their numbers, `feasible` judged by `space.budgets`.
+    `greatest_costs`: the greatest reachable ones of the space, which place the reference point.
+    `test_scores`: trial number -> score on the test split, for the front, once the search has ended.
+    `task`: only where the run was made in this process from Python objects; else it is loaded by `space.task`.
+    """
+
+    path: Path
+    space: SearchSpace
+    records: tuple[TrialRecord, ...]
+    baseline: BaselineScore
+    model: ModelTrace
+    profile: HardwareProfile
+    greatest_costs: Costs
+    test_scores: Mapping[int, float] = field(default_factory=dict)
+    exporter: Exporter | None = None
+    task: Any = None
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        return self.space.objectives
+
+    @property
+    def budgets(self) -> Budgets:
+        return self.space.budgets
+
+    @cached_property
+    def front(self) -> Front:
+        return Front(self.records, self.objectives, self.budgets, self.export)
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a finished trial: number, state, policy, the four objectives, feasible, on_front, seconds..."""
+        from mpsearch.search.tables import records_frame  # noqa: PLC0415 - pandas is slow to import
+
+        return records_frame(self.records, self.front)
+
+    def trial(self, number: int) -> TrialRecord:
+        """The finished trial of that number.
+
+        Raises: RunError if there is none.
+        """
+        for record in self.records:
+            if record.number == number:
+                return record
+        known = f"0 to {self.records[-1].number}" if self.records else "none"
+        raise RunError(f"Trial {number} is not in {self.path}; it has {known}. `mpsearch pareto` lists them.")
+
+    @property
+    def reference_point(self) -> dict[str, float]:
+        """Objective name -> the value that counts for nothing.
+
+        Accuracy 0; each cost 1.1 times the greatest reachable one of the space. It depends on space, model and
+        profile only, so hypervolumes of searches over the same three compare.
+        """
+        return {
+            o.name: 0.0 if o.direction == "maximize" else 1.1 * getattr(self.greatest_costs, o.field)
+            for o in self.objectives
+        }
+
+    @property
+    def hypervolume(self) -> float:
+        """Share of the box between the reference point and the ideal (accuracy 1, costs 0) that the front dominates."""
+        return normalised_hypervolume(self.front.records, self.objectives, self.reference_point)
+
+    @cached_property
+    def cost_model(self) -> CostModel:
+        """Costs of any policy of the space, from the run's own profile; layer by layer with `.evaluate(policy)`."""
+        from mpsearch.search.resolve import cost_model_of  # noqa: PLC0415 - only some commands need it
+
+        return cost_model_of(self.space, self.model, self.profile)
+
+    def cost_report(self, policy: PrecisionPolicy) -> CostReport:
+        return self.cost_model.evaluate(policy)
+
+    def checkpoint(self, number: int) -> Path:
+        """The trained weights (safetensors) of a trial on the front.
+
+        Raises: RunError if there are none: weights are kept for the front only.
+        """
+        path = self.path / "checkpoints" / f"{self.trial(number).number}.safetensors"
+        if not path.exists():
+            on_front = ", ".join(map(str, self.front.numbers))
+            raise RunError(
+                f"Weights are kept for the trials on the front ({on_front}); {path} is not there. Pick one of them."
+            )
+        return path
+
+    def with_budgets(self, budgets: Budgets) -> Run:
+        """The same run judged by other budgets."""
+        judged = tuple(
+            replace(r, feasible=r.is_complete and budgets.are_met_by(r.costs, r.accuracy))
+            for r in self.records
+        )
+        return replace(self, space=replace(self.space, budgets=budgets), records=judged)
+
+    def export(
+        self,
+        pick: int | FrontPoint | TrialRecord,
+        out: str | Path,
+        *,
+        format: str = "packed",  # noqa: A002
+        **options: Any,
+    ) -> Path:
+        """Write one trial as a `packed` model or a `policy` file to `out`; return what was written.
+
+        Raises: ExportError if it cannot be exported; RunError if the trial is not in the run.
+        """
+        if self.exporter is None:
+            raise ExportError(
+                "A run opened by mpsearch.search.run cannot export. Open it with mpsearch.load_run()."
+            )
+        number = pick if isinstance(pick, int) else pick.number
+        return self.exporter(self, self.trial(number), Path(out), format=format, **options)
+
+    def __repr__(self) -> str:
+        complete = sum(record.is_complete for record in self.records)
+        return (
+            f"Run({str(self.path)!r}: {complete} trials, {len(self.records) - complete} failed, "
+            f"{len(self.front)} on the front, hypervolume {self.hypervolume:.4f})"
+        )
+
+
+def normalised_hypervolume(
+    records: tuple[TrialRecord, ...], objectives: tuple[Objective, ...], reference: Mapping[str, float]
+) -> float:
+    """Hypervolume with every objective scaled so that 0 is its ideal and 1 its reference point."""
+    points = points_of(records, objectives)
+    for column, objective in enumerate(objectives):
+        if objective.direction == "maximize":
+            points[:, column] = 1 - points[:, column]
+        else:
+            points[:, column] /= reference[objective.name]
+    return hypervolume(points, [1.0] * len(objectives))
+
+
+def load_run(path: str | Path, *, exporter: Exporter | None = None) -> Run:
+    """Open a run folder, finished or not; a search may be writing to it meanwhile.
+
+    Raises: RunError if there is no run; FormatError if a file of it is truncated or of a newer schema.
+    """
+    raise RunError(f"not yet {path}")
