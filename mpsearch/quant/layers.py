@@ -1,0 +1,178 @@
+"""Linear and convolution layers that compute in 32 bits what the low-bit kernels will compute."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mpsearch.errors import ConfigError
+from mpsearch.models.layer_shape import Operator
+from mpsearch.models.quantizable import is_candidate, refusal
+from mpsearch.precision.scheme import Scheme
+from mpsearch.quant.quantizer import ActivationQuantizer, WeightQuantizer
+from mpsearch.quant.scheme_quantizers import Ternary, scheme_quantizers
+
+
+class QuantLayer(nn.Module):
+    """What the fake-quantized layers share.
+
+    They subclass the layer they stand for and take over its parameters, so `weight` and `bias` keep their
+    names and a 32-bit state dict loads with strict=False. 4- and 8-bit weight steps are fitted to the
+    weights at construction: load 32-bit weights before quantizing.
+    """
+
+    operator: ClassVar[Operator]
+    spatial_dims: ClassVar[int]
+    weight: Tensor
+    scheme: Scheme
+    weight_quantizer: WeightQuantizer
+    activation_quantizer: ActivationQuantizer
+
+    def _take_over(self, layer: nn.Module, in_channels: int, scheme: Scheme, ternary: Ternary) -> None:
+        reason = refusal(layer)
+        if reason is not None:
+            raise ConfigError(f"A {type(layer).__name__} cannot be quantized: {reason}. Leave it at w32a32.")
+        self.register_parameter("weight", layer._parameters["weight"])
+        self.register_parameter("bias", layer._parameters["bias"])
+        quantizers = scheme_quantizers(scheme, ternary=ternary)
+        self.scheme = scheme
+        self.weight_quantizer = quantizers.weight(self.weight)
+        self.activation_quantizer = quantizers.activation(in_channels, self.spatial_dims)
+        self.to(self.weight.device)
+        self.train(layer.training)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, scheme={self.scheme}"
+
+    @property
+    def geometry(self) -> dict[str, tuple[int, int]]:
+        """stride, padding and dilation as (vertical, horizontal)."""
+        return {}
+
+
+class QuantLinear(QuantLayer, nn.Linear):
+    """y = x_hat w_hat^T + b, with x_hat and w_hat on the grids of the scheme.
+
+    Shape: x (*, in_features) -> (*, out_features).
+    Raises: ConfigError if the layer or the scheme cannot be quantized.
+    """
+
+    operator = "linear"
+    spatial_dims = 0
+
+    def __init__(self, layer: nn.Linear, scheme: Scheme, *, ternary: Ternary = "twn") -> None:
+        super().__init__(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+        self._take_over(layer, layer.in_features, scheme, ternary)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(self.activation_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+
+
+class _QuantConv(QuantLayer):
+    stride: tuple[int, ...]
+    padding: str | tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    @property
+    def geometry(self) -> dict[str, tuple[int, int]]:
+        assert isinstance(self.padding, tuple)  # made numeric at construction
+
+        def two(sizes: tuple[int, ...], fill: int) -> tuple[int, int]:
+            vertical, horizontal = (fill, *sizes) if len(sizes) == 1 else sizes
+            return vertical, horizontal
+
+        return {
+            "stride": two(self.stride, 1),
+            "padding": two(self.padding, 0),
+            "dilation": two(self.dilation, 1),
+        }
+
+
+def _numeric_padding(layer: nn.Conv1d | nn.Conv2d) -> tuple[int, ...]:
+    if layer.padding == "valid":
+        return (0,) * len(layer.kernel_size)
+    if layer.padding == "same":
+        return tuple(d * (k - 1) // 2 for d, k in zip(layer.dilation, layer.kernel_size, strict=True))
+    assert isinstance(layer.padding, tuple)
+    return layer.padding
+
+
+class QuantConv1d(_QuantConv, nn.Conv1d):
+    """Convolution of x_hat with w_hat, both on the grids of the scheme; x_hat is padded with the real 0.
+
+    Shape: x (N, C, L) -> (N, out_channels, L_out).
+    Raises: ConfigError if the layer or the scheme cannot be quantized.
+    """
+
+    operator = "conv1d"
+    spatial_dims = 1
+
+    def __init__(self, layer: nn.Conv1d, scheme: Scheme, *, ternary: Ternary = "twn") -> None:
+        nn.Conv1d.__init__(
+            self,
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,  # type: ignore[arg-type] # stored as a tuple
+            stride=layer.stride,  # type: ignore[arg-type]
+            padding=_numeric_padding(layer),  # type: ignore[arg-type]
+            dilation=layer.dilation,  # type: ignore[arg-type]
+            groups=layer.groups,
+            bias=layer.bias is not None,
+            device="meta",
+        )
+        self._take_over(layer, layer.in_channels, scheme, ternary)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(self.activation_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+
+
+class QuantConv2d(_QuantConv, nn.Conv2d):
+    """Convolution of x_hat with w_hat, both on the grids of the scheme; x_hat is padded with the real 0.
+
+    Shape: x (N, C, H, W) -> (N, out_channels, H_out, W_out).
+    Raises: ConfigError if the layer or the scheme cannot be quantized.
+    """
+
+    operator = "conv2d"
+    spatial_dims = 2
+
+    def __init__(self, layer: nn.Conv2d, scheme: Scheme, *, ternary: Ternary = "twn") -> None:
+        nn.Conv2d.__init__(
+            self,
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,  # type: ignore[arg-type] # stored as a tuple
+            stride=layer.stride,  # type: ignore[arg-type]
+            padding=_numeric_padding(layer),  # type: ignore[arg-type]
+            dilation=layer.dilation,  # type: ignore[arg-type]
+            groups=layer.groups,
+            bias=layer.bias is not None,
+            device="meta",
+        )
+        self._take_over(layer, layer.in_channels, scheme, ternary)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(self.activation_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+
+
+QUANT_LAYERS: dict[type[nn.Module], type[QuantLayer]] = {
+    nn.Linear: QuantLinear,
+    nn.Conv1d: QuantConv1d,
+    nn.Conv2d: QuantConv2d,
+}
+
+
+def quantize_layer(layer: nn.Module, scheme: Scheme, *, ternary: Ternary = "twn") -> QuantLayer:
+    """The fake-quantized layer that takes over this layer's parameters.
+
+    Raises: ConfigError if the layer or the scheme cannot be quantized.
+    """
+    if isinstance(layer, QuantLayer) or not is_candidate(layer):
+        raise ConfigError(
+            f"Only 32-bit nn.Linear, nn.Conv1d and nn.Conv2d layers can be quantized; got a "
+            f"{type(layer).__name__}. Leave it at w32a32."
+        )
+    quant_type = next(quant for kind, quant in QUANT_LAYERS.items() if isinstance(layer, kind))
+    return quant_type(layer, scheme, ternary=ternary)

@@ -1,0 +1,77 @@
+"""What every weight quantizer and every activation quantizer offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from mpsearch.kernels.quantized_layer import ActivationFormat
+
+# Scales stay above this, so that dead channels and layers yield neither NaN nor infinity.
+SMALLEST_SCALE = 1e-8
+
+
+def channel_dims(weight: Tensor) -> tuple[int, ...]:
+    """All dimensions but the first, which counts the output channels."""
+    return tuple(range(1, weight.ndim))
+
+
+class WeightQuantizer(nn.Module, ABC):
+    """Latent 32-bit weights -> the numbers that a kernel multiplies with.
+
+    `forward(weight)` equals `integers * scale` of `quantize(weight)` to the bit.
+
+    Shape: weight (N, *) -> (N, *), N output channels.
+    """
+
+    @abstractmethod
+    def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Integers as float32 (N, *) and their scale (N, 1, ..., 1), both without gradients."""
+
+    @abstractmethod
+    def forward(self, weight: Tensor) -> Tensor: ...
+
+
+class ActivationQuantizer(nn.Module, ABC):
+    """A layer's 32-bit input -> the numbers that a kernel multiplies with.
+
+    Must be calibrated before use: `start_calibration()`, then `observe(x)` on a few inputs, then
+    `end_calibration()`. `mpsearch.quant.swap.calibrate` does this for a whole model.
+
+    Shape: x (*, C, *spatial) -> the same.
+    """
+
+    @abstractmethod
+    def start_calibration(self) -> None: ...
+
+    @abstractmethod
+    def observe(self, x: Tensor) -> None:
+        """Fit to every input seen since `start_calibration`.
+
+        Raises: TrialError if an input is not finite.
+        """
+
+    @abstractmethod
+    def end_calibration(self) -> None: ...
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Raises: ConfigError if not calibrated."""
+
+    @abstractmethod
+    def format(self) -> ActivationFormat:
+        """How the kernels do what `forward` does.
+
+        Raises: ConfigError if not calibrated.
+        """
+
+
+def flat_dot(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of a * b over two tensors of one shape; without a temporary where their layouts agree."""
+    if a.is_contiguous() and b.is_contiguous():
+        return torch.dot(a.view(-1), b.view(-1))
+    if a.ndim == 4 and all(t.is_contiguous(memory_format=torch.channels_last) for t in (a, b)):
+        return torch.dot(a.permute(0, 2, 3, 1).reshape(-1), b.permute(0, 2, 3, 1).reshape(-1))
+    return (a * b).sum()

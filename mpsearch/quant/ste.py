@@ -1,0 +1,113 @@
+"""Straight-through estimators: exact values forward, chosen gradients backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from mpsearch.errors import ConfigError
+
+SignGradient = Literal["identity", "clipped", "approx_sign"]
+
+
+def _identity(u: Tensor) -> Tensor:
+    return torch.ones_like(u)
+
+
+def _clipped(u: Tensor) -> Tensor:
+    return (u.abs() <= 1).to(u.dtype)
+
+
+def _approx_sign(u: Tensor) -> Tensor:
+    return u.abs().mul_(-2).add_(2).clamp_min_(0)
+
+
+# d sign(u) / du as the backward pass sees it.
+SIGN_SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": _identity,
+    "clipped": _clipped,
+    "approx_sign": _approx_sign,
+}
+
+
+def sign_slope(gradient: SignGradient) -> Callable[[Tensor], Tensor]:
+    """The slope of that name.
+
+    identity: 1. clipped: 1 where |u| <= 1, else 0. approx_sign: max(0, 2 - 2|u|).
+
+    Raises: ConfigError if there is none.
+    Source: identity, clipped: Hubara et al. 2016, arXiv:1602.02830; approx_sign: Liu et al. 2018,
+        arXiv:1808.00278.
+    """
+    if gradient not in SIGN_SLOPES:
+        raise ConfigError(f"`gradient` must be one of {', '.join(get_args(SignGradient))}; got {gradient!r}.")
+    return SIGN_SLOPES[gradient]
+
+
+class _StraightThrough(Function):
+    @staticmethod
+    def forward(_ctx: Any, _x: Tensor, value: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(_ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        return grads[0], grads[0]
+
+
+class _SignSte(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return ctx.slope(x).mul_(grads[0]), None
+
+
+class _ScaleGrad(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0] * ctx.factor, None
+
+
+def straight_through(x: Tensor, value: Tensor) -> Tensor:
+    """`value` to the bit forward; the gradient goes to `x` unchanged, and to `value` if it takes one.
+
+    The usual `x + (value - x).detach()` rounds, and what it returns is not what a kernel computes.
+
+    Shape: x, value and result alike.
+    """
+    result: Tensor = _StraightThrough.apply(x, value)
+    return result
+
+
+def round_ste(x: Tensor) -> Tensor:
+    """Round half to even; gradient 1."""
+    return straight_through(x, x.detach().round())
+
+
+def sign_ste(x: Tensor, *, gradient: SignGradient = "clipped") -> Tensor:
+    """+1 where x >= 0 (so sign(0) = +1), else -1; NaN gives -1. Gradients: see `sign_slope`.
+
+    Raises: ConfigError if the gradient is unknown.
+    """
+    result: Tensor = _SignSte.apply(x, sign_slope(gradient))
+    return result
+
+
+def scale_grad(x: Tensor, factor: float) -> Tensor:
+    """`x` forward; its gradient times `factor` backward."""
+    result: Tensor = _ScaleGrad.apply(x, factor)
+    return result
