@@ -1,0 +1,67 @@
+"""A JSON object with a schema number, in a file that is either whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mpsearch.errors import FormatError, StorageError
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write to a temporary file beside `path`, then rename it.
+
+    Raises: StorageError if the disk is full or the folder cannot be written.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp makes it private; what is exported is meant to be shared
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise StorageError(f"{path} must be writable; got: {error}. Free some space or name another path.") from error
+
+
+def read_document(path: Path, *, schema: int, what: str) -> dict[str, Any]:
+    """The object in `path`, its `schema` checked.
+
+    Raises: FormatError if the file is absent, truncated, not such an object, or of a newer schema.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FormatError(f"{path} must be {what}; got: {error}. Export it again.") from error
+    if not isinstance(document, dict):
+        raise FormatError(f"{path} must be {what}, a JSON object; got {type(document).__name__}.")
+    found = document.get("schema")
+    if type(found) is not int or found < 1:
+        raise FormatError(f"{path} must be {what} with a whole number as `schema`; got {found!r}.")
+    if found > schema:
+        raise FormatError(
+            f"{path} has schema {found}; this mpsearch reads up to {schema}. Install a newer mpsearch."
+        )
+    return document
+
+
+def required(document: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where: Path) -> Any:
+    """`document[key]`, of that type; a bool is not a number.
+
+    Raises: FormatError if it is missing or of another type.
+    """
+    value = document.get(key)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+        raise FormatError(f"`{key}` in {where} must be {names}; got {value!r}. Export it again.")
+    return value

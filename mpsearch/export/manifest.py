@@ -1,0 +1,191 @@
+"""manifest.json of a packed model: what rebuilds it, what was promised, where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mpsearch.errors import FormatError
+from mpsearch.export.document import read_document, required, write_document
+from mpsearch.models.layer_shape import OPERATORS, Operator
+from mpsearch.precision.policy import PrecisionPolicy
+
+MANIFEST_SCHEMA = 1
+LAYOUT_VERSION = 1  # of the packed weights: the codecs of mpsearch.kernels.packing
+_WHAT = "the manifest of a packed model"
+_NUMBER = (int, float)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerGeometry:
+    """What a packed layer needs beside its tensors.
+
+    Shape: weight_shape (N, C / groups, KH, KW).
+    """
+
+    operator: Operator
+    weight_shape: tuple[int, int, int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    zero_point: int
+    has_bias: bool
+
+    @classmethod
+    def from_dict(cls, fields: Any, where: Path) -> LayerGeometry:
+        """Raises: FormatError if a field is missing, of the wrong type, or out of range."""
+        if not isinstance(fields, dict):
+            raise FormatError(f"A layer in {where} must be an object; got {fields!r:.200}.")
+        operator = required(fields, "operator", str, where)
+        if operator not in OPERATORS:
+            raise FormatError(f"`operator` in {where} must be one of {', '.join(OPERATORS)}; got {operator!r}.")
+        groups = required(fields, "groups", int, where)
+        if groups < 1:
+            raise FormatError(f"`groups` in {where} must be 1 or more; got {groups}.")
+        return cls(
+            operator=operator,  # type: ignore[arg-type]
+            weight_shape=_sizes(fields, "weight_shape", 4, 1, where),  # type: ignore[arg-type]
+            stride=_sizes(fields, "stride", 2, 1, where),  # type: ignore[arg-type]
+            padding=_sizes(fields, "padding", 2, 0, where),  # type: ignore[arg-type]
+            dilation=_sizes(fields, "dilation", 2, 1, where),  # type: ignore[arg-type]
+            groups=groups,
+            zero_point=required(fields, "zero_point", int, where),
+            has_bias=required(fields, "has_bias", bool, where),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What the search promised, for the machine of `profile` on `threads` threads, one sample."""
+
+    latency_s: float
+    memory_bytes: float
+    energy_j: float
+    profile: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """How the packed model compared with the trial's fake-quant model on export, and how to repeat it.
+
+    `samples` validation samples from the first on, whose bytes hash to `inputs_sha256`; `agreement` is the
+    share of them with the same largest output.
+    """
+
+    samples: int
+    inputs_sha256: str
+    max_abs_error: float
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything about a packed model that is no tensor.
+
+    `tied` lists names of the state dict that share the tensor stored under another name.
+    """
+
+    task: str
+    task_args: Mapping[str, Any]
+    model_fingerprint: str
+    policy: PrecisionPolicy
+    layers: Mapping[str, LayerGeometry]
+    tied: tuple[str, ...]
+    predicted: Prediction
+    metric: str
+    validation_score: float
+    run: str
+    trial: int
+    check: Check
+    weights_sha256: str = ""
+    weights_bytes: int = 0
+
+    def save(self, path: Path) -> None:
+        """Raises: StorageError if it cannot be written."""
+        write_document(
+            path,
+            {
+                "schema": MANIFEST_SCHEMA,
+                "layout": LAYOUT_VERSION,
+                "task": {"name": self.task, "args": dict(self.task_args)},
+                "model_fingerprint": self.model_fingerprint,
+                "policy": self.policy.names(),
+                "score": {"metric": self.metric, "split": "validation", "value": self.validation_score},
+                "predicted": asdict(self.predicted),
+                "origin": {"run": self.run, "trial": self.trial},
+                "check": asdict(self.check),
+                "weights": {"sha256": self.weights_sha256, "bytes": self.weights_bytes},
+                "layers": {name: asdict(geometry) for name, geometry in self.layers.items()},
+                "tied": list(self.tied),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Manifest:
+        """Raises: FormatError if the file is truncated, of a newer schema or layout, or breaks the format."""
+        document = read_document(path, schema=MANIFEST_SCHEMA, what=_WHAT)
+        layout = required(document, "layout", int, path)
+        if layout != LAYOUT_VERSION:
+            raise FormatError(
+                f"{path} has weights in layout {layout}; this mpsearch reads layout {LAYOUT_VERSION}. "
+                "Install the mpsearch that wrote it, or export the trial again."
+            )
+        sections = {name: required(document, name, dict, path) for name in _SECTIONS}
+        tied = required(document, "tied", list, path)
+        if not all(isinstance(name, str) for name in tied):
+            raise FormatError(f"`tied` in {path} must be a list of names; got {tied!r:.200}.")
+        try:
+            policy = PrecisionPolicy.from_names(document.get("policy"))
+        except FormatError as error:
+            raise FormatError(f"`policy` in {path}: {error}") from error
+        layers = {name: LayerGeometry.from_dict(value, path) for name, value in sections["layers"].items()}
+        packed = [name for name, scheme in policy.items() if not scheme.is_full_precision]
+        if set(packed) != set(layers):
+            raise FormatError(
+                f"`layers` in {path} must be those of the policy below 32 bits, {packed}; got {list(layers)}."
+            )
+        return cls(
+            task=required(sections["task"], "name", str, path),
+            task_args=required(sections["task"], "args", dict, path),
+            model_fingerprint=required(document, "model_fingerprint", str, path),
+            policy=policy,
+            layers=layers,
+            tied=tuple(tied),
+            predicted=Prediction(
+                latency_s=required(sections["predicted"], "latency_s", _NUMBER, path),
+                memory_bytes=required(sections["predicted"], "memory_bytes", _NUMBER, path),
+                energy_j=required(sections["predicted"], "energy_j", _NUMBER, path),
+                profile=required(sections["predicted"], "profile", str, path),
+                threads=required(sections["predicted"], "threads", int, path),
+            ),
+            metric=required(sections["score"], "metric", str, path),
+            validation_score=required(sections["score"], "value", _NUMBER, path),
+            run=required(sections["origin"], "run", str, path),
+            trial=required(sections["origin"], "trial", int, path),
+            check=Check(
+                samples=required(sections["check"], "samples", int, path),
+                inputs_sha256=required(sections["check"], "inputs_sha256", str, path),
+                max_abs_error=required(sections["check"], "max_abs_error", _NUMBER, path),
+                agreement=required(sections["check"], "agreement", _NUMBER, path),
+            ),
+            weights_sha256=required(sections["weights"], "sha256", str, path),
+            weights_bytes=required(sections["weights"], "bytes", int, path),
+        )
+
+
+_SECTIONS = ("task", "score", "predicted", "origin", "check", "weights", "layers")
+
+
+def _sizes(fields: Mapping[str, Any], key: str, count: int, least: int, where: Path) -> tuple[int, ...]:
+    value = fields.get(key)
+    if (
+        not isinstance(value, list)
+        or len(value) != count
+        or not all(type(size) is int and least <= size < 2**31 for size in value)
+    ):
+        raise FormatError(f"`{key}` in {where} must be {count} whole numbers from {least}; got {value!r:.200}.")
+    return tuple(value)

@@ -1,0 +1,205 @@
+"""A packed model on disk: `model.safetensors` with the weights in the bits they claim, and `manifest.json`.
+
+In model.safetensors:
+
+    quantized/LAYER/weight              uint8, `pack_weights` of the integers
+    quantized/LAYER/weight_scale        float32 (N,)
+    quantized/LAYER/activation_scale    float32 (1,)
+    quantized/LAYER/threshold           float32 (C,), 1-bit activations only
+    quantized/LAYER/bias                float32 (N,), where there is one
+    float/NAME                          everything else of the state dict, as it was
+    check/outputs                       what the trial's fake-quant model returned, for `mpsearch bench`
+
+The manifest holds the geometry of each layer and the SHA-256 of model.safetensors. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from mpsearch.errors import ExportError, FormatError, MpsearchError, StorageError
+from mpsearch.export.manifest import LayerGeometry, Manifest
+from mpsearch.kernels.packing import pack_weights, packed_size_bytes, unpack_weights
+from mpsearch.kernels.quantized_layer import ActivationFormat, QuantizedLayer
+from mpsearch.precision.scheme import Scheme
+
+WEIGHTS_FILE = "model.safetensors"
+MANIFEST_FILE = "manifest.json"
+_QUANTIZED, _FLOAT, _OUTPUTS = "quantized/", "float/", "check/outputs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PackedFile:
+    """A packed model as read: integers unpacked again, everything checked.
+
+    `floats` are the entries of the model's state dict that stay as they were; `check_outputs` is
+    (samples, *) float32.
+    """
+
+    manifest: Manifest
+    layers: Mapping[str, QuantizedLayer]
+    floats: Mapping[str, Tensor]
+    check_outputs: Tensor
+
+
+def geometry_of(layer: QuantizedLayer) -> LayerGeometry:
+    count, channels, height, width = layer.weight.shape
+    return LayerGeometry(
+        operator=layer.operator,
+        weight_shape=(count, channels, height, width),
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        zero_point=layer.activation.zero_point,
+        has_bias=layer.bias is not None,
+    )
+
+
+def write_packed(folder: Path, packed: PackedFile) -> Manifest:
+    """Write both files into a new folder, then put it in the place of `folder`; returns the manifest as written.
+
+    Raises: ExportError if `folder` holds something other than a packed model; StorageError if it cannot
+    be written.
+    """
+    if folder.exists() and not _may_replace(folder):
+        raise ExportError(
+            f"The export folder must be new, empty or an earlier packed model; {folder} is none of these. "
+            "Name another with --out."
+        )
+    data = save(_tensors(packed))
+    manifest = replace(
+        packed.manifest, weights_sha256=hashlib.sha256(data).hexdigest(), weights_bytes=len(data)
+    )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as work:
+            fresh = Path(work) / "new"
+            fresh.mkdir()
+            (fresh / WEIGHTS_FILE).write_bytes(data)
+            manifest.save(fresh / MANIFEST_FILE)
+            if folder.exists():
+                folder.rename(Path(work) / "old")
+            fresh.rename(folder)
+    except (OSError, shutil.Error) as error:
+        raise StorageError(f"{folder} must be writable; got: {error}. Free some space or name another --out.") from error
+    return manifest
+
+
+def read_packed(folder: Path) -> PackedFile:
+    """Read and check a packed model.
+
+    Raises: FormatError if a file is missing, truncated, altered, of a newer schema, or its parts do not fit.
+    """
+    manifest = Manifest.load(folder / MANIFEST_FILE)
+    path = folder / WEIGHTS_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"{path} must be readable; got: {error}. Export the trial again.") from error
+    if len(data) != manifest.weights_bytes or hashlib.sha256(data).hexdigest() != manifest.weights_sha256:
+        raise FormatError(
+            f"{path} must be the {manifest.weights_bytes} bytes that its manifest describes; it has {len(data)} "
+            "bytes or other content. Copy it again, or export the trial again."
+        )
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise FormatError(f"{path} must be a safetensors file; got: {error}. Export the trial again.") from error
+    layers = {
+        name: _read_layer(name, geometry, manifest.policy[name], tensors, path)
+        for name, geometry in manifest.layers.items()
+    }
+    outputs = tensors.pop(_OUTPUTS, None)
+    if outputs is None or outputs.dtype != torch.float32 or outputs.ndim < 1 or len(outputs) != manifest.check.samples:
+        raise FormatError(f"{path} must hold `{_OUTPUTS}`, float32, {manifest.check.samples} samples.")
+    unknown = [name for name in tensors if not name.startswith(_FLOAT)]
+    if unknown:
+        raise FormatError(f"{path} must hold only what its manifest describes; got `{unknown[0]}` too.")
+    floats = {name.removeprefix(_FLOAT): tensor for name, tensor in tensors.items()}
+    return PackedFile(manifest=manifest, layers=layers, floats=floats, check_outputs=outputs)
+
+
+def _may_replace(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return names <= {WEIGHTS_FILE, MANIFEST_FILE}
+
+
+def _tensors(packed: PackedFile) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {_OUTPUTS: packed.check_outputs.detach().contiguous().clone()}
+    for name, layer in packed.layers.items():
+        arrays: dict[str, NDArray[np.generic] | None] = {
+            "weight": pack_weights(layer.weight, layer.scheme),
+            "weight_scale": layer.weight_scale,
+            "activation_scale": np.array([layer.activation.scale], np.float32),
+            "threshold": layer.activation.threshold,
+            "bias": layer.bias,
+        }
+        for part, array in arrays.items():
+            if array is not None:
+                tensors[f"{_QUANTIZED}{name}/{part}"] = torch.from_numpy(array.copy())
+    for name, tensor in packed.floats.items():
+        tensors[_FLOAT + name] = tensor.detach().contiguous().clone()
+    return tensors
+
+
+def _read_layer(
+    name: str, geometry: LayerGeometry, scheme: Scheme, tensors: dict[str, Tensor], path: Path
+) -> QuantizedLayer:
+    """Takes the layer's tensors out of `tensors`."""
+
+    def part(which: str, dtype: torch.dtype, size: int) -> NDArray[np.generic]:
+        tensor = tensors.pop(f"{_QUANTIZED}{name}/{which}", None)
+        if tensor is None or tensor.dtype != dtype or tuple(tensor.shape) != (size,):
+            found = "nothing" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
+            raise FormatError(
+                f"`{which}` of layer {name} in {path} must be {dtype} ({size},); got {found}. Export it again."
+            )
+        array: NDArray[np.generic] = tensor.numpy()
+        if dtype.is_floating_point and not np.isfinite(array).all():
+            raise FormatError(f"`{which}` of layer {name} in {path} must be finite. Export it again.")
+        return array
+
+    count, channels = geometry.weight_shape[:2]
+    weights = math.prod(geometry.weight_shape)
+    try:
+        codes = part("weight", torch.uint8, packed_size_bytes(weights, scheme))
+        scale = np.float32(part("activation_scale", torch.float32, 1)[0])  # type: ignore[arg-type]
+        one_bit = scheme.activation_bits == 1
+        threshold = part("threshold", torch.float32, channels * geometry.groups) if one_bit else None
+        return QuantizedLayer(
+            operator=geometry.operator,
+            scheme=scheme,
+            weight=unpack_weights(codes, scheme, geometry.weight_shape),  # type: ignore[arg-type]
+            weight_scale=part("weight_scale", torch.float32, count),  # type: ignore[arg-type]
+            bias=part("bias", torch.float32, count) if geometry.has_bias else None,  # type: ignore[arg-type]
+            activation=ActivationFormat(
+                bits=scheme.activation_bits,
+                scale=scale,
+                zero_point=geometry.zero_point,
+                threshold=threshold,  # type: ignore[arg-type]
+            ),
+            stride=geometry.stride,
+            padding=geometry.padding,
+            dilation=geometry.dilation,
+            groups=geometry.groups,
+        )
+    except FormatError:
+        raise
+    except MpsearchError as error:
+        raise FormatError(f"Layer {name} in {path}: {error} Export it again.") from error

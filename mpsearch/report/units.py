@@ -1,0 +1,103 @@
+"""Numbers as people read them in a table: three significant digits, a unit, a dash where unknown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mpsearch.search.quantities import format_duration, format_energy, format_size
+
+UNKNOWN = "–"
+
+
+def _is_unknown(value: float | None) -> bool:
+    return value is None or math.isnan(value)
+
+
+def bytes_text(size_bytes: float | None) -> str:
+    """41234 -> "41.2 KB"; 1 KB is 1000 bytes."""
+    return UNKNOWN if size_bytes is None or _is_unknown(size_bytes) else format_size(size_bytes)
+
+
+def seconds_text(duration_s: float | None) -> str:
+    """0.000312 -> "312 µs"."""
+    if duration_s is None or _is_unknown(duration_s):
+        return UNKNOWN
+    return format_duration(duration_s).replace(" us", " µs")
+
+
+def joules_text(energy_j: float | None) -> str:
+    """4.1e-6 -> "4.10 µJ"."""
+    if energy_j is None or _is_unknown(energy_j):
+        return UNKNOWN
+    return format_energy(energy_j).replace(" uJ", " µJ")
+
+
+def percent_text(fraction: float | None, decimals: int = 2) -> str:
+    """0.9153 -> "91.53%"."""
+    return UNKNOWN if fraction is None or _is_unknown(fraction) else f"{100 * fraction:.{decimals}f}%"
+
+
+def spread_text(median_s: float, quartiles_s: tuple[float, float]) -> str:
+    """Median and quartiles: "312 µs (305 µs – 330 µs)"."""
+    low, high = quartiles_s
+    return f"{seconds_text(median_s)} ({seconds_text(low)} – {seconds_text(high)})"
+
+
+def factor_text(ratio: float | None) -> str:
+    """12.34 -> "12.3×", 123.4 -> "123×"."""
+    if ratio is None or not math.isfinite(ratio):
+        return UNKNOWN
+    decimals = 2 if abs(ratio) < 9.995 else 1 if abs(ratio) < 99.95 else 0
+    return f"{ratio:.{decimals}f}×"
+
+
+def wait_text(duration_s: float | None) -> str:
+    """A time that a person waits, in whole seconds: "45 s", "3m 20s", "2h 05m"."""
+    if duration_s is None or not math.isfinite(duration_s):
+        return UNKNOWN
+    return format_duration(round(duration_s)) if duration_s >= 1 else seconds_text(duration_s)
+
+
+def count_text(count: float) -> str:
+    """1234567 -> "1.23 M"."""
+    for size, name in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= 0.9995 * size:
+            amount = count / size
+            return f"{amount:.{2 if amount < 9.995 else 1 if amount < 99.95 else 0}f}{name}"
+    return f"{count:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnUnit:
+    """One unit and number of decimals for a whole column, so that its numbers align."""
+
+    name: str
+    size: float
+    decimals: int
+
+    @classmethod
+    def fitting(cls, unit: str, values: Iterable[float]) -> ColumnUnit:
+        """The unit in which the least value has three figures and at least one before the point.
+
+        `unit` is that of the values: "1" (shown in percent), "s", "B" or "J".
+        """
+        if unit == "1":
+            return cls(name="%", size=0.01, decimals=2)
+        known = [value for value in values if math.isfinite(value) and value > 0]
+        least = min(known, default=1.0)
+        name, size = next(((n, s) for n, s in _LADDERS[unit] if least >= 0.9995 * s), _LADDERS[unit][-1])
+        amount = least / size
+        decimals = 2 if amount < 9.995 else 1 if amount < 99.95 else 0
+        return cls(name=name, size=size, decimals=0 if name == "B" else decimals)
+
+    def text(self, value: float | None) -> str:
+        return UNKNOWN if value is None or math.isnan(value) else f"{value / self.size:.{self.decimals}f}"
+
+
+_LADDERS: dict[str, tuple[tuple[str, float], ...]] = {
+    "s": (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9)),
+    "B": (("GB", 1e9), ("MB", 1e6), ("KB", 1e3), ("B", 1.0)),
+    "J": (("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6), ("nJ", 1e-9), ("pJ", 1e-12)),
+}
