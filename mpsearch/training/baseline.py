@@ -7,13 +7,14 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
 
 from mpsearch.errors import FormatError, TaskError, TrialError
+from mpsearch.training.distillation import TeacherMemory
 from mpsearch.training.evaluate import evaluate
 from mpsearch.training.layout import prepare_model
 from mpsearch.training.locations import cache_dir as default_cache_dir
@@ -27,7 +28,10 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Baseline:
-    """The trained 32-bit weights. `cached` says that they were read, not trained now."""
+    """The trained 32-bit weights; `cached` says that they were read, not trained now.
+
+    `memory` keeps the model's outputs on training batches from one trial of this process to the next.
+    """
 
     state_dict: dict[str, Tensor]
     validation_score: float
@@ -35,6 +39,7 @@ class Baseline:
     key: str
     seconds: float
     cached: bool
+    memory: TeacherMemory = field(default_factory=TeacherMemory, repr=False)
 
 
 def trained_baseline(
@@ -120,7 +125,7 @@ def _train(model: nn.Module, task: Task, seed: int, progress: Progress | None) -
                 model,
                 _optimizer(model, task),
                 batches(),
-                lambda output, _inputs, targets: task.loss(output, targets),
+                lambda _step, output, _inputs, targets: task.loss(output, targets),
                 steps=steps,
                 rate_at=one_cycle(recipe.warmup_fraction),
                 bfloat16=recipe.bfloat16,

@@ -19,7 +19,7 @@ def fit(
     model: nn.Module,
     optimizer: Optimizer,
     batches: Iterable[tuple[Tensor, Tensor]],
-    batch_loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+    batch_loss: Callable[[int, Tensor, Tensor, Tensor], Tensor],
     *,
     steps: int,
     rate_at: Callable[[float], float],
@@ -29,13 +29,12 @@ def fit(
 ) -> tuple[float, ...]:
     """Train in place for `steps` batches; return the loss of every step.
 
-    `batch_loss(output, inputs, targets)` is a scalar; `rate_at(t)` gives the factor on each parameter group's
+    `batch_loss(step, output, inputs, targets)` is a scalar; `rate_at(t)` gives the factor on each parameter group's
     own learning rate at t = step / steps in [0, 1).
 
     Raises: TrialError if the loss is NaN or infinite.
     """
     own_rates = [group["lr"] for group in optimizer.param_groups]
-    halved = bfloat16 and has_fast_bfloat16()
     losses: list[float] = []
     model.train()
     for step, (inputs, targets) in enumerate(batches):
@@ -43,9 +42,9 @@ def fit(
         for group, rate in zip(optimizer.param_groups, own_rates, strict=True):
             group["lr"] = rate * factor
         images = as_model_input(inputs)
-        with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+        with reduced_precision(enabled=bfloat16):
             output = model(images)
-        loss = batch_loss(output.float() if halved else output, images, targets)
+        loss = batch_loss(step, _widened(output), images, targets)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrialError(
@@ -63,9 +62,16 @@ def fit(
     return tuple(losses)
 
 
-def has_fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware; without, autocast only costs time."""
-    return bool(torch.cpu._is_avx512_bf16_supported())
+def reduced_precision(*, enabled: bool) -> torch.autocast:
+    """A context in which products are bfloat16, if enabled and the processor has instructions for them.
+
+    Without the instructions it would only cost time.
+    """
+    return torch.autocast("cpu", torch.bfloat16, enabled=enabled and torch.cpu._is_avx512_bf16_supported())
+
+
+def _widened(output: Tensor) -> Tensor:
+    return output.float() if output.dtype == torch.bfloat16 else output
 
 
 def one_cycle(warmup_fraction: float) -> Callable[[float], float]:
@@ -77,6 +83,11 @@ def one_cycle(warmup_fraction: float) -> Callable[[float], float]:
     def rate_at(t: float) -> float:
         if t < warmup_fraction:
             return 1 / 25 + (1 - 1 / 25) * 0.5 * (1 - math.cos(math.pi * t / warmup_fraction))
-        return 0.5 * (1 + math.cos(math.pi * (t - warmup_fraction) / (1 - warmup_fraction)))
+        return cosine((t - warmup_fraction) / (1 - warmup_fraction))
 
     return rate_at
+
+
+def cosine(t: float) -> float:
+    """Fall from 1 to 0 along half a cosine."""
+    return 0.5 * (1 + math.cos(math.pi * t))

@@ -43,6 +43,7 @@ class BaselineRecipe:
         _not_negative(self, "weight_decay")
         if self.gradient_clip is not None:
             _positive(self, "gradient_clip")
+        _true_or_false(self, "bfloat16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class TrialRecipe:
             )
         if self.ternary not in TERNARY:
             raise ConfigError(f"`ternary` must be one of {', '.join(TERNARY)}; got {self.ternary!r}.")
+        _true_or_false(self, "augment", "bfloat16")
 
     def steps_for(self, policy: PrecisionPolicy) -> int:
         """How many steps that policy trains for."""
@@ -132,3 +134,10 @@ def _fraction(recipe: object, *names: str) -> None:
         value = getattr(recipe, name)
         if not _is_number(value) or not 0 <= value < 1:
             raise ConfigError(f"`{name}` must be a number from 0 up to, not including, 1; got {value!r}.")
+
+
+def _true_or_false(recipe: object, *names: str) -> None:
+    for name in names:
+        value = getattr(recipe, name)
+        if not isinstance(value, bool):
+            raise ConfigError(f"`{name}` must be true or false; got {value!r}.")

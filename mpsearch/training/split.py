@@ -39,6 +39,11 @@ class Split:
         """The first `count` samples (all of them where there are fewer)."""
         return Split(self.inputs[:count], self.targets[:count])
 
+    def sample(self, count: int, generator: Generator) -> Split:
+        """`count` random samples (all of them where there are fewer)."""
+        chosen = torch.randperm(len(self), generator=generator)[:count]
+        return Split(self.inputs[chosen], self.targets[chosen])
+
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every sample once, in order; the last batch may be smaller."""
         for start in range(0, len(self), batch_size):

@@ -1,0 +1,72 @@
+"""The built-in task `digits`: the 1,797 handwritten digits of 8x8 pixels that scikit-learn carries."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mpsearch.errors import ConfigError
+from mpsearch.models.digits_cnn import DigitsCnn
+from mpsearch.models.mlp import Mlp
+from mpsearch.training.recipe import BaselineRecipe
+from mpsearch.training.split import Split
+from mpsearch.training.task import Task, top1_correct
+
+MODELS = ("cnn", "mlp")
+SPLIT_SEED = 8
+
+
+def digits_task(*, model: str = "cnn") -> Task:
+    """Half of each class for training, a quarter for validation, a quarter for the test: 900, 450, 447.
+
+    Raises: ConfigError if the model is unknown.
+    """
+    if model not in MODELS:
+        raise ConfigError(f"`model` of task digits must be one of {', '.join(MODELS)}; got {model!r}.")
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - a second that other tasks need not wait
+
+    digits = load_digits()
+    images = torch.from_numpy(digits.images.astype(np.float32))[:, None] / 8 - 1  # 0..16 -> -1..1
+    labels = torch.from_numpy(digits.target.astype(np.int64))
+    train, validation, test = (
+        Split(images[chosen], labels[chosen]) for chosen in stratified_split(digits.target, (0.5, 0.25, 0.25))
+    )
+    return Task(
+        name="digits",
+        args={"model": model},
+        build_model=_build_cnn if model == "cnn" else _build_mlp,
+        train=train,
+        validation=validation,
+        test=test,
+        example_inputs=(test.inputs[:1],),
+        loss=F.cross_entropy,
+        metric=top1_correct,
+        baseline=BaselineRecipe(epochs=20, batch_size=50, learning_rate=0.1, weight_decay=5e-4),
+    )
+
+
+def stratified_split(
+    labels: np.ndarray, fractions: tuple[float, ...], *, seed: int = SPLIT_SEED
+) -> tuple[torch.Tensor, ...]:
+    """Disjoint index sets that cover all samples; each class is shared out by `fractions` (their sum is 1).
+
+    Shape: labels (N,) -> one (n_i,) int64 tensor per fraction, in a fixed random order.
+    """
+    generator = np.random.default_rng(seed)
+    parts: list[list[np.ndarray]] = [[] for _ in fractions]
+    for label in np.unique(labels):
+        of_class = generator.permutation(np.flatnonzero(labels == label))
+        ends = np.rint(np.cumsum(fractions)[:-1] * len(of_class)).astype(int)
+        for part, chosen in zip(parts, np.split(of_class, ends), strict=True):
+            part.append(chosen)
+    return tuple(torch.from_numpy(generator.permutation(np.concatenate(part))) for part in parts)
+
+
+def _build_cnn() -> nn.Module:
+    return DigitsCnn()
+
+
+def _build_mlp() -> nn.Module:
+    return Mlp(64)

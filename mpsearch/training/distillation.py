@@ -1,0 +1,48 @@
+"""Learning from the 32-bit model's outputs beside the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MEMORY_BYTES = 256 * 2**20
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+    """T^2 * KL(softmax(teacher / T) || softmax(student / T)), the mean over all but the last axis.
+
+    Shape: student and teacher (*, classes) -> scalar.
+    Source: Hinton et al. 2015, arXiv:1503.02531.
+    """
+    classes = student.shape[-1]
+    log_student = F.log_softmax(student.reshape(-1, classes) / temperature, dim=1)
+    log_teacher = F.log_softmax(teacher.reshape(-1, classes) / temperature, dim=1)
+    divergence = F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+    return divergence * temperature**2
+
+
+@dataclass(slots=True, eq=False)
+class TeacherMemory:
+    """What the 32-bit model said about the batches of earlier trials.
+
+    All trials of one seed see the same batches, so the teacher runs in the first trial only. Outputs beyond
+    `MEMORY_BYTES` are not kept.
+    """
+
+    outputs: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
+    size_bytes: int = 0
+
+    def output(self, key: tuple[object, ...], teacher: nn.Module, inputs: Tensor) -> Tensor:
+        """The output of `teacher` (in eval mode) for `inputs`, which `key` must name uniquely."""
+        known = self.outputs.get(key)
+        if known is None:
+            with torch.no_grad():
+                known = teacher(inputs).float()
+            size_bytes = known.numel() * known.element_size()
+            if self.size_bytes + size_bytes <= MEMORY_BYTES:
+                self.outputs[key] = known
+                self.size_bytes += size_bytes
+        return known
