@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import yaml
 
 from mpsearch.precision.scheme import Scheme
 from mpsearch.search.budgets import Budgets
@@ -26,22 +28,29 @@ class TaskReference:
 class LayerRule:
     """Which schemes the layers that it matches may take; the first rule that matches a layer decides.
 
-    A layer matches if `match` (a glob) fits its name and `operator` (`LayerShape.kind`) is its kind,
-    each where given. `pin` fixes the scheme. Layers of rules with the same `group` share one scheme.
-    `line` is where it stands in its file.
+    A layer matches if `match` (a glob) fits its name and `operator` (`LayerShape.kind`), where given, is
+    its kind. One scheme pins the layer to it. Layers of rules with the same `group` share one scheme.
+    `line` is where the rule stands in its file.
     """
 
-    match: str | None
-    operator: str | None
+    match: str = "*"
+    operator: str | None = None
     schemes: tuple[Scheme, ...]
-    is_pinned: bool
-    group: str | None
-    line: int | None = None
+    group: str | None = None
+    line: int | None = field(default=None, compare=False)
+
+    @property
+    def is_pinned(self) -> bool:
+        return len(self.schemes) == 1
+
+    def __str__(self) -> str:
+        text = f"`match: {self.match!r}`"
+        return text if self.operator is None else f"{text} with `operator: {self.operator}`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
-    """How the space is searched."""
+    """How the space is searched. `seed` enters every random choice, training included."""
 
     sampler: str = "tpe"
     trials: int = 40
@@ -61,3 +70,58 @@ class SearchSpace:
     trial: TrialRecipe
     search: SearchSettings
     schema: int = SPACE_SCHEMA
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `parse_space` reads, with every default spelled out."""
+        rules = [
+            {
+                "match": rule.match,
+                "operator": rule.operator,
+                **(
+                    {"pin": rule.schemes[0].name}
+                    if rule.is_pinned
+                    else {"schemes": [scheme.name for scheme in rule.schemes]}
+                ),
+                "group": rule.group,
+            }
+            for rule in self.layers
+        ]
+        return {
+            "schema": self.schema,
+            "name": self.name,
+            "task": {"name": self.task.name, "args": dict(self.task.args)},
+            "layers": rules,
+            "objectives": [objective.name for objective in self.objectives],
+            "budgets": self.budgets.texts(),
+            "trial": asdict(self.trial),
+            "search": asdict(self.search),
+        }
+
+    def to_yaml(self) -> str:
+        """`to_dict` as YAML: the resolved space, which loads to an equal one."""
+        text: str = yaml.safe_dump(
+            self.to_dict(), sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+        )
+        return text
+
+    def differences(self, other: SearchSpace) -> tuple[str, ...]:
+        """Keys in which the two ask for different searches: what may change from one call to the next is left out.
+
+        That is the name, the budgets, the number of trials and the number of workers.
+        """
+        mine, theirs = _comparable(self), _comparable(other)
+        return tuple(key for key in mine if mine[key] != theirs[key])
+
+
+def _comparable(space: SearchSpace) -> dict[str, Any]:
+    fields = space.to_dict()
+    search = fields.pop("search")
+    trial = fields.pop("trial")
+    for key in ("name", "budgets"):
+        fields.pop(key)
+    return {
+        **fields,
+        **{f"trial.{key}": value for key, value in trial.items()},
+        "search.sampler": search["sampler"],
+        "search.seed": search["seed"],
+    }

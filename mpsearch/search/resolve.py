@@ -1,0 +1,216 @@
+"""A space applied to a traced model: what is left to choose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpsearch.errors import ConfigError
+from mpsearch.models.model_trace import ModelTrace, TracedLayer
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.precision.scheme import SCHEMES, Scheme
+from mpsearch.search.nearest import did_you_mean
+from mpsearch.search.space import LayerRule, SearchSpace
+
+if TYPE_CHECKING:
+    from mpsearch.cost.cost_model import CostModel
+    from mpsearch.hardware.profile import HardwareProfile
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One free decision: a scheme that all `layers` take. Its code is a place in `schemes`, lowest first."""
+
+    name: str
+    layers: tuple[str, ...]
+    schemes: tuple[Scheme, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedSpace:
+    """The choices of a space for one model, and the layers whose scheme is fixed.
+
+    `layers` are all layer names in the order of the model; `schemes` what each may take. Codes of policies are
+    int64 (C,), one place in `choices[c].schemes` for each choice.
+    """
+
+    layers: tuple[str, ...]
+    choices: tuple[Choice, ...]
+    pinned: Mapping[str, Scheme]
+
+    @property
+    def policies(self) -> int:
+        """How many different policies there are."""
+        return math.prod(len(choice.schemes) for choice in self.choices)
+
+    @property
+    def sizes(self) -> Codes:
+        """Number of schemes of each choice, (C,)."""
+        return np.array([len(choice.schemes) for choice in self.choices], dtype=np.int64)
+
+    @property
+    def schemes(self) -> dict[str, tuple[Scheme, ...]]:
+        """Layer name -> what it may take, in the order of the model."""
+        allowed = {name: (scheme,) for name, scheme in self.pinned.items()}
+        allowed |= {layer: choice.schemes for choice in self.choices for layer in choice.layers}
+        return {layer: allowed[layer] for layer in self.layers}
+
+    def policy(self, codes: NDArray[np.integer] | list[int] | tuple[int, ...]) -> PrecisionPolicy:
+        """Shape: codes (C,)."""
+        taken = dict(self.pinned)
+        for choice, code in zip(self.choices, codes, strict=True):
+            taken |= dict.fromkeys(choice.layers, choice.schemes[int(code)])
+        return PrecisionPolicy({layer: taken[layer] for layer in self.layers})
+
+    def codes(self, policy: PrecisionPolicy) -> Codes:
+        """The inverse of `policy`, (C,).
+
+        Raises: ConfigError if the policy is not one of the space.
+        """
+        codes = []
+        for choice in self.choices:
+            taken = {policy.get(layer) for layer in choice.layers}
+            scheme = taken.pop()
+            if taken or scheme not in choice.schemes:
+                raise ConfigError(
+                    f"The layers of {choice.name} must share one of {_names(choice.schemes)}; got {policy}."
+                )
+            codes.append(choice.schemes.index(scheme))
+        result = np.array(codes, dtype=np.int64)
+        if self.policy(result) != policy:
+            raise ConfigError(f"A policy of this space must name {', '.join(self.layers)}; got {policy}.")
+        return result
+
+    def layer_schemes(self, codes: Codes) -> NDArray[np.int64]:
+        """Places in `SCHEMES` of the scheme of each layer. Shape: codes (P, C) -> (P, L)."""
+        places = {scheme: place for place, scheme in enumerate(SCHEMES.values())}
+        columns = np.empty((len(codes), len(self.layers)), dtype=np.int64)
+        index = {layer: place for place, layer in enumerate(self.layers)}
+        for layer, scheme in self.pinned.items():
+            columns[:, index[layer]] = places[scheme]
+        for column, choice in enumerate(self.choices):
+            table = np.array([places[scheme] for scheme in choice.schemes])
+            columns[:, [index[layer] for layer in choice.layers]] = table[codes[:, column], None]
+        return columns
+
+    def anchors(self) -> tuple[PrecisionPolicy, ...]:
+        """The uniform policies, highest precision first; where a layer may not take the scheme, its nearest.
+
+        Only schemes that some layer may take; equal policies once.
+        """
+        offered = {scheme for choice in self.choices for scheme in choice.schemes}
+        uniform = [
+            self.policy([_nearest(scheme, choice.schemes) for choice in self.choices])
+            for scheme in reversed(SCHEMES.values())
+            if scheme in offered
+        ]
+        return tuple(dict.fromkeys(uniform)) or (self.policy([]),)
+
+
+def resolve(space: SearchSpace, trace: ModelTrace) -> ResolvedSpace:
+    """Apply the rules to the layers of a model; the first that matches decides.
+
+    Raises: ConfigError if a rule decides over no layer (a last `match: "*"` may), a layer is matched
+    by no rule, or the rules of a group allow different schemes.
+    """
+    if not trace.layers:
+        raise ConfigError(
+            "The model must have a layer that can be quantized; it has none. See `mpsearch space show`."
+        )
+    rule_of: dict[str, LayerRule] = {}
+    for layer in trace.layers:
+        rule = next((rule for rule in space.layers if _matches(rule, layer)), None)
+        if rule is None:
+            raise ConfigError(
+                f"Every layer must be matched by a rule; {layer.name!r} ({layer.kind}) is matched by none. "
+                'Add a last rule `- match: "*"` with its schemes, or `pin: w32a32` to leave it as it is.'
+            )
+        rule_of[layer.name] = rule
+    _refuse_idle_rules(space, trace, rule_of)
+
+    groups: dict[str, list[str]] = {}
+    for name, rule in rule_of.items():
+        groups.setdefault(name if rule.group is None else f"group:{rule.group}", []).append(name)
+    choices, pinned = [], {}
+    for name, members in groups.items():
+        allowed = {rule_of[member].schemes for member in members}
+        if len(allowed) > 1:
+            raise ConfigError(
+                f"All rules of group {name.removeprefix('group:')!r} must allow the same schemes; "
+                f"got {' and '.join(_names(schemes) for schemes in allowed)}."
+            )
+        schemes = allowed.pop()
+        if len(schemes) == 1:
+            pinned |= dict.fromkeys(members, schemes[0])
+        else:
+            choices.append(Choice(name=name, layers=tuple(members), schemes=schemes))
+    return ResolvedSpace(
+        layers=tuple(layer.name for layer in trace.layers), choices=tuple(choices), pinned=pinned
+    )
+
+
+def cost_model_of(space: SearchSpace, trace: ModelTrace, profile: HardwareProfile) -> CostModel:
+    """Costs of every policy of the space, and of the all-32-bit one."""
+    raise NotImplementedError
+
+
+def _matches(rule: LayerRule, layer: TracedLayer) -> bool:
+    names = (layer.name, *layer.aliases)
+    fits = any(fnmatchcase(name, rule.match) for name in names)
+    return fits and rule.operator in {None, layer.kind}
+
+
+def _refuse_idle_rules(space: SearchSpace, trace: ModelTrace, rule_of: Mapping[str, LayerRule]) -> None:
+    used = {id(rule) for rule in rule_of.values()}
+    for rule in space.layers:
+        is_catch_all = rule.match == "*" and rule.operator is None and rule is space.layers[-1]
+        if id(rule) in used or is_catch_all:
+            continue
+        line = f" (line {rule.line})" if rule.line else ""
+        taken = [layer.name for layer in trace.layers if _matches(rule, layer)]
+        if taken:
+            raise ConfigError(
+                f"A rule must decide over a layer; {rule}{line} matches only layers that rules above it "
+                f"have taken: {', '.join(taken)}. Move it up, or remove it."
+            )
+        names = [layer.name for layer in trace.layers]
+        kinds = sorted({layer.kind for layer in trace.layers})
+        meant = did_you_mean(rule.match, names) or did_you_mean(rule.operator or "", kinds)
+        raise ConfigError(
+            f"A rule must match a layer; {rule}{line} matches none.{meant} "
+            f"The model has {', '.join(names)} ({', '.join(kinds)})."
+        )
+
+
+def _nearest(wanted: Scheme, allowed: tuple[Scheme, ...]) -> int:
+    """Place of the allowed scheme nearest in the order of precision; of two as near, the higher."""
+    order = list(SCHEMES.values())
+    far = [
+        (abs(order.index(s) - order.index(wanted)), -order.index(s), place) for place, s in enumerate(allowed)
+    ]
+    return min(far)[2]
+
+
+def _names(schemes: tuple[Scheme, ...]) -> str:
+    return ", ".join(scheme.name for scheme in schemes)
+
+
+def all_codes(resolved: ResolvedSpace) -> Iterator[Codes]:
+    """Every policy, in blocks of codes (P, C) of bounded size."""
+    sizes = resolved.sizes
+    block = 1 << 14
+    for start in range(0, resolved.policies, block):
+        numbers = np.arange(start, min(start + block, resolved.policies))
+        yield (
+            np.stack(np.unravel_index(numbers, tuple(sizes)), axis=1)
+            if len(sizes)
+            else np.zeros((1, 0), np.int64)
+        )

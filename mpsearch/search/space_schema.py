@@ -1,0 +1,148 @@
+"""The form of a space file, checked by pydantic; nothing of it leaves the loader."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+
+from mpsearch.errors import ConfigError
+from mpsearch.precision.scheme import SCHEMES, Scheme, scheme_named
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.objective import OBJECTIVES, objectives_named
+from mpsearch.search.samplers import sampler_named
+from mpsearch.search.space import SPACE_SCHEMA
+from mpsearch.training.recipe import TrialRecipe
+
+
+class Strict(BaseModel):
+    """No unknown key, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _checked_scheme(value: Any) -> Any:
+    if isinstance(value, str):
+        _explained(scheme_named, value)
+    return value
+
+
+def _checked_sampler(value: Any) -> Any:
+    if isinstance(value, str):
+        _explained(sampler_named, value)
+    return value
+
+
+def _explained(check: Any, *args: Any) -> Any:
+    """pydantic reports a ValueError at its key, where a ConfigError would fly through."""
+    try:
+        return check(*args)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+SchemeName = Annotated[str, BeforeValidator(_checked_scheme)]
+
+
+class TaskForm(Strict):
+    name: str = Field(min_length=1)
+    args: dict[str, Any] = {}
+
+
+class RuleForm(Strict):
+    match: str = Field(default="*", min_length=1)
+    operator: str | None = Field(default=None, min_length=1)
+    pin: SchemeName | None = None
+    schemes: list[SchemeName] | None = Field(default=None, min_length=1)
+    group: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _has_one_answer(self) -> RuleForm:
+        if (self.pin is None) == (self.schemes is None):
+            raise ValueError(
+                f"A rule must have either `pin: SCHEME` or `schemes: [...]` of {', '.join(SCHEMES)}; "
+                f"got {'neither' if self.pin is None else 'both'}."
+            )
+        if self.schemes is not None and len(set(self.schemes)) != len(self.schemes):
+            raise ValueError(f"Each scheme must be named once; got {', '.join(self.schemes)}.")
+        return self
+
+    def allowed(self) -> tuple[Scheme, ...]:
+        """Lowest precision first, however they were written."""
+        names = [self.pin] if self.schemes is None else self.schemes
+        return tuple(scheme for name, scheme in SCHEMES.items() if name in names)
+
+
+def _checked_budget(name: str) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not isinstance(value, (str, int, float)) and value is not None:
+            raise ValueError("a budget must be a quantity with its unit, such as 60KB, 400us, 5uJ or 90%")  # noqa: TRY004
+        _explained(Budgets.parse, {name: value})
+        return value
+
+    return BeforeValidator(check)
+
+
+BudgetsForm: type[BaseModel] = create_model(
+    "BudgetsForm",
+    __base__=Strict,
+    **{name: (Annotated[Any, _checked_budget(name)], None) for name in OBJECTIVES},
+)
+
+
+class _TrialBase(Strict):
+    @model_validator(mode="after")
+    def _is_a_recipe(self) -> _TrialBase:
+        _explained(lambda: TrialRecipe(**self.model_dump()))
+        return self
+
+
+_RECIPE_TYPES = get_type_hints(TrialRecipe)
+TrialForm: type[BaseModel] = create_model(
+    "TrialForm",
+    __base__=_TrialBase,
+    **{field.name: (_RECIPE_TYPES[field.name], field.default) for field in fields(TrialRecipe)},
+)
+
+
+class SearchForm(Strict):
+    sampler: Annotated[str, BeforeValidator(_checked_sampler)] = "tpe"
+    trials: int = Field(default=40, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    workers: int = Field(default=1, ge=1, le=1024)
+
+
+def _checked_objectives(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        _explained(objectives_named, value)
+    return value
+
+
+class SpaceForm(Strict):
+    # `schema` would hide a method of pydantic's.
+    schema_: int = Field(default=SPACE_SCHEMA, alias="schema")
+    name: str | None = Field(default=None, min_length=1)
+    task: TaskForm
+    layers: list[RuleForm] = Field(min_length=1)
+    objectives: Annotated[list[str], BeforeValidator(_checked_objectives)] = ["accuracy", "latency", "memory"]
+    budgets: BudgetsForm = Field(default_factory=BudgetsForm)  # type: ignore[valid-type]
+    trial: TrialForm = Field(default_factory=TrialForm)  # type: ignore[valid-type]
+    search: SearchForm = SearchForm()
+
+
+# Where each form stands, for the keys that are valid there; * is any place of a list.
+FORMS: dict[tuple[str, ...], type[BaseModel]] = {
+    (): SpaceForm,
+    ("task",): TaskForm,
+    ("layers", "*"): RuleForm,
+    ("budgets",): BudgetsForm,
+    ("trial",): TrialForm,
+    ("search",): SearchForm,
+}
+
+
+def valid_keys(place: tuple[str | int, ...]) -> list[str]:
+    """The keys of the form at that place of a space."""
+    form = FORMS[tuple("*" if isinstance(part, int) else part for part in place)]
+    return [info.alias or name for name, info in form.model_fields.items()]
