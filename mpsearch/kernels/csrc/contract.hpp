@@ -1,0 +1,118 @@
+// The contract between the portable driver (layer.cpp) and the kernels of each instruction set.
+//
+// Every layer is a convolution in NHWC; a linear layer is a 1x1 convolution. Activations are quantized once
+// into a scratch buffer, one row of bytes per pixel and group; a kernel then computes a tile of output pixels
+// times output channels, reading each kernel tap of each pixel through a pointer (no im2col), and writes the
+// scaled result.
+//
+// 8-bit activations are stored unsigned, u = a + 128, with zero point z = zero_point + 128:
+//     sum of (a - zero_point) * w  =  sum of u * w  -  z * sum of w
+// The second term is the same for every pixel (`init`), because a padded tap points at a row of z.
+// Channels beyond the layer's are stored as u = 0, so they add nothing whatever their weight is.
+//
+// 1-bit activations are stored as bits (1 means +1), and so are their weights, 32 channels to a word:
+//     sum of a * w  =  count  -  2 * popcount(a ^ w)
+// Channels beyond the layer's are 0 on both sides. A padded tap points at a row of zeros; what that row
+// wrongly adds is known per tap and output channel, and is part of `init` for border pixels.
+//
+// Bounds: K, the products summed per output, is at most kMaxReduction, so that
+//     |sum of u * w|  <=  65536 * 255 * 128  <  2^31
+// is exact in int32, also where 4-bit and ternary weights are held 16 and 64 times too large.
+// Pointers must not overlap, apart from taps. Kernels allocate nothing and throw nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mpsearch {
+
+inline constexpr const char* kKernelVersion = "1.0";
+
+inline constexpr std::int64_t kMaxReduction = 65536;
+inline constexpr int kPanel = 16;    // output channels in one panel of weights
+inline constexpr int kTileRows = 8;  // most output pixels in one tile
+inline constexpr int kMaxLayouts = 5;
+
+// How weights lie in memory: [group][panel][tap][unit][block]. A block holds `unit` bytes of activations'
+// worth of weights for 16 output channels. Byte 4 * lane + i of a block belongs to output channel `lane`.
+enum class Layout : int {
+  kInt8 = 0,     // unit 4, block 64: one weight a byte
+  kInt4 = 1,     // unit 8, block 64: weight i in the low nibble, weight 4 + i in the high one
+  kTernary = 2,  // unit 16, block 64: weight 4 * s + i in bits 2s and 2s + 1, two's complement
+  kBinary = 3,   // unit 4, block 8: bit 4 * lane + i is set for +1
+  kXor = 4,      // unit 4 (32 channels), block 64: one 32-bit word per lane
+};
+
+struct LayoutInfo {
+  int unit;   // activation bytes per block; rows of activations are a multiple of it
+  int block;  // weight bytes per block
+};
+
+inline constexpr LayoutInfo kLayouts[kMaxLayouts] = {{4, 64}, {8, 64}, {16, 64}, {4, 8}, {4, 64}};
+
+// out[i][j] = float(sum[i][j]) * scale[j] + bias[j], rounded after each step (no fused multiply-add), where
+// sum[i][j] = init[i][j] + dot product (kXor: init[i][j] - 2 * popcount of differences).
+struct Tile {
+  const std::uint8_t* const* taps;  // rows x tap_count pointers to tap_bytes activations each
+  std::int64_t tap_count;
+  std::int64_t tap_bytes;           // a multiple of the layout's unit
+  const std::uint8_t* weights;      // first panel
+  std::size_t panel_bytes;          // from one panel to the next
+  const std::int32_t* const* init;  // rows pointers to a whole number of panels
+  const float* scale;               // a whole number of panels
+  const float* bias;                // a whole number of panels
+  float* out;                       // rows x columns, out_stride elements from row to row
+  std::int32_t* sums;               // if not null: the sums go here, and `out` is not touched
+  std::ptrdiff_t out_stride;
+  int rows;     // 1..kTileRows
+  int columns;  // output channels, at least 1
+};
+
+// One output channel per input channel. `weights` is tap_count x weight_stride int32, |w| <= 128; taps and
+// tables are readable up to the next multiple of kPanel columns. Otherwise as Tile.
+struct DepthwiseTile {
+  const std::uint8_t* const* taps;
+  std::int64_t tap_count;
+  const std::int32_t* weights;
+  std::ptrdiff_t weight_stride;
+  const std::int32_t* init;
+  const float* scale;
+  const float* bias;
+  float* out;
+  std::int32_t* sums;
+  std::ptrdiff_t out_stride;
+  int rows;
+  std::int64_t columns;
+};
+
+// A matrix of rows x channels floats and the rows of bytes that it becomes. Strides are in elements.
+struct QuantizeArgs {
+  const float* x;
+  std::int64_t rows;
+  std::int64_t channels;
+  std::ptrdiff_t x_stride;
+  std::uint8_t* out;
+  std::ptrdiff_t out_stride;
+  float inverse_scale;     // 8 bit: u = clip(round_half_even(x * inverse_scale), -zero, 255 - zero) + zero;
+  std::int32_t zero;       //        NaN becomes `zero`, the real number 0
+  const float* threshold;  // 1 bit: bit = x >= threshold[channel]; NaN becomes 0
+};
+
+// One instruction set's kernels. simdjson's pattern: a table of these, best first.
+struct Implementation {
+  const char* name;        // the value of MPSEARCH_FORCE_ISA that selects it
+  std::uint32_t required;  // bits of cpu_features(); 0 runs everywhere
+  double macs_per_ns;      // rough speed with 8-bit activations, to decide how many threads pay
+  void (*tile[kMaxLayouts])(const Tile&) noexcept;  // by Layout
+  void (*depthwise)(const DepthwiseTile&) noexcept;
+  void (*quantize)(const QuantizeArgs&) noexcept;  // to bytes
+  void (*binarize)(const QuantizeArgs&) noexcept;  // to ceil(channels / 32) words a row
+};
+
+extern const Implementation kScalar;
+#if defined(__x86_64__)
+extern const Implementation kAvx2;
+extern const Implementation kAvx512;
+#endif
+
+}  // namespace mpsearch
