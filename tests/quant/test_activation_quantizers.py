@@ -1,0 +1,224 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mpsearch.errors import ConfigError, ShapeError, TrialError
+from mpsearch.quant.activation import Int8Activation
+from mpsearch.quant.binary import SignActivation
+
+
+def seeded(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def calibrated(quantizer, *inputs: Tensor):
+    quantizer.start_calibration()
+    for x in inputs:
+        quantizer.observe(x)
+    quantizer.end_calibration()
+    return quantizer
+
+
+def kernel_integers(format_, x: np.ndarray, channel_axis: int) -> np.ndarray:
+    """The equations of ActivationFormat, in numpy."""
+    if format_.bits == 1:
+        shape = [1] * x.ndim
+        shape[channel_axis] = -1
+        return np.where(x >= format_.threshold.reshape(shape), 1, -1)
+    rounded = np.rint(x * format_.inverse_scale)
+    return np.clip(rounded, -128 - format_.zero_point, 127 - format_.zero_point)
+
+
+INPUTS = {
+    "after relu": lambda: seeded(8, 6, 5, 5).relu(),
+    "signed": lambda: seeded(8, 6, 5, 5),
+    "shifted": lambda: seeded(8, 6, 5, 5) * 3 - 7,
+    "tiny": lambda: seeded(8, 6, 5, 5) * 1e-6,
+    "huge": lambda: seeded(8, 6, 5, 5).abs() * 1e6,
+    "zeros": lambda: torch.zeros(8, 6, 5, 5),
+    "constant": lambda: torch.full((8, 6, 5, 5), 0.3),
+    "dead channel": lambda: seeded(8, 6, 5, 5).relu() * torch.tensor([1.0, 0, 1, 1, 0, 1]).view(6, 1, 1),
+    "one outlier": lambda: seeded(8, 6, 5, 5).relu() + 300 * (torch.arange(1200).view(8, 6, 5, 5) == 77),
+}
+
+
+@pytest.fixture(params=INPUTS)
+def x(request):
+    return INPUTS[request.param]()
+
+
+class ActivationQuantizerSuite:
+    """What every activation quantizer must do; a subclass gives the quantizer and its number of levels."""
+
+    levels: int
+
+    def quantizer(self, channels, spatial_dims):
+        raise NotImplementedError
+
+    def test_forward_is_scale_times_the_integers_of_the_format_to_the_bit(self, x):
+        quantizer = calibrated(self.quantizer(6, 2), x)
+        wide = torch.cat([x, x * 2, -x])
+        format_ = quantizer.format()
+        expected = kernel_integers(format_, wide.numpy(), 1).astype(np.float32) * format_.scale
+        assert np.array_equal(quantizer(wide).detach().numpy(), expected)
+
+    def test_output_has_at_most_the_levels_of_its_bits(self, x):
+        assert len(calibrated(self.quantizer(6, 2), x)(x).unique()) <= self.levels
+
+    def test_scale_is_positive_and_everything_is_finite(self, x):
+        quantizer = calibrated(self.quantizer(6, 2), x)
+        y = quantizer(x.requires_grad_())
+        y.backward(seeded(*x.shape, seed=1))
+        assert quantizer.scale > 0
+        assert y.isfinite().all()
+        for tensor in (x, *quantizer.parameters()):
+            assert tensor.grad.isfinite().all()
+
+    @pytest.mark.parametrize(("shape", "spatial"), [((4, 6), 0), ((2, 4, 6), 0), ((6,), 0), ((4, 6, 9), 1)])
+    def test_linear_and_conv1d_inputs_keep_their_shape(self, shape, spatial):
+        quantizer = calibrated(self.quantizer(6, spatial), seeded(*shape))
+        assert quantizer(seeded(*shape)).shape == shape
+
+    def test_layouts_give_the_same_numbers_and_gradients(self):
+        x, upstream = seeded(4, 6, 5, 5), seeded(4, 6, 5, 5, seed=1)
+        quantizer = calibrated(self.quantizer(6, 2), x)
+        results = []
+        for up in (upstream, upstream.contiguous(memory_format=torch.channels_last)):
+            for given in (x, x.contiguous(memory_format=torch.channels_last)):
+                given = given.clone().requires_grad_()  # noqa: PLW2901
+                quantizer.zero_grad()
+                y = quantizer(given)
+                y.backward(up)
+                results.append([y.detach(), given.grad, *(p.grad for p in quantizer.parameters())])
+        for other in results[1:]:
+            for left, right in zip(results[0], other, strict=True):
+                torch.testing.assert_close(left, right)
+
+    def test_low_precision_inputs_are_quantized_in_float32(self):
+        x = seeded(4, 6)
+        assert calibrated(self.quantizer(6, 0), x)(x.bfloat16()).dtype == torch.float32
+
+    def test_running_before_calibration_is_refused(self):
+        quantizer = self.quantizer(6, 0)
+        for call in (lambda: quantizer(seeded(4, 6)), quantizer.format):
+            with pytest.raises(ConfigError, match=r"must be calibrated before it runs. Call `calibrate`"):
+                call()
+
+    @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+    def test_calibration_inputs_must_be_finite(self, bad):
+        x = seeded(4, 6)
+        x[1, 2] = bad
+        with pytest.raises(TrialError, match="must be finite"):
+            calibrated(self.quantizer(6, 0), x)
+
+    def test_a_saved_quantizer_is_calibrated_when_loaded(self):
+        x = seeded(4, 6).relu()
+        quantizer = calibrated(self.quantizer(6, 0), x)
+        loaded = self.quantizer(6, 0)
+        loaded.load_state_dict(quantizer.state_dict())
+        assert torch.equal(loaded(x), quantizer(x))
+
+    def test_calibrating_again_forgets_the_inputs_of_before(self):
+        first, second = seeded(4, 6), seeded(4, 6, seed=1).relu()
+        twice = calibrated(calibrated(self.quantizer(6, 0), first), second)
+        assert torch.equal(twice(second), calibrated(self.quantizer(6, 0), second)(second))
+
+
+class TestInt8(ActivationQuantizerSuite):
+    levels = 256
+
+    def quantizer(self, channels, spatial_dims):
+        return Int8Activation()
+
+    def test_inputs_that_are_never_negative_get_all_256_levels_above_zero(self):
+        format_ = calibrated(Int8Activation(), seeded(50, 50).relu()).format()
+        assert format_.zero_point == -128
+
+    def test_one_negative_input_in_any_batch_makes_the_grid_signed(self):
+        quantizer = calibrated(Int8Activation(), seeded(5, 5).relu(), torch.tensor([[1.0, -0.1]]))
+        assert quantizer.format().zero_point == 0
+
+    def test_quantizing_twice_changes_nothing(self):
+        x = seeded(8, 6, 5, 5)
+        quantizer = calibrated(Int8Activation(), x)
+        assert torch.equal(quantizer(quantizer(x)), quantizer(x))
+
+    def test_error_of_a_gaussian_is_below_one_percent(self):
+        x = seeded(100, 100)
+        error = (calibrated(Int8Activation(), x)(x) - x).square().mean().sqrt()
+        assert error < 0.01
+
+    @pytest.mark.parametrize("unsigned", [True, False])
+    def test_gradients_follow_the_documented_equation(self, unsigned):
+        x, upstream = seeded(16, 40), seeded(16, 40, seed=1)
+        quantizer = calibrated(Int8Activation(), x.relu() if unsigned else x)
+        x = (x * 1.5).requires_grad_()  # so that some inputs are clipped
+        quantizer(x).backward(upstream)
+
+        low, high = (0, 255) if unsigned else (-128, 127)
+        scale = quantizer.scale.detach().double()
+        v = x.detach().double() / scale
+        q = v.round().clamp(low, high)
+        inside = (v > low - 0.5) & (v < high + 0.5)
+        assert not inside.all()
+        torch.testing.assert_close(x.grad, upstream * inside)
+        by_scale = (upstream * torch.where(inside, q - v, q)).sum() / (40 * 127) ** 0.5
+        torch.testing.assert_close(quantizer.log_scale.grad, (by_scale * scale).float(), rtol=1e-3, atol=1e-5)
+
+
+class TestSign(ActivationQuantizerSuite):
+    levels = 2
+
+    def quantizer(self, channels, spatial_dims):
+        return SignActivation(channels, spatial_dims=spatial_dims)
+
+    def test_calibration_sets_each_threshold_to_the_mean_of_its_channel(self):
+        first, second = seeded(4, 6, 5, 5).relu(), seeded(12, 6, 5, 5, seed=1).relu()
+        quantizer = calibrated(self.quantizer(6, 2), first, second)
+        torch.testing.assert_close(quantizer.threshold.detach(), torch.cat([first, second]).mean((0, 2, 3)))
+
+    def test_inputs_after_relu_take_both_signs_in_every_channel(self):
+        x = seeded(4, 6, 5, 5).relu()
+        y = calibrated(self.quantizer(6, 2), x)(x)
+        assert all(len(y[:, channel].unique()) == 2 for channel in range(6))
+
+    def test_scale_starts_where_the_squared_error_is_least(self):
+        x = seeded(400, 6)
+        quantizer = calibrated(self.quantizer(6, 0), x)
+        centred = x - quantizer.threshold.detach()
+        torch.testing.assert_close(quantizer.scale.detach(), centred.abs().mean())
+
+    def test_an_input_at_its_threshold_is_plus_one_and_nan_is_minus_one(self):
+        x = torch.tensor([[1.0, -2.0], [1.0, -2.0]])
+        quantizer = calibrated(self.quantizer(2, 0), x)
+        assert (quantizer(x) > 0).all()
+        assert (quantizer(x * torch.nan) < 0).all()
+
+    @pytest.mark.parametrize("gradient", ["identity", "clipped", "approx_sign"])
+    def test_gradients_follow_the_documented_equation(self, gradient):
+        x, upstream = seeded(3, 6, 5, 5), seeded(3, 6, 5, 5, seed=1)
+        quantizer = calibrated(SignActivation(6, spatial_dims=2, gradient=gradient), x)
+        x.requires_grad_()
+        quantizer(x).backward(upstream)
+
+        scale = quantizer.scale.detach()
+        u = (x.detach() - quantizer.threshold.detach().view(6, 1, 1)) / scale
+        slope = {
+            "identity": torch.ones_like(u),
+            "clipped": (u.abs() <= 1).float(),
+            "approx_sign": (2 - 2 * u.abs()).clamp_min(0),
+        }[gradient]
+        torch.testing.assert_close(x.grad, upstream * slope)
+        torch.testing.assert_close(quantizer.threshold.grad, -(upstream * slope).sum((0, 2, 3)))
+        by_scale = (upstream * torch.where(u >= 0, 1.0, -1.0)).sum() / (6 * 5 * 5) ** 0.5
+        torch.testing.assert_close(quantizer.log_scale.grad, by_scale * scale)
+
+    def test_inputs_of_other_channels_are_refused_not_broadcast(self):
+        quantizer = calibrated(self.quantizer(6, 2), seeded(2, 6, 3, 3))
+        with pytest.raises(ShapeError, match=r"6 channels in dimension -3; got \(2, 1, 3, 3\)"):
+            quantizer(seeded(2, 1, 3, 3))
+
+    def test_an_unknown_gradient_is_refused(self):
+        with pytest.raises(ConfigError, match="approx_sign; got 'tanh'"):
+            SignActivation(6, spatial_dims=0, gradient="tanh")
