@@ -27,8 +27,8 @@ def freeze_layer(layer: nn.Module) -> QuantizedLayer:
     for name, parameter in layer.named_parameters():
         if not bool(parameter.isfinite().all()):
             raise ExportError(
-                f"A layer must be finite to be frozen; `{name}` of a {type(layer).__name__} ({layer.scheme}) holds NaN or infinity. "
-                "Train it with a lower learning rate."
+                f"A layer must be finite to be frozen; `{name}` of a {type(layer).__name__} ({layer.scheme}) "
+                "holds NaN or infinity. Train it with a lower learning rate."
             )
     bias = layer.get_parameter("bias") if layer.bias is not None else None
     integers, scale = layer.weight_quantizer.quantize(layer.weight)

@@ -26,13 +26,14 @@ class PackedModel(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model.eval()
+        self.model = model
         self.channels_last = True
         self._has_convolution = any(
             isinstance(m, nn.Conv2d) or (isinstance(m, PackedLayer) and m.operator == "conv2d")
             for m in model.modules()
         )
         self._use_layout(channels_last=True)
+        self.eval()
 
     def train(self, mode: bool = True) -> PackedModel:  # noqa: FBT001 - nn.Module's signature
         """Raises: ConfigError if training is asked for."""
