@@ -1,0 +1,27 @@
+"""Joules of a layer, from published energies of operations and of bytes moved."""
+
+from __future__ import annotations
+
+from mpsearch.hardware.energy_table import EnergyTable
+from mpsearch.models.layer_shape import LayerShape
+from mpsearch.precision.scheme import Scheme
+
+
+def call_energy_j(shape: LayerShape, scheme: Scheme, *, layer_bytes: int, table: EnergyTable) -> float:
+    """Energy of one call of one layer.
+
+    E = MACs e_mac(scheme) + layer_bytes e_dram + (inputs activation_bits / 8 + 4 outputs) e_cache
+
+    Assumes that weights, scales and bias are read from DRAM once a call, and that each input (at the
+    scheme's activation bits) and each output (float32) goes through the cache once. What stays 32-bit
+    outside the layers is the same for every policy and is left out.
+
+    Units: joules.
+    Source: the figures and their sources are in `hardware/energy_table.py`.
+    """
+    cache_bytes = shape.input_count * scheme.activation_bits / 8 + 4 * shape.output_count
+    return (
+        shape.macs * table.mac_j(scheme)
+        + layer_bytes * table.dram_byte.energy_j
+        + cache_bytes * table.cache_byte.energy_j
+    )
