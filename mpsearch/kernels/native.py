@@ -6,6 +6,8 @@ instruction set; unset or empty, the best one of the machine.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 from typing import Any
 
@@ -16,21 +18,16 @@ from mpsearch.errors import KernelError
 from mpsearch.kernels.quantized_layer import QuantizedLayer
 from mpsearch.precision.scheme import scheme_named
 
-try:
-    from mpsearch.kernels import _native
-except ImportError as error:
-    _import_error: ImportError | None = error
-else:
-    _import_error = None
 
-
+@functools.cache
 def _extension() -> Any:
-    if _import_error is not None:
+    try:
+        return importlib.import_module("mpsearch.kernels._native")
+    except ImportError as error:
         raise KernelError(
-            f"The compiled kernels cannot be loaded ({_import_error}). "
+            f"The compiled kernels cannot be loaded ({error}). "
             "Reinstall with `pip install .` in the source folder; it needs a C++17 compiler."
-        ) from _import_error
-    return _native
+        ) from error
 
 
 def _forced_isa() -> str:
@@ -76,8 +73,7 @@ class NativeLayer:
     def __init__(self, layer: QuantizedLayer, *, threads: int = 1) -> None:
         extension = _extension()
         activation = layer.activation
-        geometry = zip(layer.stride, layer.padding, layer.dilation, strict=True)
-        vertical, horizontal = geometry
+        vertical, horizontal = zip(layer.stride, layer.padding, layer.dilation, strict=True)
         self._native = extension.Layer(
             scheme=layer.scheme.name,
             weight=np.ascontiguousarray(layer.weight),
@@ -115,6 +111,8 @@ class NativeLayer:
 
     def run(self, x: Any, out: Any) -> None:
         """Quantize x, compute, and write to `out`; the interpreter lock is released meanwhile.
+
+        Numpy arrays cross fastest: `tensor.numpy()` is quicker than the tensor itself by a microsecond.
 
         Shape: x (N, H, W, C) and out (N, OH, OW, out_channels), float32, C-contiguous: numpy arrays
         or CPU tensors.

@@ -16,7 +16,7 @@ from mpsearch.precision.scheme import Scheme
 
 # Weights per byte. Ternary: 3^5 = 243 codes fit a byte.
 _WEIGHTS_PER_BYTE: dict[float, int] = {1: 8, 1.58: 5, 4: 2, 8: 1}
-_POWERS_OF_THREE = 3 ** np.arange(5, dtype=np.uint8)
+_POWERS_OF_THREE: NDArray[np.uint8] = np.array([1, 3, 9, 27, 81], np.uint8)
 _INT4_OFFSET = 8  # codes 0..15 stand for -8..7
 
 
@@ -58,10 +58,10 @@ def pack_weights(values: NDArray[np.int8], scheme: Scheme) -> NDArray[np.uint8]:
         return np.packbits(flat > 0, bitorder="little")
     codes = np.zeros((packed_size_bytes(flat.size, scheme), per_byte), np.uint8)
     offset = 1 if scheme.weight_bits == 1.58 else _INT4_OFFSET
-    codes.reshape(-1)[: flat.size] = flat + np.int8(offset)
+    codes.reshape(-1)[: flat.size] = flat + offset
     if scheme.weight_bits == 4:
-        return codes[:, 0] | codes[:, 1] << 4
-    return (codes * _POWERS_OF_THREE).sum(axis=1, dtype=np.uint8)
+        return (codes[:, 0] | codes[:, 1] << 4).astype(np.uint8)
+    return (codes @ _POWERS_OF_THREE).astype(np.uint8)
 
 
 def unpack_weights(data: NDArray[np.uint8], scheme: Scheme, shape: tuple[int, ...]) -> NDArray[np.int8]:
@@ -82,10 +82,10 @@ def unpack_weights(data: NDArray[np.uint8], scheme: Scheme, shape: tuple[int, ..
     codes = _codes(data, scheme)
     if codes[count:].any():
         raise FormatError(f"The last byte of packed {scheme} weights must end in zeros; got {data[-1]:#04x}.")
-    codes = codes[:count].astype(np.int8)
+    signed = codes[:count].astype(np.int8).reshape(shape)
     if scheme.weight_bits == 1:
-        return (2 * codes - 1).reshape(shape)
-    return (codes - np.int8(1 if scheme.weight_bits == 1.58 else _INT4_OFFSET)).reshape(shape)
+        return np.where(signed > 0, 1, -1).astype(np.int8)
+    return (signed - (1 if scheme.weight_bits == 1.58 else _INT4_OFFSET)).astype(np.int8)
 
 
 def _codes(data: NDArray[np.uint8], scheme: Scheme) -> NDArray[np.uint8]:

@@ -77,7 +77,7 @@ def integer_output(layer: QuantizedLayer, a: NDArray[np.int8]) -> NDArray[np.int
 
 
 def run_reference(layer: QuantizedLayer, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """y = float32(sum) * (activation scale * weight scale) + bias, each step rounded to float32.
+    """Sums to reals: y = float32(sum) * (activation scale * weight scale) + bias, rounded at each step.
 
     Shape: x (N, H, W, C) -> (N, OH, OW, out_channels).
     Raises: ShapeError as `quantize_activations` and `integer_output`.

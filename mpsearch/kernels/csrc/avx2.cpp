@@ -58,7 +58,7 @@ template <int Rows>
 void find_rows(const Tile& tile, int first_row, std::int64_t t, const std::uint8_t* (&rows)[Rows]) noexcept {
   for (int i = 0; i < Rows; ++i) {
     const int row = first_row + i < tile.rows ? first_row + i : tile.rows - 1;
-    rows[i] = tile.taps[row * tile.tap_count + t];
+    rows[i] = tile.pixels[row] + tile.tap_offsets[t];
   }
 }
 
@@ -245,13 +245,13 @@ void depthwise(const DepthwiseTile& tile) noexcept {
     const __m256 scale = _mm256_loadu_ps(tile.scale + column);
     const __m256 bias = _mm256_loadu_ps(tile.bias + column);
     for (int row = 0; row < tile.rows; ++row) {
-      const std::uint8_t* const* taps = tile.taps + row * tile.tap_count;
+      const std::uint8_t* pixel = tile.pixels[row] + column;
       const std::int32_t* weights = tile.weights + column;
       __m256i sum = init;
       for (std::int64_t t = 0; t < tile.tap_count; ++t, weights += tile.weight_stride) {
         // The upper 16 bits of every activation are 0, so each pair of 16-bit products is one product.
-        const __m256i activations =
-            _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(taps[t] + column)));
+        const __m256i activations = _mm256_cvtepu8_epi32(
+            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(pixel + tile.tap_offsets[t])));
         sum = _mm256_add_epi32(sum, _mm256_madd_epi16(activations, load(weights)));
       }
       store(tile.sums, tile.out, row * tile.out_stride + column, mask, sum, scale, bias);

@@ -30,6 +30,15 @@ __mmask16 first_lanes(std::int64_t count) noexcept {
   return count >= 16 ? __mmask16(0xffff) : static_cast<__mmask16>((1u << count) - 1);
 }
 
+void store(std::int32_t* sums, float* out, std::ptrdiff_t at, __mmask16 mask, __m512i sum, __m512 scale,
+           __m512 bias) noexcept {
+  if (sums != nullptr) {
+    _mm512_mask_storeu_epi32(sums + at, mask, sum);
+  } else {
+    _mm512_mask_storeu_ps(out + at, mask, _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias));
+  }
+}
+
 __m512i dot(__m512i sum, std::uint32_t activations, __m512i weights) noexcept {
   return _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(static_cast<int>(activations)), weights);
 }
@@ -129,7 +138,7 @@ void micro(const Tile& tile, int first_panel) noexcept {
     const std::uint8_t* rows[Rows];
     for (int i = 0; i < Rows; ++i) {
       const int row = i < tile.rows ? i : tile.rows - 1;
-      rows[i] = tile.taps[row * tile.tap_count + t];
+      rows[i] = tile.pixels[row] + tile.tap_offsets[t];
     }
     for (std::int64_t k = 0; k < tile.tap_bytes; k += info.unit) {
       typename W::Block blocks[Panels];
@@ -155,13 +164,7 @@ void micro(const Tile& tile, int first_panel) noexcept {
     for (int i = 0; i < Rows; ++i) {
       if (i >= tile.rows) break;
       const __m512i sum = W::finish(_mm512_loadu_si512(tile.init[i] + column), sums[i][j]);
-      const std::ptrdiff_t at = i * tile.out_stride + column;
-      if (tile.sums != nullptr) {
-        _mm512_mask_storeu_epi32(tile.sums + at, mask, sum);
-      } else {
-        _mm512_mask_storeu_ps(tile.out + at, mask,
-                              _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias));
-      }
+      store(tile.sums, tile.out, i * tile.out_stride + column, mask, sum, scale, bias);
     }
   }
 }
@@ -190,30 +193,34 @@ void tile(const Tile& tile) noexcept {
   }
 }
 
-void depthwise(const DepthwiseTile& tile) noexcept {
-  for (std::int64_t column = 0; column < tile.columns; column += kPanel) {
-    const __mmask16 mask = first_lanes(tile.columns - column);
-    const __m512i init = _mm512_loadu_si512(tile.init + column);
-    const __m512 scale = _mm512_loadu_ps(tile.scale + column);
-    const __m512 bias = _mm512_loadu_ps(tile.bias + column);
-    for (int row = 0; row < tile.rows; ++row) {
-      const std::uint8_t* const* taps = tile.taps + row * tile.tap_count;
-      const std::int32_t* weights = tile.weights + column;
-      __m512i sum = init;
-      for (std::int64_t t = 0; t < tile.tap_count; ++t, weights += tile.weight_stride) {
-        // The upper 16 bits of every activation are 0, so each pair of 16-bit products is one product.
-        const __m512i activations =
-            _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(taps[t] + column)));
-        sum = _mm512_dpwssd_epi32(sum, activations, _mm512_loadu_si512(weights));
-      }
-      const std::ptrdiff_t at = row * tile.out_stride + column;
-      if (tile.sums != nullptr) {
-        _mm512_mask_storeu_epi32(tile.sums + at, mask, sum);
-      } else {
-        _mm512_mask_storeu_ps(tile.out + at, mask,
-                              _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias));
-      }
+// One pixel, Panels x 16 channels.
+template <int Panels>
+void depthwise_row(const DepthwiseTile& tile, int row, std::int64_t column) noexcept {
+  const std::uint8_t* pixel = tile.pixels[row] + column;
+  const std::int32_t* weights = tile.weights + column;
+  __m512i sums[Panels];
+  for (int j = 0; j < Panels; ++j) sums[j] = _mm512_loadu_si512(tile.init + column + j * kPanel);
+  for (std::int64_t t = 0; t < tile.tap_count; ++t, weights += tile.weight_stride) {
+    for (int j = 0; j < Panels; ++j) {
+      // The upper 16 bits of every activation are 0, so each pair of 16-bit products is one product.
+      const __m128i bytes =
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixel + tile.tap_offsets[t] + j * kPanel));
+      sums[j] =
+          _mm512_dpwssd_epi32(sums[j], _mm512_cvtepu8_epi32(bytes), _mm512_loadu_si512(weights + j * kPanel));
     }
+  }
+  for (int j = 0; j < Panels; ++j) {
+    const std::int64_t first = column + j * kPanel;
+    store(tile.sums, tile.out, row * tile.out_stride + first, first_lanes(tile.columns - first), sums[j],
+          _mm512_loadu_ps(tile.scale + first), _mm512_loadu_ps(tile.bias + first));
+  }
+}
+
+void depthwise(const DepthwiseTile& tile) noexcept {
+  for (int row = 0; row < tile.rows; ++row) {
+    std::int64_t column = 0;
+    for (; column + 3 * kPanel < tile.columns; column += 4 * kPanel) depthwise_row<4>(tile, row, column);
+    for (; column < tile.columns; column += kPanel) depthwise_row<1>(tile, row, column);
   }
 }
 

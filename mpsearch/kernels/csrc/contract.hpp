@@ -1,24 +1,25 @@
 // The contract between the portable driver (layer.cpp) and the kernels of each instruction set.
 //
 // Every layer is a convolution in NHWC; a linear layer is a 1x1 convolution. Activations are quantized once
-// into a scratch buffer, one row of bytes per pixel and group; a kernel then computes a tile of output pixels
-// times output channels, reading each kernel tap of each pixel through a pointer (no im2col), and writes the
-// scaled result.
+// into a scratch image with its padding around it, one row of bytes per pixel and group; a kernel then
+// computes a tile of output pixels times output channels straight from that image (no im2col) and writes the
+// scaled result. Each tap of the convolution kernel lies at the same offset from every output pixel's first
+// one.
 //
 // 8-bit activations are stored unsigned, u = a + 128, with zero point z = zero_point + 128:
 //     sum of (a - zero_point) * w  =  sum of u * w  -  z * sum of w
-// The second term is the same for every pixel (`init`), because a padded tap points at a row of z.
+// The second term is the same for every pixel (`init`), because padded pixels hold z.
 // Channels beyond the layer's are stored as u = 0, so they add nothing whatever their weight is.
 //
 // 1-bit activations are stored as bits (1 means +1), and so are their weights, 32 channels to a word:
 //     sum of a * w  =  count  -  2 * popcount(a ^ w)
-// Channels beyond the layer's are 0 on both sides. A padded tap points at a row of zeros; what that row
-// wrongly adds is known per tap and output channel, and is part of `init` for border pixels.
+// Channels beyond the layer's are 0 on both sides. Padded pixels are rows of zeros; what such a row wrongly
+// adds is known per tap and output channel, and is part of `init` for border pixels.
 //
 // Bounds: K, the products summed per output, is at most kMaxReduction, so that
 //     |sum of u * w|  <=  65536 * 255 * 128  <  2^31
 // is exact in int32, also where 4-bit and ternary weights are held 16 and 64 times too large.
-// Pointers must not overlap, apart from taps. Kernels allocate nothing and throw nothing.
+// Inputs and outputs must not overlap. Kernels allocate nothing and throw nothing.
 #pragma once
 
 #include <cstddef>
@@ -53,7 +54,8 @@ inline constexpr LayoutInfo kLayouts[kMaxLayouts] = {{4, 64}, {8, 64}, {16, 64},
 // out[i][j] = float(sum[i][j]) * scale[j] + bias[j], rounded after each step (no fused multiply-add), where
 // sum[i][j] = init[i][j] + dot product (kXor: init[i][j] - 2 * popcount of differences).
 struct Tile {
-  const std::uint8_t* const* taps;  // rows x tap_count pointers to tap_bytes activations each
+  const std::uint8_t* const* pixels;  // rows pointers to an output pixel's first tap
+  const std::ptrdiff_t* tap_offsets;  // tap_count offsets from there, to tap_bytes activations each
   std::int64_t tap_count;
   std::int64_t tap_bytes;           // a multiple of the layout's unit
   const std::uint8_t* weights;      // first panel
@@ -68,10 +70,11 @@ struct Tile {
   int columns;  // output channels, at least 1
 };
 
-// One output channel per input channel. `weights` is tap_count x weight_stride int32, |w| <= 128; taps and
-// tables are readable up to the next multiple of kPanel columns. Otherwise as Tile.
+// One output channel per input channel. `weights` is tap_count x weight_stride int32, |w| <= 128; activations
+// and tables are readable up to the next multiple of kPanel columns. Otherwise as Tile.
 struct DepthwiseTile {
-  const std::uint8_t* const* taps;
+  const std::uint8_t* const* pixels;
+  const std::ptrdiff_t* tap_offsets;
   std::int64_t tap_count;
   const std::int32_t* weights;
   std::ptrdiff_t weight_stride;

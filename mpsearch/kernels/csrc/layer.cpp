@@ -14,9 +14,9 @@ constexpr double kSingleThreadNs = 100e3;         // below this, waking a thread
 constexpr double kQuantizeBytesPerNs = 4;         // rough
 constexpr double kXorSpeedup = 5;                 // of a bit over a byte, rough
 constexpr std::int64_t kBlockBytes = 256 * 1024;  // activations read again and again: half an L2 cache
-constexpr std::int64_t kBlockTaps = 4096;         // pointers
-constexpr std::int64_t kUnitPanels = 4;           // panels that a thread works on before it moves on
-constexpr std::int64_t kPixelsPerChunk = 64;
+constexpr std::int64_t kMostBlockRows = 1024;
+constexpr std::int64_t kUnitPanels = 4;    // panels that a thread works on before it moves on
+constexpr std::int64_t kChunkPixels = 64;  // quantized at a time by one of several threads
 
 std::int64_t round_up(std::int64_t value, std::int64_t unit) noexcept {
   return (value + unit - 1) / unit * unit;
@@ -45,6 +45,12 @@ void for_each_chunk(std::int64_t chunks, int threads, Body body) {
       &body);
 }
 
+// The bytes 2 for +1 and 0 for -1, so that 1 is the number 0.
+void binarize_to_bytes(const float* x, const float* threshold, std::int64_t count,
+                       std::uint8_t* out) noexcept {
+  for (std::int64_t c = 0; c < count; ++c) out[c] = static_cast<std::uint8_t>((x[c] >= threshold[c]) << 1);
+}
+
 }  // namespace
 
 struct Layer::Call {
@@ -59,8 +65,8 @@ struct Layer::Call {
 
 void Layer::AxisPlan::build(const Axis& axis, std::int64_t size) {
   in_size = size;
+  padded_size = size + 2 * axis.padding;
   out_size = axis.out_size(size);
-  source.assign(static_cast<std::size_t>(out_size * axis.kernel), -1);
   border_class.assign(static_cast<std::size_t>(out_size), 0);
   valid_taps.clear();
   for (std::int64_t place = 0; place < out_size; ++place) {
@@ -68,7 +74,6 @@ void Layer::AxisPlan::build(const Axis& axis, std::int64_t size) {
     for (std::int64_t tap = 0; tap < axis.kernel; ++tap) {
       const std::int64_t at = place * axis.stride - axis.padding + tap * axis.dilation;
       if (at < 0 || at >= size) continue;
-      source[static_cast<std::size_t>(place * axis.kernel + tap)] = at;
       if (valid.second == 0) valid.first = tap;
       valid.second = tap + 1;
     }
@@ -108,7 +113,6 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
   scratch_.resize(static_cast<std::size_t>(threads));
 
   const WeightView view{spec.weight, groups_, group_columns_, group_channels_, taps_};
-  const bool is_xor = is_binary && !is_depthwise_;
   if (is_depthwise_) {  // one table over all channels; binary activations are the bytes 0 and 2
     if (is_binary) zero_ = 1;
     table_columns_ = round_up(out_channels_, kPanel);
@@ -129,7 +133,7 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
   const std::size_t table_size = static_cast<std::size_t>(tables * table_columns_);
   scale_ = AlignedBuffer<float>(table_size);
   bias_ = AlignedBuffer<float>(table_size);
-  if (is_xor) {
+  if (is_xor()) {
     tap_padding_ = AlignedBuffer<std::int32_t>(table_size * static_cast<std::size_t>(taps_));
   } else {
     init_ = AlignedBuffer<std::int32_t>(table_size);
@@ -145,17 +149,11 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
         for (std::int64_t k = 0; k < group_channels_; ++k) sum += view.at(group, column, k, tap);
         const std::size_t tap_at = static_cast<std::size_t>(tap) * table_size + at;
         // In a row of zeros every activation looks like -1: the tap added -sum.
-        if (is_xor) tap_padding_[tap_at] = sum;
-        if (!is_xor) init_[at] -= zero_ * sum;
+        if (is_xor()) tap_padding_[tap_at] = sum;
+        if (!is_xor()) init_[at] -= zero_ * sum;
         if (is_depthwise_) depthwise_weights_[tap_at] = sum;
       }
     }
-  }
-
-  padding_row_ = AlignedBuffer<std::uint8_t>(static_cast<std::size_t>(group_bytes_));
-  if (!is_xor) {
-    const std::int64_t real_bytes = is_depthwise_ ? group_bytes_ : group_channels_;
-    std::fill_n(padding_row_.data(), real_bytes, static_cast<std::uint8_t>(zero_));
   }
 }
 
@@ -168,18 +166,43 @@ void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
   batch_ = 0;  // if memory runs out below, the next call plans again
   rows_.build(height_, height);
   columns_.build(width_, width);
+  tap_offsets_.resize(static_cast<std::size_t>(taps_));
+  for (std::int64_t tap = 0; tap < taps_; ++tap) {
+    const std::int64_t down = tap / width_.kernel * height_.dilation;
+    const std::int64_t right = tap % width_.kernel * width_.dilation;
+    tap_offsets_[static_cast<std::size_t>(tap)] = (down * columns_.padded_size + right) * pixel_bytes_;
+  }
   // New and zeroed, since bytes between the channels must be 0.
-  activations_ = AlignedBuffer<std::uint8_t>(static_cast<std::size_t>(batch * height * width * pixel_bytes_));
+  activations_ = AlignedBuffer<std::uint8_t>(
+      static_cast<std::size_t>(batch * rows_.padded_size * columns_.padded_size * pixel_bytes_));
   const std::int64_t out_rows = batch * rows_.out_size * columns_.out_size;
   const std::int64_t row_bytes = std::max<std::int64_t>(1, taps_ * group_bytes_);
-  block_rows_ = std::min({kBlockBytes / row_bytes, kBlockTaps / taps_, divide_up(out_rows, 2 * threads_)});
+  block_rows_ = std::min({kBlockBytes / row_bytes, kMostBlockRows, divide_up(out_rows, 2 * threads_)});
   block_rows_ = round_up(std::max<std::int64_t>(block_rows_, 1), kTileRows);
   for (Scratch& scratch : scratch_) {
-    scratch.taps.resize(static_cast<std::size_t>(block_rows_ * taps_));
+    scratch.pixels.resize(static_cast<std::size_t>(block_rows_));
     scratch.init.resize(static_cast<std::size_t>(block_rows_));
   }
-  if (tap_padding_.size() != 0) build_border_init();
   batch_ = batch;
+  if (is_xor()) {
+    build_border_init();
+  } else {
+    fill_padding();
+  }
+}
+
+// Every real byte becomes the number 0; those inside the padding are overwritten by each call.
+void Layer::fill_padding() {
+  if (height_.padding == 0 && width_.padding == 0) return;
+  const std::int64_t parts = is_depthwise_ ? 1 : groups_;
+  const std::int64_t real_bytes = is_depthwise_ ? group_bytes_ : group_channels_;
+  const std::int64_t pixels = batch_ * rows_.padded_size * columns_.padded_size;
+  for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+    for (std::int64_t part = 0; part < parts; ++part) {
+      std::uint8_t* out = activations_.data() + pixel * pixel_bytes_ + part * group_bytes_;
+      std::fill_n(out, real_bytes, static_cast<std::uint8_t>(zero_));
+    }
+  }
 }
 
 // Sum of all taps' real inputs at -1, then what each padded tap must add to count as nothing.
@@ -213,8 +236,6 @@ void Layer::build_border_init() {
   }
 }
 
-int Layer::useful_threads(double work_ns) const noexcept { return work_ns < kSingleThreadNs ? 1 : threads_; }
-
 void Layer::run(const float* x, std::int64_t batch, std::int64_t height, std::int64_t width, float* out) {
   const std::lock_guard<std::mutex> lock(mutex_);
   plan(batch, height, width);
@@ -231,21 +252,19 @@ void Layer::run_integer(const std::int8_t* a, std::int64_t batch, std::int64_t h
 }
 
 void Layer::execute(Call& call) {
-  const std::int64_t pixels = batch_ * rows_.in_size * columns_.in_size;
+  const std::int64_t lines = batch_ * rows_.in_size;
   call.out_rows = batch_ * rows_.out_size * columns_.out_size;
   const double macs =
       static_cast<double>(call.out_rows * out_channels_) * static_cast<double>(taps_ * group_channels_);
-  const double speed = implementation_.macs_per_ns * (tap_padding_.size() != 0 ? kXorSpeedup : 1.0);
-  const double quantize_ns = static_cast<double>(pixels * in_channels_) / kQuantizeBytesPerNs;
-  const int threads = useful_threads(macs / speed + quantize_ns);
+  const double speed = implementation_.macs_per_ns * (is_xor() ? kXorSpeedup : 1.0);
+  const double quantize_ns =
+      static_cast<double>(lines * columns_.in_size * in_channels_) / kQuantizeBytesPerNs;
+  const int threads = macs / speed + quantize_ns < kSingleThreadNs ? 1 : threads_;
 
-  if (threads == 1) {
-    quantize_pixels(call, 0, pixels);
-  } else {
-    for_each_chunk(divide_up(pixels, kPixelsPerChunk), threads, [&](std::int64_t chunk, int) {
-      quantize_pixels(call, chunk * kPixelsPerChunk, std::min(pixels, (chunk + 1) * kPixelsPerChunk));
-    });
-  }
+  const std::int64_t chunk_lines = threads == 1 ? lines : divide_up(kChunkPixels, columns_.in_size);
+  for_each_chunk(divide_up(lines, chunk_lines), threads, [&](std::int64_t chunk, int) {
+    load_lines(call, chunk * chunk_lines, std::min(lines, (chunk + 1) * chunk_lines));
+  });
 
   call.row_chunks = divide_up(call.out_rows, block_rows_);
   if (is_depthwise_) {
@@ -264,33 +283,43 @@ void Layer::execute(Call& call) {
   });
 }
 
-void Layer::quantize_pixels(const Call& call, std::int64_t first, std::int64_t last) {
-  if (call.a != nullptr) {
-    load_integers(call, first, last);
-  } else {
-    quantize_rows(call, first, last);
+// Lines of the input, of all images one after another, into the padded images.
+void Layer::load_lines(const Call& call, std::int64_t first, std::int64_t last) {
+  const std::int64_t width = columns_.in_size;
+  if (height_.padding == 0 && width_.padding == 0) {  // one long line
+    load_pixels(call, first * width, (last - first) * width,
+                activations_.data() + first * width * pixel_bytes_);
+    return;
   }
-  if (is_depthwise_ && out_channels_ > in_channels_) {
-    for (std::int64_t pixel = first; pixel < last; ++pixel) {
-      repeat_channels(activations_.data() + pixel * pixel_bytes_);
-    }
+  for (std::int64_t line = first; line < last; ++line) {
+    const std::int64_t row =
+        line / rows_.in_size * rows_.padded_size + line % rows_.in_size + height_.padding;
+    const std::int64_t pixel = row * columns_.padded_size + width_.padding;
+    load_pixels(call, line * width, width, activations_.data() + pixel * pixel_bytes_);
   }
 }
 
-void Layer::quantize_rows(const Call& call, std::int64_t first, std::int64_t last) {
-  const float* x = call.x + first * in_channels_;
-  std::uint8_t* out = activations_.data() + first * pixel_bytes_;
+void Layer::load_pixels(const Call& call, std::int64_t first, std::int64_t count, std::uint8_t* out) const {
+  if (call.a != nullptr) {
+    copy_integers(call.a + first * in_channels_, count, out);
+  } else {
+    quantize_pixels(call.x + first * in_channels_, count, out);
+  }
+  if (is_depthwise_ && out_channels_ > in_channels_) {
+    for (std::int64_t pixel = 0; pixel < count; ++pixel) repeat_channels(out + pixel * pixel_bytes_);
+  }
+}
+
+void Layer::quantize_pixels(const float* x, std::int64_t count, std::uint8_t* out) const {
   if (is_depthwise_ && has_binary_activations()) {
-    for (std::int64_t pixel = first; pixel < last; ++pixel, x += in_channels_, out += pixel_bytes_) {
-      for (std::int64_t c = 0; c < in_channels_; ++c) {
-        out[c] = x[c] >= threshold_[static_cast<std::size_t>(c)] ? 2 : 0;
-      }
+    for (std::int64_t pixel = 0; pixel < count; ++pixel, x += in_channels_, out += pixel_bytes_) {
+      binarize_to_bytes(x, threshold_.data(), in_channels_, out);
     }
     return;
   }
   QuantizeArgs args{};
   args.x = x;
-  args.rows = last - first;
+  args.rows = count;
   args.channels = in_channels_;
   args.x_stride = in_channels_;
   args.out = out;
@@ -306,7 +335,7 @@ void Layer::quantize_rows(const Call& call, std::int64_t first, std::int64_t las
   }
   const std::int64_t parts = is_depthwise_ ? 1 : groups_;
   args.channels = in_channels_ / parts;
-  for (std::int64_t group = 0; group < parts; ++group) {
+  for (std::int64_t part = 0; part < parts; ++part) {
     if (args.threshold == nullptr) {
       implementation_.quantize(args);
     } else {
@@ -318,20 +347,20 @@ void Layer::quantize_rows(const Call& call, std::int64_t first, std::int64_t las
   }
 }
 
-void Layer::load_integers(const Call& call, std::int64_t first, std::int64_t last) {
+void Layer::copy_integers(const std::int8_t* a, std::int64_t count, std::uint8_t* out) const {
   const std::int64_t parts = is_depthwise_ ? 1 : groups_;
   const std::int64_t channels = in_channels_ / parts;
-  for (std::int64_t pixel = first; pixel < last; ++pixel) {
-    for (std::int64_t group = 0; group < parts; ++group) {
-      const std::int8_t* a = call.a + pixel * in_channels_ + group * channels;
-      std::uint8_t* out = activations_.data() + pixel * pixel_bytes_ + group * group_bytes_;
-      if (tap_padding_.size() != 0) std::fill_n(out, group_bytes_, std::uint8_t{0});
-      for (std::int64_t c = 0; c < channels; ++c) {
-        if (tap_padding_.size() != 0) {
-          out[c / 8] = static_cast<std::uint8_t>(out[c / 8] | (a[c] > 0) << (c % 8));
-        } else {
-          out[c] = static_cast<std::uint8_t>(a[c] + (has_binary_activations() ? 1 : 128));
+  const int offset = has_binary_activations() ? 1 : 128;
+  for (std::int64_t pixel = 0; pixel < count; ++pixel, out += pixel_bytes_) {
+    for (std::int64_t part = 0; part < parts; ++part, a += channels) {
+      std::uint8_t* row = out + part * group_bytes_;
+      if (is_xor()) {
+        std::fill_n(row, group_bytes_, std::uint8_t{0});
+        for (std::int64_t c = 0; c < channels; ++c) {
+          row[c / 8] = static_cast<std::uint8_t>(row[c / 8] | (a[c] > 0) << (c % 8));
         }
+      } else {
+        for (std::int64_t c = 0; c < channels; ++c) row[c] = static_cast<std::uint8_t>(a[c] + offset);
       }
     }
   }
@@ -344,38 +373,29 @@ void Layer::repeat_channels(std::uint8_t* pixel) const noexcept {
   }
 }
 
-void Layer::find_taps(Scratch& scratch, std::int64_t group, std::int64_t first, std::int64_t last) const {
+// First taps and initial sums of output pixels first..last - 1.
+void Layer::find_pixels(Scratch& scratch, std::int64_t group, std::int64_t first, std::int64_t last) const {
   const std::uint8_t* activations = activations_.data() + group * group_bytes_;
-  const std::int64_t table_size = (is_depthwise_ ? 1 : groups_) * table_columns_;
-  const std::int64_t table_offset = group * table_columns_;
-  const bool has_border = tap_padding_.size() != 0;
+  const std::int32_t* init = init_.data() + group * table_columns_;
+  const std::int64_t table_size = groups_ * table_columns_;
   const std::int64_t column_classes = static_cast<std::int64_t>(columns_.valid_taps.size());
   std::int64_t column = first % columns_.out_size;
   std::int64_t row = first / columns_.out_size % rows_.out_size;
   std::int64_t image = first / columns_.out_size / rows_.out_size;
-  const std::uint8_t** tap = scratch.taps.data();
-  for (std::int64_t m = first; m < last; ++m) {
-    const std::int64_t* source_columns = columns_.source.data() + column * width_.kernel;
-    for (std::int64_t kh = 0; kh < height_.kernel; ++kh) {
-      const std::int64_t source_row = rows_.source[static_cast<std::size_t>(row * height_.kernel + kh)];
-      const std::int64_t line = (image * rows_.in_size + source_row) * columns_.in_size;
-      for (std::int64_t kw = 0; kw < width_.kernel; ++kw) {
-        const bool is_padding = source_row < 0 || source_columns[kw] < 0;
-        *tap++ = is_padding ? padding_row_.data() : activations + (line + source_columns[kw]) * pixel_bytes_;
-      }
+  for (std::int64_t i = 0; i < last - first;) {
+    const std::int64_t line = image * rows_.padded_size + row * height_.stride;
+    const std::uint8_t* start = activations + line * columns_.padded_size * pixel_bytes_;
+    const std::int64_t row_class = rows_.border_class[static_cast<std::size_t>(row)];
+    for (; column < columns_.out_size && i < last - first; ++column, ++i) {
+      const std::int64_t column_class = columns_.border_class[static_cast<std::size_t>(column)];
+      const std::int64_t table = is_xor() ? row_class * column_classes + column_class : 0;
+      scratch.pixels[static_cast<std::size_t>(i)] = start + column * width_.stride * pixel_bytes_;
+      scratch.init[static_cast<std::size_t>(i)] = init + table * table_size;
     }
-    std::int64_t table = 0;
-    if (has_border) {
-      table = rows_.border_class[static_cast<std::size_t>(row)] * column_classes +
-              columns_.border_class[static_cast<std::size_t>(column)];
-    }
-    scratch.init[static_cast<std::size_t>(m - first)] = init_.data() + table * table_size + table_offset;
-    if (++column == columns_.out_size) {
-      column = 0;
-      if (++row == rows_.out_size) {
-        row = 0;
-        ++image;
-      }
+    column = 0;
+    if (++row == rows_.out_size) {
+      row = 0;
+      ++image;
     }
   }
 }
@@ -395,10 +415,11 @@ void Layer::compute_dense(const Call& call, Scratch& scratch, std::int64_t row_c
     const std::int64_t group = unit / group_units;
     const std::int64_t panel = unit % group_units * kUnitPanels;
     const std::int64_t column = panel * kPanel;
-    if (group != found_group) find_taps(scratch, group, first, last);
+    if (group != found_group) find_pixels(scratch, group, first, last);
     found_group = group;
 
     Tile tile{};
+    tile.tap_offsets = tap_offsets_.data();
     tile.tap_count = taps_;
     tile.tap_bytes = group_bytes_;
     tile.weights = weights_.data() + (group * panels_ + panel) * panel_bytes;
@@ -412,7 +433,7 @@ void Layer::compute_dense(const Call& call, Scratch& scratch, std::int64_t row_c
       tile.rows = static_cast<int>(std::min<std::int64_t>(kTileRows, last - m));
       for (int i = 0; i < tile.rows; ++i)
         init[i] = scratch.init[static_cast<std::size_t>(m - first + i)] + column;
-      tile.taps = scratch.taps.data() + (m - first) * taps_;
+      tile.pixels = scratch.pixels.data() + (m - first);
       tile.init = init;
       const std::int64_t at = m * out_channels_ + group * group_columns_ + column;
       tile.out = call.out == nullptr ? nullptr : call.out + at;
@@ -425,9 +446,10 @@ void Layer::compute_dense(const Call& call, Scratch& scratch, std::int64_t row_c
 void Layer::compute_depthwise(const Call& call, Scratch& scratch, std::int64_t row_chunk) {
   const std::int64_t first = row_chunk * block_rows_;
   const std::int64_t last = std::min(call.out_rows, first + block_rows_);
-  find_taps(scratch, 0, first, last);
+  find_pixels(scratch, 0, first, last);
   DepthwiseTile tile{};
-  tile.taps = scratch.taps.data();
+  tile.pixels = scratch.pixels.data();
+  tile.tap_offsets = tap_offsets_.data();
   tile.tap_count = taps_;
   tile.weights = depthwise_weights_.data();
   tile.weight_stride = table_columns_;

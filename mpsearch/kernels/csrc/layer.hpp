@@ -61,30 +61,33 @@ class Layer {
                    std::int32_t* sums);
 
  private:
-  // One axis of the output: where each tap of each place reads, and which places share their set of taps.
+  // One axis for one input size. Places of the output that see the same valid taps form a border class.
   struct AxisPlan {
     std::int64_t in_size = 0;
+    std::int64_t padded_size = 0;
     std::int64_t out_size = 0;
-    std::vector<std::int64_t> source;                               // out_size x kernel: place, or -1
     std::vector<std::int32_t> border_class;                         // by output place
     std::vector<std::pair<std::int64_t, std::int64_t>> valid_taps;  // by class: first, one past last
     void build(const Axis& axis, std::int64_t in_size);
   };
   struct Scratch {  // of one thread
-    std::vector<const std::uint8_t*> taps;
+    std::vector<const std::uint8_t*> pixels;
     std::vector<const std::int32_t*> init;
   };
   struct Call;
 
+  // Bits against bits; the border needs its own initial sums.
+  bool is_xor() const noexcept { return has_binary_activations() && !is_depthwise_; }
   void plan(std::int64_t batch, std::int64_t height, std::int64_t width);
+  void fill_padding();
   void build_border_init();
   void execute(Call& call);
-  int useful_threads(double work_ns) const noexcept;
-  void quantize_pixels(const Call& call, std::int64_t first, std::int64_t last);
-  void quantize_rows(const Call& call, std::int64_t first, std::int64_t last);
-  void load_integers(const Call& call, std::int64_t first, std::int64_t last);
+  void load_lines(const Call& call, std::int64_t first, std::int64_t last);
+  void load_pixels(const Call& call, std::int64_t first, std::int64_t count, std::uint8_t* out) const;
+  void quantize_pixels(const float* x, std::int64_t count, std::uint8_t* out) const;
+  void copy_integers(const std::int8_t* a, std::int64_t count, std::uint8_t* out) const;
   void repeat_channels(std::uint8_t* pixel) const noexcept;
-  void find_taps(Scratch& scratch, std::int64_t group, std::int64_t first, std::int64_t last) const;
+  void find_pixels(Scratch& scratch, std::int64_t group, std::int64_t first, std::int64_t last) const;
   void compute_dense(const Call& call, Scratch& scratch, std::int64_t row_chunk, std::int64_t column_chunk);
   void compute_depthwise(const Call& call, Scratch& scratch, std::int64_t row_chunk);
 
@@ -108,13 +111,13 @@ class Layer {
   AlignedBuffer<std::int32_t> depthwise_weights_;  // taps x table_columns_
   AlignedBuffer<std::int32_t> tap_padding_;        // kXor: taps x tables; what a padded tap must add
   AlignedBuffer<float> scale_, bias_;              // groups x table_columns_
-  AlignedBuffer<std::uint8_t> padding_row_;
 
   std::mutex mutex_;  // guards what follows: what depends on the input's size
   std::int64_t batch_ = 0;
   AxisPlan rows_, columns_;
-  AlignedBuffer<std::int32_t> init_;  // kXor: one table per border class; else one table
-  AlignedBuffer<std::uint8_t> activations_;
+  AlignedBuffer<std::int32_t> init_;         // kXor: one table per border class; else one table
+  AlignedBuffer<std::uint8_t> activations_;  // batch x padded height x padded width pixels
+  std::vector<std::ptrdiff_t> tap_offsets_;
   std::vector<Scratch> scratch_;
   std::int64_t block_rows_ = 0;
 };

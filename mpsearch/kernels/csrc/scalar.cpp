@@ -68,7 +68,7 @@ void tile(const Tile& tile) noexcept {
           }
         }
         for (int row = 0; row < tile.rows; ++row) {
-          const std::uint8_t* activations = tile.taps[row * tile.tap_count + t] + k;
+          const std::uint8_t* activations = tile.pixels[row] + tile.tap_offsets[t] + k;
           for (int i = 0; i < info.unit; ++i) {
             const int activation = activations[i];
             for (int lane = 0; lane < kPanel; ++lane) sums[row][lane] += activation * weights[i][lane];
@@ -90,7 +90,7 @@ void tile_xor(const Tile& tile) noexcept {
         __builtin_memcpy(weights, block, sizeof weights);
         for (int row = 0; row < tile.rows; ++row) {
           std::uint32_t activations;
-          __builtin_memcpy(&activations, tile.taps[row * tile.tap_count + t] + k, sizeof activations);
+          __builtin_memcpy(&activations, tile.pixels[row] + tile.tap_offsets[t] + k, sizeof activations);
           for (int lane = 0; lane < kPanel; ++lane) {
             sums[row][lane] -= 2 * __builtin_popcount(activations ^ weights[lane]);
           }
@@ -103,11 +103,11 @@ void tile_xor(const Tile& tile) noexcept {
 
 void depthwise(const DepthwiseTile& tile) noexcept {
   for (int row = 0; row < tile.rows; ++row) {
-    const std::uint8_t* const* taps = tile.taps + row * tile.tap_count;
+    const std::uint8_t* pixel = tile.pixels[row];
     for (std::int64_t column = 0; column < tile.columns; ++column) {
       std::int32_t sum = tile.init[column];
       for (std::int64_t t = 0; t < tile.tap_count; ++t) {
-        sum += taps[t][column] * tile.weights[t * tile.weight_stride + column];
+        sum += pixel[tile.tap_offsets[t] + column] * tile.weights[t * tile.weight_stride + column];
       }
       const std::ptrdiff_t at = row * tile.out_stride + column;
       if (tile.sums != nullptr) {
