@@ -18,7 +18,7 @@ from mpsearch.quant.quantizer import (
     channel_dims,
     flat_dot,
 )
-from mpsearch.quant.ste import SignGradient, scale_grad, sign_slope, straight_through
+from mpsearch.quant.ste import SignGradient, binarize, scale_grad, sign_slope, straight_through
 
 
 class BwnQuantizer(WeightQuantizer):
@@ -40,7 +40,7 @@ class BwnQuantizer(WeightQuantizer):
 
     @torch.no_grad()
     def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.where(weight >= 0, 1.0, -1.0), self._scale(weight)
+        return binarize(weight), self._scale(weight)
 
     def forward(self, weight: Tensor) -> Tensor:
         integers, scale = self.quantize(weight)
@@ -52,7 +52,7 @@ class BwnQuantizer(WeightQuantizer):
 class _Sign(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, threshold: Tensor, scale: Tensor, slope: Any) -> Tensor:
-        y = torch.where(x >= threshold, scale, -scale)
+        y = binarize(x, threshold).mul_(scale)
         ctx.save_for_backward(x, threshold, scale, y)
         ctx.slope = slope
         return y
