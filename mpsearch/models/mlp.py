@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -23,7 +24,7 @@ class Mlp(nn.Module):
         if min(widths) < 1:
             raise ConfigError(f"Every width of an Mlp must be at least 1; got {widths}.")
         layers: list[nn.Module] = []
-        for before, after in zip(widths[:-2], widths[1:-1], strict=True):
+        for before, after in itertools.pairwise(widths[:-1]):
             layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()]
         self.hidden = nn.Sequential(*layers)
         self.classifier = nn.Linear(widths[-2], num_classes)

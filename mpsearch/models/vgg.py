@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class VggSmall(nn.Module):
     """Three pairs of 3x3 convolutions, each followed by BatchNorm; the picture halves after each pair.
 
-    Shape: x (N, 3, 32, 32) -> logits (N, num_classes); the pairs have `width`, 2 and 4 times `width` channels.
+    Shape: x (N, 3, 32, 32) -> logits (N, num_classes); the pairs have 1, 2 and 4 times `width` channels.
     Source: the layer order of VGG (Simonyan and Zisserman 2014, arXiv:1409.1556), at the size used by
     BinaryConnect (arXiv:1511.00363) when `width` is 128; the default is a quarter of that.
     """

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
 
 from mpsearch.errors import FormatError, TaskError, TrialError
+from mpsearch.training.baseline_key import baseline_key, made_of
 from mpsearch.training.distillation import TeacherMemory
 from mpsearch.training.evaluate import evaluate
 from mpsearch.training.layout import prepare_model
@@ -22,7 +21,6 @@ from mpsearch.training.loop import Progress, fit, one_cycle
 from mpsearch.training.task import Task
 from mpsearch.training.weights_file import read_weights, write_weights
 
-BASELINE_VERSION = 1  # raise it when the same recipe would train to other weights
 LOG = logging.getLogger(__name__)
 
 
@@ -47,18 +45,22 @@ def trained_baseline(
 ) -> Baseline:
     """The baseline from the cache, or trained now and put there.
 
-    Raises: TaskError if training diverges; StorageError if the cache cannot be written.
+    A cached file that cannot be used is trained again, with a warning in the log.
+
+    Raises: TaskError if the task's own code fails or training diverges; StorageError if the cache cannot be
+    written.
     """
     model = _fresh_model(task, seed)
+    parts = made_of(task, model, seed)
+    key = baseline_key(parts)
     if task.pretrained:
         score, loss = evaluate(model, task.validation, task)
-        return _baseline(model, score=score, loss=loss, key=baseline_key(task, model, seed), seconds=0.0)
-    made_of = _made_of(task, model, seed)
-    key = _key(made_of)
+        return _baseline(model, score=score, loss=loss, key=key, seconds=0.0)
     path = (cache_dir or default_cache_dir()) / "baselines" / f"{task_file_stem(task.name)}-{key}.safetensors"
     cached = _read_cached(path, model, key)
     if cached is not None:
         return cached
+    evaluate(model, task.validation.take(2), task)  # a model, loss or metric that fails does so now
     started = time.perf_counter()
     _train(model, task, seed, progress)
     score, loss = evaluate(model, task.validation, task)
@@ -68,15 +70,10 @@ def trained_baseline(
         "validation_score": score,
         "validation_loss": loss,
         "seconds": trained.seconds,
-        "made_of": made_of,
+        "made_of": parts,
     }
     write_weights(path, trained.state_dict, described)
     return trained
-
-
-def baseline_key(task: Task, model: nn.Module, seed: int) -> str:
-    """Sixteen hex digits of what makes a baseline: task, arguments, recipe, seed, data, parameter shapes."""
-    return _key(_made_of(task, model, seed))
 
 
 def task_file_stem(name: str) -> str:
@@ -84,28 +81,10 @@ def task_file_stem(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-." else "-" for c in name)[-60:]
 
 
-def _made_of(task: Task, model: nn.Module, seed: int) -> dict[str, object]:
-    data = task.data_digest or f"{task.train.digest()}-{task.validation.digest()}"
-    return {
-        "version": BASELINE_VERSION,
-        "task": task.name,
-        "args": {name: value for name, value in sorted(task.args.items()) if name not in task.path_args},
-        "recipe": asdict(task.baseline),
-        "seed": seed,
-        "data": data,
-        "model": {name: list(tensor.shape) for name, tensor in model.state_dict().items()},
-    }
-
-
-def _key(made_of: dict[str, object]) -> str:
-    text = json.dumps(made_of, sort_keys=True, separators=(",", ":"), default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def _fresh_model(task: Task, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return prepare_model(task.build_model())
+        return prepare_model(task.new_model())
 
 
 def _train(model: nn.Module, task: Task, seed: int, progress: Progress | None) -> None:
@@ -168,8 +147,6 @@ def _read_cached(path: Path, model: nn.Module, key: str) -> Baseline | None:
         return None
     try:
         weights, described = read_weights(path)
-        if described["key"] != key:
-            raise FormatError(f"The key in {path} must be {key}; got {described['key']}.")
         model.load_state_dict(weights)
         return Baseline(
             state_dict=weights,

@@ -24,7 +24,6 @@ BINARY_SUBFOLDER = "cifar-10-batches-bin"  # what the official archive unpacks t
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Cifar10Arrays:
     """Decoded images with labels. `digest` names the content of the training part.
@@ -173,5 +172,6 @@ def _write_decoded(path: Path, arrays: Cifar10Arrays) -> None:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         raise StorageError(
-            f"The cache folder {path.parent} must be writable; got: {error}. Free some space, or set MPSEARCH_CACHE."
+            f"The cache folder {path.parent} must be writable; got: {error}. "
+            "Free some space, or set MPSEARCH_CACHE."
         ) from error

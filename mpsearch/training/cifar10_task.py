@@ -30,9 +30,7 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STANDARD_DEVIATION = (0.2470, 0.2435, 0.2616)
 
 
-def cifar10_task(
-    *, model: str = "resnet20", data: str | None = None, train_limit: int | None = None
-) -> Task:
+def cifar10_task(*, model: str = "resnet20", data: str | None = None, train_limit: int | None = None) -> Task:
     """CIFAR-10 with 45,000 training, 5,000 validation and 10,000 test images.
 
     `data` is the folder with the files (default: `cifar10` in the folder MPSEARCH_DATA); `train_limit`
@@ -63,7 +61,12 @@ def cifar10_task(
         metric=top1_correct,
         augment=crop_and_flip,
         baseline=BaselineRecipe(
-            epochs=24, batch_size=128, learning_rate=0.2, weight_decay=5e-4, warmup_fraction=0.2, bfloat16=True
+            epochs=24,
+            batch_size=128,
+            learning_rate=0.2,
+            weight_decay=5e-4,
+            warmup_fraction=0.2,
+            bfloat16=True,
         ),
         data_digest=arrays.digest,
     )

@@ -29,8 +29,8 @@ def fit(
 ) -> tuple[float, ...]:
     """Train in place for `steps` batches; return the loss of every step.
 
-    `batch_loss(step, output, inputs, targets)` is a scalar; `rate_at(t)` gives the factor on each parameter group's
-    own learning rate at t = step / steps in [0, 1).
+    `batch_loss(step, output, inputs, targets)` is a scalar; `rate_at(t)` gives the factor on each parameter
+    group's own learning rate at t = step / steps in [0, 1).
 
     Raises: TrialError if the loss is NaN or infinite.
     """

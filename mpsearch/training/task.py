@@ -96,7 +96,8 @@ class Task:
             ) from error
         if not isinstance(model, nn.Module):
             raise TaskError(
-                f"`build_model` of task {self.name!r} must return a torch.nn.Module; got {type(model).__name__}."
+                f"`build_model` of task {self.name!r} must return a torch.nn.Module; got a "
+                f"{type(model).__name__}."
             )
         return model
 
@@ -107,6 +108,7 @@ def top1_correct(output: Tensor, targets: Tensor) -> Tensor:
     Shape: output (N, classes), targets (N,) -> (N,); (N, T, classes) and (N, T) -> (N, T).
     """
     return (output.argmax(-1) == targets).to(torch.float32)
+
 
 def task_from(
     model: nn.Module,
@@ -134,7 +136,8 @@ def task_from(
     if not isinstance(data, Sequence) or len(data) not in (2, 3):
         size = f" of length {len(data)}" if isinstance(data, Sequence) else ""
         raise TaskError(
-            f"`data` must be (train, validation) or (train, validation, test); got {type(data).__name__}{size}."
+            f"`data` must be (train, validation) or (train, validation, test); got a "
+            f"{type(data).__name__}{size}."
         )
     train, validation, *test = (
         _as_split(part, label) for part, label in zip(data, ("train", "validation", "test"), strict=False)
@@ -167,7 +170,8 @@ def _as_split(part: object, label: str) -> Split:
         except (TypeError, ValueError, RuntimeError) as error:
             raise TaskError(f"The {label} data must be tensors or arrays; got: {error}.") from error
     raise TaskError(
-        f"The {label} data must be a pair (inputs, targets), a torch Dataset or a Split; got {type(part).__name__}."
+        f"The {label} data must be a pair (inputs, targets), a torch Dataset or a Split; got a "
+        f"{type(part).__name__}."
     )
 
 
@@ -179,8 +183,8 @@ def _read_into_memory(dataset: Dataset[Any], label: str) -> Split:
         targets = torch.stack([torch.as_tensor(pair[1]) for pair in pairs])
     except Exception as error:
         raise TaskError(
-            f"The {label} Dataset must have a length and give (input, target) pairs of equal shapes; reading it "
-            f"raised {type(error).__name__}: {error}"
+            f"The {label} Dataset must have a length and give (input, target) pairs of equal shapes; reading "
+            f"it raised {type(error).__name__}: {error}"
         ) from error
     return Split(inputs, targets)
 

@@ -132,7 +132,9 @@ def test_score(task: Task, model: nn.Module) -> float:
     Raises: TaskError if the task has none.
     """
     if task.test is None:
-        raise TaskError(f"A test score needs a test split; task {task.name!r} has none. Give it a third part.")
+        raise TaskError(
+            f"A test score needs a test split; task {task.name!r} has none. Give it a third part."
+        )
     return evaluate(model, task.test, task)[0]
 
 

@@ -54,7 +54,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise FormatError(
-            f"{path} must be a safetensors file written by mpsearch; got: {error}. Delete it to make it again."
+            f"{path} must be a safetensors file written by mpsearch; got: {error}. "
+            "Delete it to make it again."
         ) from error
     if not isinstance(description, dict):
         raise FormatError(f"The description in {path} must be an object; got {description!r}.")

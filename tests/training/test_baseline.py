@@ -1,0 +1,135 @@
+import dataclasses
+import logging
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mpsearch.errors import StorageError, TaskError
+from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.evaluate import evaluate
+from mpsearch.training.recipe import BaselineRecipe
+
+
+def same_weights(first, second) -> bool:
+    return first.state_dict.keys() == second.state_dict.keys() and all(
+        torch.equal(tensor, second.state_dict[name]) for name, tensor in first.state_dict.items()
+    )
+
+
+def test_a_baseline_learns_the_task_and_its_score_is_that_of_its_weights(tiny_task, tmp_path):
+    baseline = trained_baseline(tiny_task, cache_dir=tmp_path)
+    model = tiny_task.new_model()
+    model.load_state_dict(baseline.state_dict)
+    assert evaluate(model, tiny_task.validation, tiny_task) == (
+        baseline.validation_score,
+        baseline.validation_loss,
+    )
+    assert baseline.validation_score > 0.8
+
+
+def test_the_second_call_reads_the_first_ones_weights(tiny_task, tmp_path):
+    first = trained_baseline(tiny_task, cache_dir=tmp_path)
+    second = trained_baseline(tiny_task, cache_dir=tmp_path)
+    assert (first.cached, second.cached) == (False, True)
+    assert same_weights(first, second)
+    assert (first.validation_score, first.key) == (second.validation_score, second.key)
+
+
+def test_training_again_gives_the_same_weights(tiny_task, tmp_path):
+    first = trained_baseline(tiny_task, cache_dir=tmp_path / "a")
+    second = trained_baseline(tiny_task, cache_dir=tmp_path / "b")
+    assert not second.cached
+    assert same_weights(first, second)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not safetensors", None])
+def test_a_corrupt_cache_is_trained_again_and_said_in_the_log(tiny_task, tmp_path, caplog, damage):
+    first = trained_baseline(tiny_task, cache_dir=tmp_path)
+    (path,) = tmp_path.glob("baselines/*")
+    path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
+    with caplog.at_level(logging.WARNING):
+        again = trained_baseline(tiny_task, cache_dir=tmp_path)
+    assert not again.cached
+    assert same_weights(first, again)
+    assert "training it again" in caplog.text
+    assert trained_baseline(tiny_task, cache_dir=tmp_path).cached
+
+
+def test_whatever_changes_the_weights_changes_the_key(tiny_task, tmp_path):
+    def twice_the_loss(output, targets):
+        return 2 * F.cross_entropy(output, targets)
+
+    others = [
+        dataclasses.replace(tiny_task, name="other"),
+        dataclasses.replace(tiny_task, args={"depth": 2}),
+        dataclasses.replace(tiny_task, baseline=BaselineRecipe(epochs=2, batch_size=32, learning_rate=0.05)),
+        dataclasses.replace(tiny_task, train=tiny_task.train.take(150)),
+        dataclasses.replace(tiny_task, validation=tiny_task.validation.take(70)),
+        dataclasses.replace(tiny_task, loss=twice_the_loss),
+        dataclasses.replace(tiny_task, build_model=lambda: nn.Linear(8, 3)),
+        dataclasses.replace(tiny_task, augment=lambda inputs, _generator: inputs),
+    ]
+    keys = {trained_baseline(task, cache_dir=tmp_path).key for task in [tiny_task, *others]}
+    keys.add(trained_baseline(tiny_task, seed=1, cache_dir=tmp_path).key)
+    assert len(keys) == len(others) + 2
+
+
+def test_where_the_data_lies_does_not_change_the_key(tiny_task, tmp_path):
+    here, there = (
+        dataclasses.replace(tiny_task, args={"data": folder}, path_args=("data",)) for folder in ("a", "b")
+    )
+    assert not trained_baseline(here, cache_dir=tmp_path).cached
+    assert trained_baseline(there, cache_dir=tmp_path).cached
+
+
+def test_a_pretrained_model_is_the_baseline_as_it_is(tiny_task, tmp_path):
+    model = tiny_task.new_model()
+    task = dataclasses.replace(tiny_task, build_model=lambda: model, pretrained=True)
+    baseline = trained_baseline(task, cache_dir=tmp_path)
+    assert torch.equal(baseline.state_dict["0.weight"], model.get_parameter("0.weight"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_counts_every_step(tiny_task, tmp_path):
+    seen = []
+    trained_baseline(tiny_task, cache_dir=tmp_path, progress=lambda *report: seen.append(report))
+    assert [step for step, _, _ in seen] == list(range(1, 16))
+    assert {total for _, total, _ in seen} == {15}
+
+
+def test_training_leaves_the_global_random_state_alone(tiny_task, tmp_path):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    trained_baseline(tiny_task, cache_dir=tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_divergence_is_a_task_error_that_names_the_step(tiny_task, tmp_path):
+    wild = BaselineRecipe(epochs=3, batch_size=32, learning_rate=1e30, warmup_fraction=0.0)
+    task = dataclasses.replace(tiny_task, baseline=wild)
+    with pytest.raises(TaskError, match=r"baseline of task 'blobs' diverged.*at step \d+ of 15"):
+        trained_baseline(task, cache_dir=tmp_path)
+
+
+def test_adam_trains_too(tiny_task, tmp_path):
+    recipe = BaselineRecipe(
+        epochs=3, batch_size=32, optimizer="adam", learning_rate=0.02, gradient_clip=1.0
+    )
+    task = dataclasses.replace(tiny_task, baseline=recipe)
+    assert trained_baseline(task, cache_dir=tmp_path).validation_score > 0.8
+
+
+def test_a_cache_folder_that_is_a_file_is_a_storage_error(tiny_task, tmp_path):
+    blocked = tmp_path / "cache"
+    blocked.write_text("")
+    with pytest.raises(StorageError, match="must be writable.*MPSEARCH_CACHE"):
+        trained_baseline(tiny_task, cache_dir=blocked)
+
+
+def test_a_model_that_does_not_fit_its_data_is_a_task_error(tiny_task, tmp_path):
+    task = dataclasses.replace(tiny_task, build_model=lambda: nn.Linear(5, 3))
+    with pytest.raises(TaskError, match=r"The model of task 'blobs' must run on inputs \(2, 8\)"):
+        trained_baseline(task, cache_dir=tmp_path)
