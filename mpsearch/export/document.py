@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mpsearch.errors import FormatError, StorageError
+from mpsearch.errors import FormatError
+from mpsearch.search.atomic_file import write_atomically
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
@@ -17,21 +16,7 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
 
     Raises: StorageError if the disk is full or the folder cannot be written.
     """
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes it private; what is exported is meant to be shared
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise StorageError(f"{path} must be writable; got: {error}. Free some space or name another path.") from error
+    write_atomically(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_document(path: Path, *, schema: int, what: str) -> dict[str, Any]:

@@ -41,7 +41,9 @@ class LayerGeometry:
             raise FormatError(f"A layer in {where} must be an object; got {fields!r:.200}.")
         operator = required(fields, "operator", str, where)
         if operator not in OPERATORS:
-            raise FormatError(f"`operator` in {where} must be one of {', '.join(OPERATORS)}; got {operator!r}.")
+            raise FormatError(
+                f"`operator` in {where} must be one of {', '.join(OPERATORS)}; got {operator!r}."
+            )
         groups = required(fields, "groups", int, where)
         if groups < 1:
             raise FormatError(f"`groups` in {where} must be 1 or more; got {groups}.")
@@ -62,7 +64,7 @@ class Prediction:
     """What the search promised, for the machine of `profile` on `threads` threads, one sample."""
 
     latency_s: float
-    memory_bytes: float
+    memory_bytes: int
     energy_j: float
     profile: str
     threads: int
@@ -157,7 +159,7 @@ class Manifest:
             tied=tuple(tied),
             predicted=Prediction(
                 latency_s=required(sections["predicted"], "latency_s", _NUMBER, path),
-                memory_bytes=required(sections["predicted"], "memory_bytes", _NUMBER, path),
+                memory_bytes=required(sections["predicted"], "memory_bytes", int, path),
                 energy_j=required(sections["predicted"], "energy_j", _NUMBER, path),
                 profile=required(sections["predicted"], "profile", str, path),
                 threads=required(sections["predicted"], "threads", int, path),
@@ -187,5 +189,7 @@ def _sizes(fields: Mapping[str, Any], key: str, count: int, least: int, where: P
         or len(value) != count
         or not all(type(size) is int and least <= size < 2**31 for size in value)
     ):
-        raise FormatError(f"`{key}` in {where} must be {count} whole numbers from {least}; got {value!r:.200}.")
+        raise FormatError(
+            f"`{key}` in {where} must be {count} whole numbers from {least}; got {value!r:.200}."
+        )
     return tuple(value)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,11 +29,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mpsearch.errors import ExportError, FormatError, MpsearchError, StorageError
+from mpsearch.errors import ExportError, FormatError, MpsearchError
 from mpsearch.export.manifest import LayerGeometry, Manifest
 from mpsearch.kernels.packing import pack_weights, packed_size_bytes, unpack_weights
 from mpsearch.kernels.quantized_layer import ActivationFormat, QuantizedLayer
 from mpsearch.precision.scheme import Scheme
+from mpsearch.search.atomic_file import storing
 
 WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -70,7 +70,7 @@ def geometry_of(layer: QuantizedLayer) -> LayerGeometry:
 
 
 def write_packed(folder: Path, packed: PackedFile) -> Manifest:
-    """Write both files into a new folder, then put it in the place of `folder`; returns the manifest as written.
+    """Write both files into a new folder, then rename it to `folder`; returns the manifest as written.
 
     Raises: ExportError if `folder` holds something other than a packed model; StorageError if it cannot
     be written.
@@ -84,7 +84,7 @@ def write_packed(folder: Path, packed: PackedFile) -> Manifest:
     manifest = replace(
         packed.manifest, weights_sha256=hashlib.sha256(data).hexdigest(), weights_bytes=len(data)
     )
-    try:
+    with storing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as work:
             fresh = Path(work) / "new"
@@ -94,8 +94,6 @@ def write_packed(folder: Path, packed: PackedFile) -> Manifest:
             if folder.exists():
                 folder.rename(Path(work) / "old")
             fresh.rename(folder)
-    except (OSError, shutil.Error) as error:
-        raise StorageError(f"{folder} must be writable; got: {error}. Free some space or name another --out.") from error
     return manifest
 
 
@@ -112,19 +110,26 @@ def read_packed(folder: Path) -> PackedFile:
         raise FormatError(f"{path} must be readable; got: {error}. Export the trial again.") from error
     if len(data) != manifest.weights_bytes or hashlib.sha256(data).hexdigest() != manifest.weights_sha256:
         raise FormatError(
-            f"{path} must be the {manifest.weights_bytes} bytes that its manifest describes; it has {len(data)} "
-            "bytes or other content. Copy it again, or export the trial again."
+            f"{path} must be the {manifest.weights_bytes} bytes that its manifest describes; it has "
+            f"{len(data)} bytes or other content. Copy it again, or export the trial again."
         )
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise FormatError(f"{path} must be a safetensors file; got: {error}. Export the trial again.") from error
+        raise FormatError(
+            f"{path} must be a safetensors file; got: {error}. Export the trial again."
+        ) from error
     layers = {
         name: _read_layer(name, geometry, manifest.policy[name], tensors, path)
         for name, geometry in manifest.layers.items()
     }
     outputs = tensors.pop(_OUTPUTS, None)
-    if outputs is None or outputs.dtype != torch.float32 or outputs.ndim < 1 or len(outputs) != manifest.check.samples:
+    if (
+        outputs is None
+        or outputs.dtype != torch.float32
+        or outputs.ndim < 1
+        or len(outputs) != manifest.check.samples
+    ):
         raise FormatError(f"{path} must hold `{_OUTPUTS}`, float32, {manifest.check.samples} samples.")
     unknown = [name for name in tensors if not name.startswith(_FLOAT)]
     if unknown:
@@ -168,7 +173,8 @@ def _read_layer(
         if tensor is None or tensor.dtype != dtype or tuple(tensor.shape) != (size,):
             found = "nothing" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
             raise FormatError(
-                f"`{which}` of layer {name} in {path} must be {dtype} ({size},); got {found}. Export it again."
+                f"`{which}` of layer {name} in {path} must be {dtype} ({size},); got {found}. "
+                "Export it again."
             )
         array: NDArray[np.generic] = tensor.numpy()
         if dtype.is_floating_point and not np.isfinite(array).all():

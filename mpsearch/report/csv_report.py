@@ -17,7 +17,15 @@ def csv_report(run: Run) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["number", *fields, "test_accuracy", "feasible", "on_front", "seconds", *(f"layer.{n}" for n in layers)]
+        [
+            "number",
+            *fields,
+            "test_accuracy",
+            "feasible",
+            "on_front",
+            "seconds",
+            *(f"layer.{n}" for n in layers),
+        ]
     )
     for record in run.records:
         if record.is_complete:

@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-_PADDING = 2
+_GAP = 2  # of it, one cell is the box's own divider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,20 +60,21 @@ class FittedTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         shown, stretch = self._fit(options.max_width)
         has_units = any(column.unit for column in shown)
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _PADDING, 0, 0))
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
         cells: list[Sequence[str | Text]] = []
         for column in shown:
+            is_stretch = isinstance(column, StretchColumn)
+            width = stretch if is_stretch else column.width  # type: ignore[union-attr]
             header = Text(column.title, "bold")
             if has_units:
-                header.append(f"\n{column.unit}", "dim not bold")
-            is_stretch = isinstance(column, StretchColumn)
+                header.append("\n" + (column.unit if cell_len(column.unit) <= width else ""), "dim not bold")
             table.add_column(
                 header,
                 justify=column.justify,
                 no_wrap=True,
                 style="" if is_stretch else column.style,  # type: ignore[union-attr]
                 overflow="ellipsis",
-                min_width=stretch if is_stretch else column.width,  # type: ignore[union-attr]
+                width=width,
             )
             cells.append(column.cells(stretch) if isinstance(column, StretchColumn) else column.cells)
         styles = self.row_styles or [""] * self.rows
@@ -88,7 +89,7 @@ class FittedTable:
         while True:
             fixed = sum(column.width for column in shown if isinstance(column, Column))
             stretches = [column for column in shown if isinstance(column, StretchColumn)]
-            left = width - fixed - _PADDING * (len(shown))
+            left = width - fixed - _GAP * (len(shown) - 1)
             if not stretches:
                 least, most = 0, 0
             else:

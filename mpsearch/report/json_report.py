@@ -1,4 +1,4 @@
-"""`mpsearch pareto RUN --json`: a run for other programs. Keys are only ever added under one schema number."""
+"""`mpsearch pareto RUN --json`: a run for other programs. One schema number only ever gains keys."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def json_report(run: Run) -> dict[str, Any]:
     """One JSON object.
 
     `hypervolume` is a share: of the box between `reference_point` and `ideal_point`, how much the front
-    dominates. `trials` are all that were scored, not only the front; `failed` are the others. `knee` is a trial
-    number, null before the first trial.
+    dominates. `trials` are all that were scored, not only the front; `failed` are the others. `knee` is a
+    trial number, null before the first trial.
 
-    Units: by the suffix of the key (`_s`, `_bytes`, `_j`); accuracies are shares of 1, on the validation split.
+    Units: by the suffix of the key (`_s`, `_bytes`, `_j`); accuracies are shares of 1, of the validation split.
     """
     complete = [record for record in run.records if record.is_complete]
     base = run.baseline
@@ -36,7 +36,7 @@ def json_report(run: Run) -> dict[str, Any]:
             "accuracy": base.score,
             "test_accuracy": base.test_score,
             "latency_s": base.costs.latency_s,
-            "memory_bytes": base.costs.memory_bytes,
+            "memory_bytes": round(base.costs.memory_bytes),
             "energy_j": base.costs.energy_j,
         },
         "profile": {"name": run.profile.name, "threads": run.profile.threads},
@@ -55,6 +55,7 @@ def _trial(run: Run, record: TrialRecord) -> dict[str, Any]:
         "number": record.number,
         "policy": record.policy.names(),
         **{objective.field: getattr(record, objective.field) for objective in OBJECTIVES.values()},
+        "memory_bytes": round(record.memory_bytes),
         "test_accuracy": run.test_scores.get(record.number),
         "loss": record.loss,
         "feasible": record.feasible,

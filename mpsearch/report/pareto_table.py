@@ -14,7 +14,7 @@ from mpsearch.search.front import Front
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
-_LEAST_STRIP = 8
+_LEAST_STRIP = 20
 
 
 def layer_order(run: Run) -> tuple[str, ...]:
@@ -24,13 +24,13 @@ def layer_order(run: Run) -> tuple[str, ...]:
 
 
 def best_under_budget(run: Run) -> TrialRecord | None:
-    """The most accurate trial that meets the run's budgets; None if there are no budgets or none meets them."""
+    """The most accurate trial that meets the run's budgets; None without budgets, or if none does."""
     feasible = [record for record in run.records if record.is_complete and record.feasible]
     return run.front.best().record if run.budgets and feasible else None
 
 
 def pareto_table(run: Run) -> FittedTable:
-    """The front, fastest first, then the uniform policies that it beats; knee and best under budget marked."""
+    """The front, fastest first, then the uniform policies that it beats; knee and best marked."""
     front = run.front
     anchors = [
         record
@@ -142,4 +142,4 @@ def _gains(
     records: Sequence[TrialRecord], title: str, gain: Callable[[TrialRecord], float], *, importance: int
 ) -> Column:
     cells = [factor_text(gain(record)) for record in records]
-    return Column(title=title, unit="than 32-bit", cells=cells, importance=importance)
+    return Column(title=title, unit="vs 32-bit", cells=cells, importance=importance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -9,7 +10,6 @@ from rich.text import Text
 
 from mpsearch.cost.cost_model import CostReport
 from mpsearch.models.model_trace import ModelTrace
-from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.pareto_table import layer_order
 from mpsearch.report.precision_strip import SYMBOLS, precision_legend, precision_strip, scheme_style
@@ -18,6 +18,7 @@ from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
 _BAR = 8
+_REST = "the rest, 32-bit"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -38,7 +39,7 @@ def policy_view(run: Run, record: TrialRecord) -> RenderableType:
     parts: list[RenderableType] = [head]
     if record.failure:
         parts.append(Text(f"failed: {record.failure}", "red"))
-    parts += [Text(), layer_table(report, run.model, record.policy), Text()]
+    parts += [Text(), layer_table(report, run.model), Text()]
     parts.append(precision_legend(list(set(record.policy.values()))))
     parts.append(_origin(run, report))
     if run.model.unquantized:
@@ -46,7 +47,7 @@ def policy_view(run: Run, record: TrialRecord) -> RenderableType:
     return Group(*parts)
 
 
-def layer_table(report: CostReport, model: ModelTrace, policy: PrecisionPolicy) -> FittedTable:
+def layer_table(report: CostReport, model: ModelTrace) -> FittedTable:
     """One row a layer in call order, then what stays 32-bit, then the total."""
     layers = report.layers
     latency_s = [*(layer.latency_s for layer in layers), report.remainder_latency_s, report.latency_s]
@@ -54,15 +55,17 @@ def layer_table(report: CostReport, model: ModelTrace, policy: PrecisionPolicy) 
     layer_energy_j = sum(layer.energy_j for layer in layers)
     energy_j = [*(layer.energy_j for layer in layers), report.energy_j - layer_energy_j, report.energy_j]
     macs = [layer.macs for layer in layers]
-    names = [*(layer.name for layer in layers), "the rest, 32-bit", "total"]
-    schemes = [Text.assemble((SYMBOLS[la.scheme.name], scheme_style(la.scheme)), f" {la.scheme}") for la in layers]
+    names = [*(layer.name for layer in layers), _REST, "total"]
+    schemes = [
+        Text.assemble((SYMBOLS[la.scheme.name], scheme_style(la.scheme)), f" {la.scheme}") for la in layers
+    ]
     kinds = [model.layer(layer.name).kind for layer in layers]
     shapes = [_sizes(model, layer.name) for layer in layers]
     columns: list[Column | StretchColumn] = [
         StretchColumn(
             title="layer",
             cells=lambda width: [_shortened(name, width) for name in names],
-            least=12,
+            least=len(_REST),
             most=max(len(name) for name in names),
         ),
         Column(title="scheme", cells=[*schemes, Text(), Text()], justify="left"),
@@ -86,8 +89,9 @@ def _with_share(title: str, kind: str, values: Sequence[float], *, importance: i
     unit = ColumnUnit.fitting(kind, values[-1:])
     total = values[-1] or 1.0
     shares = [f"{share_bar(value / total)} {100 * value / total:3.0f}%" for value in values[:-1]]
+    texts = [unit.text(value or math.nan) for value in values]
     return (
-        Column(title=title, unit=unit.name, cells=[unit.text(value) for value in values], importance=importance + 10),
+        Column(title=title, unit=unit.name, cells=texts, importance=importance + 10),
         Column(title="share", cells=[*shares, ""], justify="left", importance=importance, style="cyan"),
     )
 
@@ -120,7 +124,9 @@ def _standing(run: Run, record: TrialRecord) -> str:
 def _origin(run: Run, report: CostReport) -> Text:
     guessed = sum(layer.origin != "measured" for layer in report.layers)
     text = f"Latency: one sample on {run.profile.threads} thread(s), profile {run.profile.name}; "
-    text += "every layer measured" if not guessed else f"{guessed} of {len(report.layers)} layers interpolated"
+    text += (
+        "every layer measured" if not guessed else f"{guessed} of {len(report.layers)} layers interpolated"
+    )
     text += f". Peak activations: {bytes_text(report.peak_activation_bytes)}."
     return Text(text, "dim")
 

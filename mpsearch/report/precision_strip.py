@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES, Scheme
+from mpsearch.report.flow import Flow
 
 # Warm is few bits, cool is many. The symbol alone tells the scheme.
 SYMBOLS: dict[str, str] = {
@@ -72,12 +73,9 @@ def precision_strip(
     return strip
 
 
-def precision_legend(schemes: Sequence[Scheme] | None = None) -> Text:
+def precision_legend(schemes: Sequence[Scheme] | None = None) -> Flow:
     """What each symbol means; only the schemes given, lowest precision first."""
     shown = [scheme for scheme in SCHEMES.values() if schemes is None or scheme in schemes]
-    legend = Text()
-    for place, scheme in enumerate(shown):
-        legend.append("   " if place else "")
-        legend.append(SYMBOLS[scheme.name], scheme_style(scheme))
-        legend.append(f" {_MEANINGS[scheme.name]}", "dim")
-    return legend
+    return Flow(
+        [Text.assemble((SYMBOLS[s.name], scheme_style(s)), (f" {_MEANINGS[s.name]}", "dim")) for s in shown]
+    )

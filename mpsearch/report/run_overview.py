@@ -1,4 +1,4 @@
-"""A run on one screen: what was searched, the front, the plot, what to type next."""
+"""A run on one screen: what was searched, the front as a table and as a plot, what to type next."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from rich.text import Text
 from mpsearch.report.front_plot import front_plot
 from mpsearch.report.pareto_table import failed_lines, pareto_table
 from mpsearch.report.precision_strip import precision_legend
-from mpsearch.report.units import percent_text
+from mpsearch.report.units import budgets_text, percent_text
 from mpsearch.search.run import Run
 
 
-def run_overview(run: Run, *, cost: str | None = None, failed: bool = False, height: int = 16) -> RenderableType:
-    """Heading, table, legend, plot and next step."""
+def run_overview(
+    run: Run, *, cost: str | None = None, failed: bool = False, height: int = 16
+) -> RenderableType:
+    """Heading, table, legend and plot."""
     parts: list[RenderableType] = [run_heading(run), Text()]
     if not any(record.is_complete for record in run.records):
         parts.append(Text("No trial has finished yet. The same `mpsearch search` command goes on.", "yellow"))
     else:
         used = {scheme for record in run.records for scheme in record.policy.values()}
         parts += [pareto_table(run), Text(), precision_legend(list(used)), Text()]
-        parts += [front_plot(run, cost, height=height), Text(), next_step(run)]
+        parts.append(front_plot(run, cost, height=height))
     failures = sum(not record.is_complete for record in run.records)
     if failures and failed:
         parts += [Text(), failed_lines(run)]
@@ -47,7 +49,7 @@ def run_heading(run: Run) -> Text:
     )
     heading.append(origin, "dim")
     if run.budgets:
-        heading.append(f"\nbudgets: {run.budgets}", "dim")
+        heading.append(f"\nbudgets: {budgets_text(run.budgets)}", "dim")
         if complete and not any(record.feasible for record in run.records):
             heading.append("\nNo trial meets the budgets yet. Search on, or loosen them.", "yellow")
     return heading
@@ -56,5 +58,7 @@ def run_heading(run: Run) -> Text:
 def next_step(run: Run) -> Text:
     """The command that exports the knee."""
     out = f"{run.path.name}-knee"
-    command = f"mpsearch export {shlex.quote(str(run.path))} --pick knee --format packed --out {shlex.quote(out)}"
-    return Text.assemble(("next  ", "bold"), (command, "cyan"), overflow="fold")
+    command = (
+        f"mpsearch export {shlex.quote(str(run.path))} --pick knee --format packed --out {shlex.quote(out)}"
+    )
+    return Text.assemble(("next  ", "bold"), (command, "cyan"))

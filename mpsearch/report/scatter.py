@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from mpsearch.report.axis import Axis, Quantity
 from mpsearch.report.canvas import Canvas
+from mpsearch.report.flow import Flow
 
 MarkKind = Literal["over budget", "trial", "uniform", "baseline", "front", "best", "knee"]
 
@@ -100,7 +102,7 @@ class Scatter:
         places = [(mark, x_axis.place(mark.x), y_axis.place(mark.y)) for mark in self._marks]
         if not is_ascii:
             stairs = sorted((x, y) for mark, x, y in places if mark.is_on_front)
-            for (x0, y0), (x1, y1) in zip(stairs, stairs[1:], strict=False):
+            for (x0, y0), (x1, y1) in pairwise(stairs):
                 canvas.segment((x0, y0), (x1, y0), _LINE_STYLE)
                 canvas.segment((x1, y0), (x1, y1), _LINE_STYLE)
         order = list(_LOOKS)
@@ -145,12 +147,14 @@ class Scatter:
         yield Text(" " * gutter + corner + "".join(edge), "dim", no_wrap=True)
         yield Text("".join(texts).rstrip(), "dim", no_wrap=True)
 
-    def _legend(self, *, is_ascii: bool) -> Text:
+    def _legend(self, *, is_ascii: bool) -> Flow:
         kinds = {mark.kind for mark in self._marks}
-        legend = Text()
-        for kind, look in reversed(_LOOKS.items()):
-            if kind in kinds:
-                legend.append("   " if legend else "")
-                legend.append(look.ascii_symbol if is_ascii else look.symbol, look.style)
-                legend.append(f" {look.legend}", "dim")
-        return legend
+        return Flow(
+            [
+                Text.assemble(
+                    (look.ascii_symbol if is_ascii else look.symbol, look.style), (f" {look.legend}", "dim")
+                )
+                for kind, look in reversed(_LOOKS.items())
+                if kind in kinds
+            ]
+        )

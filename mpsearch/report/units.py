@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mpsearch.search.budgets import Budgets
 from mpsearch.search.quantities import format_duration, format_energy, format_size
 
 UNKNOWN = "–"
@@ -58,6 +59,14 @@ def wait_text(duration_s: float | None) -> str:
     if duration_s is None or not math.isfinite(duration_s):
         return UNKNOWN
     return format_duration(round(duration_s)) if duration_s >= 1 else seconds_text(duration_s)
+
+
+def budgets_text(budgets: Budgets) -> str:
+    """As in "latency ≤ 70 µs, memory ≤ 40 KB"."""
+    text = str(budgets)
+    for written, read in ((" <= ", " ≤ "), (" >= ", " ≥ "), (" us", " µs"), (" uJ", " µJ")):
+        text = text.replace(written, read)
+    return text
 
 
 def count_text(count: float) -> str:

@@ -1,0 +1,5 @@
+"""`python -m mpsearch`."""
+
+from mpsearch.cli.app import main
+
+main()

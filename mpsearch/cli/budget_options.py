@@ -1,0 +1,45 @@
+"""The budget options that several commands take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mpsearch.search.budgets import Budgets
+
+_PANEL = "Budgets"
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory", metavar="SIZE", help="At most that size: 60KB, 1.5MB.", rich_help_panel=_PANEL
+    ),
+]
+MaxLatency = Annotated[
+    str | None,
+    typer.Option(
+        "--max-latency", metavar="TIME", help="At most that long: 400us, 2ms.", rich_help_panel=_PANEL
+    ),
+]
+MaxEnergy = Annotated[
+    str | None,
+    typer.Option("--max-energy", metavar="ENERGY", help="At most that much: 5uJ.", rich_help_panel=_PANEL),
+]
+MinAccuracy = Annotated[
+    str | None,
+    typer.Option(
+        "--min-accuracy", metavar="SHARE", help="At least that: 0.9 or 90%.", rich_help_panel=_PANEL
+    ),
+]
+
+
+def budgets_from(
+    max_memory: str | None, max_latency: str | None, max_energy: str | None, min_accuracy: str | None
+) -> Budgets:
+    """Raises: ConfigError if one is not a quantity of its kind."""
+    from mpsearch.search.budgets import Budgets
+
+    return Budgets.parse(
+        {"memory": max_memory, "latency": max_latency, "energy": max_energy, "accuracy": min_accuracy}
+    )

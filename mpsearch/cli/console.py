@@ -1,0 +1,69 @@
+"""The terminal that the commands write to."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from typing import TextIO
+
+from rich.console import Console
+
+# What a terminal without Unicode shows instead.
+_PLAIN = {
+    "µ": "u",
+    "×": "x",
+    "–": "-",
+    "—": "-",
+    "…": "...",
+    "·": ".",
+    "±": "+-",
+    "≤": "<=",
+    "≥": ">=",
+    "→": "->",
+    "↑": "^",
+    "★": "*",
+    "●": "o",
+    "◉": "*",
+    "◆": "B",
+    "□": "u",
+    "•": ".",
+    "✓": "ok",
+    "█": "#",
+    "▏": "|",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+}
+_HANDLER = "mpsearch-plain"
+_PIPE_WIDTH = 120  # of a pipe or a file, which have none
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+
+def _writable(stream: TextIO) -> TextIO:
+    """`stream`, told to replace what its encoding lacks instead of failing on it."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if (
+        reconfigure is not None
+        and (getattr(stream, "encoding", None) or "").lower().replace("-", "") != "utf8"
+    ):
+        codecs.register_error(_HANDLER, _plain)
+        reconfigure(errors=_HANDLER)
+    return stream
+
+
+def output() -> Console:
+    """Standard output: answers. Colour and width follow the terminal (NO_COLOR, COLUMNS are honoured)."""
+    stream = _writable(sys.stdout)
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return Console(file=stream, highlight=False, width=width)
+
+
+def messages() -> Console:
+    """Standard error: progress, warnings, errors; so that `--json` leaves standard output clean."""
+    return Console(file=_writable(sys.stderr), highlight=False)

@@ -1,0 +1,72 @@
+"""`mpsearch export`: write one policy of a run as files."""
+
+from __future__ import annotations
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """What can be written; the table of `mpsearch.export.exporters`."""
+
+    POLICY = "policy"
+    PACKED = "packed"
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    *,
+    pick: Annotated[
+        str,
+        typer.Option(
+            help='knee, best, fastest, smallest, accurate, a trial number, or conditions: "latency<300us".'
+        ),
+    ] = "knee",
+    format: Annotated[  # noqa: A002 - the option's name
+        Format, typer.Option(help="policy: one JSON file. packed: the weights in their bits, to run.")
+    ] = Format.PACKED,
+    out: Annotated[
+        Path | None, typer.Option(help="File or folder to write.", show_default="RUN-TRIAL, here")
+    ] = None,
+) -> None:
+    """Write one policy of a run: as a policy file, or as a packed model that runs.
+
+    mpsearch export runs/digits --pick knee --out digits-knee
+
+    mpsearch export runs/digits --pick "latency<300us and accuracy>0.9" --format policy
+    """
+    from rich.text import Text
+
+    from mpsearch.cli.console import output
+    from mpsearch.export.exporters import export_trial
+    from mpsearch.report.precision_strip import precision_strip
+    from mpsearch.report.units import bytes_text, percent_text, seconds_text
+    from mpsearch.search.pick import pick_trial
+    from mpsearch.search.run import load_run
+
+    found = load_run(run)
+    record = pick_trial(found, pick)
+    default = f"{found.path.name}-{record.number}" + (".policy.json" if format is Format.POLICY else "")
+    written = export_trial(found, record, out or Path(default), format=format.value)
+    console = output()
+    line = Text.assemble((f"trial {record.number}  ", "bold"), precision_strip(record.policy, width=40))
+    line.append(f"  {percent_text(record.accuracy)}  {seconds_text(record.latency_s)} predicted  ")
+    line.append(bytes_text(record.memory_bytes))
+    console.print(line)
+    console.print(Text.assemble(("wrote  ", "green"), str(written)), soft_wrap=True)
+    if format is Format.PACKED:
+        from mpsearch.export.manifest import Manifest
+        from mpsearch.export.packed_file import MANIFEST_FILE
+
+        check = Manifest.load(written / MANIFEST_FILE).check
+        agreed = f"{percent_text(check.agreement)} of {check.samples} validation samples"
+        style = "" if check.agreement >= 0.99 else "yellow"
+        console.print(
+            f"agrees with the trial on {agreed}, largest difference {check.max_abs_error:.2g}", style=style
+        )
+        command = f"mpsearch bench {shlex.quote(str(written))}"
+        console.print(Text.assemble(("next   ", "bold"), (command, "cyan")), soft_wrap=True)

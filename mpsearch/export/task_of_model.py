@@ -1,0 +1,38 @@
+"""The task that a packed model belongs to: its architecture and its validation samples."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from torch import Tensor
+
+from mpsearch.errors import ExportError
+from mpsearch.export.manifest import Manifest
+from mpsearch.training.task import BUILT_IN_TASKS, Task, load_task
+
+
+def trusted_task(manifest: Manifest, folder: Path, named: str | None) -> Task:
+    """The manifest's task, if it is built in; else the one that the user named.
+
+    A manifest may come from anywhere, and loading a task runs its code: a task that is not part of
+    mpsearch is loaded only if the user asks for it by name.
+
+    Raises: ExportError if the user must name it; what `load_task` raises.
+    """
+    if named is None and manifest.task not in BUILT_IN_TASKS:
+        raise ExportError(
+            f"{folder} needs the task {manifest.task!r}, which is code outside of mpsearch. If you trust it, "
+            f"name it: `mpsearch bench {folder} --task {manifest.task}`."
+        )
+    return load_task(named or manifest.task, dict(manifest.task_args))
+
+
+def validation_inputs(task: Task, samples: int) -> Tensor:
+    """The first `samples` inputs of the validation split (fewer where it has fewer)."""
+    return task.validation.take(samples).inputs
+
+
+def inputs_sha256(inputs: Tensor) -> str:
+    """A hash of the values; the memory layout does not matter."""
+    return hashlib.sha256(inputs.contiguous().numpy().tobytes()).hexdigest()

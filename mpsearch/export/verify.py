@@ -1,0 +1,126 @@
+"""Does a packed model keep its promise? Its outputs beside the trial's, its latency beside the predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mpsearch.errors import ConfigError, ExportError
+from mpsearch.export.agreement import agreement, outputs_of
+from mpsearch.export.packed_file import read_packed
+from mpsearch.export.packed_model import float_model, model_from_packed
+from mpsearch.export.task_of_model import inputs_sha256, trusted_task, validation_inputs
+from mpsearch.profiling.end_to_end import time_models
+from mpsearch.training.task import Task
+
+BENCH_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchReport:
+    """What `mpsearch bench` found.
+
+    Latencies are of one sample, `measured_latency_s` and `torch_fp32_latency_s` timed in turns;
+    `max_abs_error` and `agreement` compare with the trial's fake-quant outputs on `n_samples` validation
+    samples; `score` is the task's metric on those samples, `expected_score` that of the trial's outputs.
+    """
+
+    schema: int
+    model: str
+    predicted_latency_s: float
+    measured_latency_s: float
+    quartiles_s: tuple[float, float]
+    torch_fp32_latency_s: float
+    torch_fp32_quartiles_s: tuple[float, float]
+    max_abs_error: float
+    agreement: float
+    n_samples: int
+    metric: str
+    score: float
+    expected_score: float
+    threads: int
+    predicted_threads: int
+    profile: str
+    repetitions: int
+    memory_bytes: int
+    file_bytes: int
+    run: str
+    trial: int
+
+    @property
+    def prediction_error(self) -> float:
+        """(measured - predicted) / predicted."""
+        return self.measured_latency_s / self.predicted_latency_s - 1
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "quartiles_s": list(self.quartiles_s),
+            "prediction_error": self.prediction_error,
+        }
+
+
+def verify_packed(
+    folder: Path,
+    *,
+    threads: int | None = None,
+    named_task: str | None = None,
+    on_step: Callable[[str], None] | None = None,
+) -> BenchReport:
+    """Load, run, compare and time a packed model; `threads` by default as predicted.
+
+    Raises: FormatError if the files are damaged; ExportError if the task must be named, builds another
+    model, or gives other validation samples than on export.
+    """
+    if threads is not None and threads < 1:
+        raise ConfigError(f"`threads` must be 1 or more; got {threads}.")
+    say = on_step or (lambda _: None)
+    say("reading the packed model")
+    packed = read_packed(folder)
+    manifest = packed.manifest
+    used_threads = threads or manifest.predicted.threads
+    say("loading the task")
+    task = trusted_task(manifest, folder, named_task)
+    model = model_from_packed(packed, task, threads=used_threads)
+    inputs = validation_inputs(task, manifest.check.samples)
+    if inputs_sha256(inputs) != manifest.check.inputs_sha256:
+        raise ExportError(
+            f"The outputs of {folder} must be compared on the validation samples that they were recorded "
+            f"on; task {task.name!r} gives others. Use the same data and arguments, or export the trial again."
+        )
+    say(f"comparing outputs on {len(inputs)} samples")
+    outputs = outputs_of(model, inputs)
+    compared = agreement(outputs, packed.check_outputs)
+    say("timing")
+    measured, reference = time_models([model, float_model(task)], task.example_inputs, used_threads)
+    return BenchReport(
+        schema=BENCH_SCHEMA,
+        model=str(folder),
+        predicted_latency_s=manifest.predicted.latency_s,
+        measured_latency_s=measured.median_s,
+        quartiles_s=measured.quartiles_s,
+        torch_fp32_latency_s=reference.median_s,
+        torch_fp32_quartiles_s=reference.quartiles_s,
+        max_abs_error=compared.max_abs_error,
+        agreement=compared.share,
+        n_samples=compared.samples,
+        metric=manifest.metric,
+        score=_score(task, outputs),
+        expected_score=_score(task, packed.check_outputs),
+        threads=used_threads,
+        predicted_threads=manifest.predicted.threads,
+        profile=manifest.predicted.profile,
+        repetitions=measured.repetitions,
+        memory_bytes=manifest.predicted.memory_bytes,
+        file_bytes=manifest.weights_bytes,
+        run=manifest.run,
+        trial=manifest.trial,
+    )
+
+
+def _score(task: Task, outputs: Tensor) -> float:
+    return float(task.metric(outputs, task.validation.take(len(outputs)).targets).float().mean())
