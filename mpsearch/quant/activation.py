@@ -19,10 +19,14 @@ SAMPLES_PER_CALL = 8192
 SAMPLES_IN_ALL = 8 * SAMPLES_PER_CALL
 
 
+def _round(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+    return (x * (1 / scale)).round_().clamp_(low, high)
+
+
 class _RoundToGrid(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
-        y = (x * (1 / scale)).round_().clamp_(low, high).mul_(scale)
+        y = _round(x, scale, low, high).mul_(scale)
         ctx.save_for_backward(x, scale, y)
         ctx.range = low, high
         return y
@@ -99,6 +103,11 @@ class Int8Activation(ActivationQuantizer):
 
     def end_calibration(self) -> None:
         self._samples = None
+
+    @torch.no_grad()
+    def quantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        scale = self.scale
+        return _round(x.float(), scale, *self._range()), scale
 
     def forward(self, x: Tensor) -> Tensor:
         low, high = self._range()

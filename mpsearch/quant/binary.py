@@ -139,6 +139,12 @@ class SignActivation(ActivationQuantizer):
     def end_calibration(self) -> None:
         self._sums = None
 
+    @torch.no_grad()
+    def quantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(x)
+        self._check_calibrated()
+        return binarize(x.float(), self._threshold()), self.scale
+
     def forward(self, x: Tensor) -> Tensor:
         self._check(x)
         self._check_calibrated()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,6 +22,10 @@ class QuantLayer(nn.Module):
     They subclass the layer they stand for and take over its parameters, so `weight` and `bias` keep their
     names and a 32-bit state dict loads with strict=False. 4- and 8-bit weight steps are fitted to the
     weights at construction: load 32-bit weights before quantizing.
+
+    With gradients: the product of x_hat = s_x * q_x and w_hat = s_w * q_w, plus the bias. Without: the
+    product of the integers, which float32 holds exactly up to 2^24, times s_x * s_w, plus the bias: step by
+    step what the kernels do, so that a score is the score of the packed model.
     """
 
     operator: ClassVar[Operator]
@@ -42,6 +47,19 @@ class QuantLayer(nn.Module):
         self.activation_quantizer = quantizers.activation(in_channels, self.spatial_dims)
         self.to(self.weight.device)
         self.train(layer.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self._parameters["bias"]
+        if torch.is_grad_enabled():
+            return self._product(self.activation_quantizer(x), self.weight_quantizer(self.weight), bias)
+        inputs, input_scale = self.activation_quantizer.quantize(x)
+        weight, weight_scale = self.weight_quantizer.quantize(self.weight)
+        per_channel = (-1, *[1] * self.spatial_dims)
+        y = self._product(inputs, weight, None) * (input_scale * weight_scale).view(per_channel)
+        return y if bias is None else y.add_(bias.view(per_channel))
+
+    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        raise NotImplementedError
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, scheme={self.scheme}"
@@ -66,8 +84,8 @@ class QuantLinear(QuantLayer, nn.Linear):
         super().__init__(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
         self._take_over(layer, layer.in_features, scheme, ternary)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(self.activation_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(x, weight, bias)
 
 
 class _QuantConv(QuantLayer):
@@ -124,8 +142,8 @@ class QuantConv1d(_QuantConv, nn.Conv1d):
         )
         self._take_over(layer, layer.in_channels, scheme, ternary)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(self.activation_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return self._conv_forward(x, weight, bias)
 
 
 class QuantConv2d(_QuantConv, nn.Conv2d):
@@ -153,8 +171,8 @@ class QuantConv2d(_QuantConv, nn.Conv2d):
         )
         self._take_over(layer, layer.in_channels, scheme, ternary)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(self.activation_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return self._conv_forward(x, weight, bias)
 
 
 QUANT_LAYERS: dict[type[nn.Module], type[QuantLayer]] = {

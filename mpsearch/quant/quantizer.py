@@ -57,6 +57,13 @@ class ActivationQuantizer(nn.Module, ABC):
     def end_calibration(self) -> None: ...
 
     @abstractmethod
+    def quantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Integers as float32, of the shape of x, and their scale (), both without gradients.
+
+        Raises: ConfigError if not calibrated.
+        """
+
+    @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Raises: ConfigError if not calibrated."""
 

@@ -60,7 +60,10 @@ class ActivationQuantizerSuite:
         quantizer = calibrated(self.quantizer(6, 2), x)
         wide = torch.cat([x, x * 2, -x])
         format_ = quantizer.format()
-        expected = kernel_integers(format_, wide.numpy(), 1).astype(np.float32) * format_.scale
+        integers = kernel_integers(format_, wide.numpy(), 1).astype(np.float32)
+        assert np.array_equal(quantizer.quantize(wide)[0].numpy(), integers)
+        assert quantizer.quantize(wide)[1].item() == format_.scale
+        expected = integers * format_.scale
         assert np.array_equal(quantizer(wide).detach().numpy(), expected)
 
     def test_output_has_at_most_the_levels_of_its_bits(self, x):

@@ -42,6 +42,14 @@ def test_convolution_pads_with_the_real_zero(scheme):
     torch.testing.assert_close(layer(x), expected)
 
 
+def test_output_is_the_same_with_and_without_gradients_within_float_rounding(scheme):
+    x = torch.randn(2, 4, 9, 9)
+    layer = calibrated(QuantConv2d(nn.Conv2d(4, 6, 3), scheme), x)
+    with torch.no_grad():
+        y = layer(x)
+    torch.testing.assert_close(y, layer(x).detach(), rtol=1e-5, atol=1e-5)
+
+
 def test_names_of_the_parameters_are_kept_so_that_32_bit_state_loads(scheme):
     source = nn.Conv1d(3, 4, 3)
     layer = QuantConv1d(nn.Conv1d(3, 4, 3), scheme)
