@@ -48,6 +48,11 @@ class MachineFingerprint:
             and (mine := getattr(self, field.name)) != (theirs := getattr(other, field.name))
         )
 
+    def cache_level(self, size_bytes: int) -> int:
+        """Number of caches that are too small for so many bytes: 0, the first holds them; all, none does."""
+        sizes = sorted(size for _, size in self.caches_bytes)
+        return sum(size < size_bytes for size in sizes)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             **asdict(self),

@@ -220,7 +220,7 @@ def _holds_tensors(module: nn.Module) -> bool:
 
 
 def _bytes(tensor: Tensor) -> int:
-    if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+    if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
         return 0  # a lazy module that never ran has no size yet
     return tensor.numel() * tensor.element_size()
 

@@ -1,0 +1,141 @@
+"""Timing short calls honestly: warm-up, interleaved rounds, medians, quartiles, and a check for noise."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds of one call: median and quartiles over `repetitions` samples of several calls each."""
+
+    median_s: float
+    quartiles_s: tuple[float, float]
+    repetitions: int
+    is_noisy: bool = False
+
+    @property
+    def spread(self) -> float:
+        """Interquartile range over median."""
+        return (self.quartiles_s[1] - self.quartiles_s[0]) / self.median_s if self.median_s else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerSettings:
+    """How long to time.
+
+    A sample repeats a call until it lasts `sample_s`: the clock takes tens of nanoseconds, so it stays far
+    below 1%. `rounds` samples are taken of each call, fewer if that would exceed `budget_s`, but at least
+    `least_rounds`. Where the interquartile range exceeds `noise_limit` of the median, rounds are repeated,
+    up to `patience` times; then the timing is marked as noisy.
+    """
+
+    sample_s: float = 3e-4
+    rounds: int = 41
+    least_rounds: int = 7
+    warm_up_s: float = 3e-3
+    budget_s: float = 0.3
+    noise_limit: float = 0.15
+    patience: int = 3
+
+
+DEFAULT_SETTINGS = TimerSettings()
+SAMPLES_PER_TURN = 4
+
+
+def time_calls(calls: Sequence[Call], settings: TimerSettings = DEFAULT_SETTINGS) -> list[Timing]:
+    """Time the calls in turns, so that a disturbance or a change of clock speed hits all of them alike.
+
+    A turn is an untimed call, which brings back what the others pushed out of the caches, and then a few
+    samples. The cost of calling an empty function is subtracted. Garbage collection is off meanwhile.
+    """
+    with _without_garbage_collection():
+        overhead_s = _empty_call_s(settings)
+        loops = [_calibrate(call, settings) for call in calls]
+        samples: list[list[float]] = [[] for _ in calls]
+        rounds = [_rounds(count * per_call, settings) for count, per_call in loops]
+        waiting = list(range(len(calls)))
+        for _attempt in range(1 + settings.patience):
+            for first in range(0, max((rounds[i] for i in waiting), default=0), SAMPLES_PER_TURN):
+                for i in waiting:
+                    if first < rounds[i]:
+                        calls[i]()
+                    for _ in range(first, min(first + SAMPLES_PER_TURN, rounds[i])):
+                        samples[i].append(max(_sample_s(calls[i], loops[i][0]) - overhead_s, 0.0))
+            waiting = [i for i in waiting if _summary(samples[i]).spread > settings.noise_limit]
+            if not waiting:
+                break
+    return [_summary(samples[i], is_noisy=i in waiting) for i in range(len(calls))]
+
+
+def time_call(call: Call, settings: TimerSettings = DEFAULT_SETTINGS) -> Timing:
+    return time_calls([call], settings)[0]
+
+
+def _calibrate(call: Call, settings: TimerSettings) -> tuple[int, float]:
+    """Calls per sample, and seconds per call; runs the call until it is warm."""
+    call()
+    count, started = 1, time.perf_counter()
+    while True:
+        per_call_s = _sample_s(call, count)
+        is_warm = time.perf_counter() - started >= settings.warm_up_s
+        if count * per_call_s >= settings.sample_s:
+            if is_warm:
+                return count, per_call_s
+        else:
+            count = max(count + 1, min(2 * count, round(1.2 * settings.sample_s / max(per_call_s, 1e-9))))
+
+
+def _rounds(sample_s: float, settings: TimerSettings) -> int:
+    affordable = int(settings.budget_s / max(sample_s, 1e-9))
+    return max(settings.least_rounds, min(settings.rounds, affordable))
+
+
+def _sample_s(call: Call, count: int) -> float:
+    repeat = range(count)
+    start = time.perf_counter_ns()
+    for _ in repeat:
+        call()
+    return (time.perf_counter_ns() - start) * 1e-9 / count
+
+
+def _empty_call_s(settings: TimerSettings) -> float:
+    def empty() -> None:
+        return None
+
+    count = max(1, int(settings.sample_s / 1e-7))
+    return min(_sample_s(empty, count) for _ in range(5))
+
+
+def _summary(samples: Sequence[float], *, is_noisy: bool = False) -> Timing:
+    low, median, high = np.quantile(samples, [0.25, 0.5, 0.75])
+    return Timing(
+        median_s=_rounded(median),
+        quartiles_s=(_rounded(low), _rounded(high)),
+        repetitions=len(samples),
+        is_noisy=is_noisy,
+    )
+
+
+def _rounded(seconds: float) -> float:
+    """Four digits: more would only make profiles harder to compare."""
+    return float(f"{seconds:.4g}")
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
