@@ -84,7 +84,7 @@ class SignActivation(ActivationQuantizer):
     Source: RSign and its threshold: Liu et al. 2020, arXiv:2003.03488; slopes: see `ste.sign_slope`.
     """
 
-    def __init__(self, channels: int, *, spatial_dims: int, gradient: SignGradient = "approx_sign") -> None:
+    def __init__(self, channels: int, *, spatial_dims: int, gradient: SignGradient = "clipped") -> None:
         super().__init__()
         self.slope = sign_slope(gradient)
         self.gradient = gradient
