@@ -119,7 +119,8 @@ def make_run(path: Path, *, trials: int = 30, failures: int = 1, space: str = SP
             TrialRecord(
                 number=number, policy=policy, state="failed" if failed else "complete",
                 score=None if failed else score, loss=None if failed else 1 - score, costs=cost,
-                feasible=not failed and parsed.budgets.are_met_by(cost, score), seconds=4.5, steps=200, seed=0,
+                feasible=not failed and parsed.budgets.are_met_by(cost, score), seconds=4.5, steps=200,
+                seed=0,
                 origin="anchor" if policy.uniform_scheme else "sampler", started="2026-01-01T00:00:00Z",
                 ended="2026-01-01T00:00:05Z", failure="the loss became NaN at step 3" if failed else None,
             )

@@ -61,8 +61,8 @@ def profile(
         )
     if existing is not None and (differences := existing.matches(probe_machine())):
         raise ProfileError(
-            f"A profile is of one machine; {path} differs in {'; '.join(differences)}. Name another --out, or "
-            "delete the file to measure all of it again."
+            f"A profile is of one machine; {path} differs in {'; '.join(differences)}. "
+            "Name another --out, or delete the file to measure all of it again."
         )
     shapes, models = _needs(space)
     console = messages()

@@ -146,7 +146,8 @@ def _with_floats(
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             raise ExportError(
                 f"`{name}` of the packed model must be {expected[name].dtype} "
-                f"{tuple(expected[name].shape)} as task {task.name!r} builds it; got {tensor.dtype} {tuple(tensor.shape)}."
+                f"{tuple(expected[name].shape)} as task {task.name!r} builds it; got "
+                f"{tensor.dtype} {tuple(tensor.shape)}."
             )
     with torch.no_grad():
         model.load_state_dict(dict(floats), strict=False)

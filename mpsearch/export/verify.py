@@ -90,7 +90,8 @@ def verify_packed(
     if inputs_sha256(inputs) != manifest.check.inputs_sha256:
         raise ExportError(
             f"The outputs of {folder} must be compared on the validation samples that they were recorded "
-            f"on; task {task.name!r} gives others. Use the same data and arguments, or export the trial again."
+            f"on; task {task.name!r} gives others. Use the same data and arguments, or export the "
+            "trial again."
         )
     say(f"comparing outputs on {len(inputs)} samples")
     outputs = outputs_of(model, inputs)

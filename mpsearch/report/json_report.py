@@ -18,7 +18,7 @@ def json_report(run: Run) -> dict[str, Any]:
     dominates. `trials` are all that were scored, not only the front; `failed` are the others. `knee` is a
     trial number, null before the first trial.
 
-    Units: by the suffix of the key (`_s`, `_bytes`, `_j`); accuracies are shares of 1, of the validation split.
+    Units: by the suffix of the key (`_s`, `_bytes`, `_j`); accuracies are shares of 1, on validation.
     """
     complete = [record for record in run.records if record.is_complete]
     base = run.baseline

@@ -57,7 +57,8 @@ class LineView:
         if isinstance(event, SearchStarted):
             return (
                 f"search: {event.total} trials of {event.policies:,} policies, {event.finished} already "
-                f"there, budgets {budgets_text(event.budgets)}, 32-bit {percent_text(event.baseline_score)}, into {event.out}"
+                f"there, budgets {budgets_text(event.budgets)}, 32-bit "
+                f"{percent_text(event.baseline_score)}, into {event.out}"
             )
         if isinstance(event, TrialFinished):
             return _trial_line(event)
