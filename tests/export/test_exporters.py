@@ -1,0 +1,138 @@
+"""Every export format through the one door that the command line and the Python API use."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from mpsearch.errors import ExportError, FormatError, RunError
+from mpsearch.export import task_of_model
+from mpsearch.export.agreement import outputs_of
+from mpsearch.export.exporters import EXPORTERS, export_trial
+from mpsearch.export.packed_file import read_packed
+from mpsearch.export.packed_model import model_from_packed
+from mpsearch.export.policy_file import PolicyFile
+from mpsearch.export.verify import verify_packed
+from mpsearch.precision.policy import PrecisionPolicy
+
+
+@pytest.fixture
+def builtin(task, monkeypatch):
+    """Let the tiny task count as built in."""
+    monkeypatch.setattr(task_of_model, "BUILT_IN_TASKS", {"digits": "tiny"})
+    monkeypatch.setattr(task_of_model, "load_task", lambda name, args: task)
+
+
+@pytest.mark.parametrize("format", EXPORTERS)
+def test_every_format_writes_what_it_says_it_wrote(trained_run, tmp_path, format):
+    written = export_trial(trained_run, trained_run.records[0], tmp_path / "out", format=format)
+    assert written.exists()
+
+
+@pytest.mark.parametrize("format", EXPORTERS)
+def test_every_format_refuses_a_failed_trial(finished_run, tmp_path, format):
+    failed = finished_run.records[-1]
+    with pytest.raises(ExportError, match="failed: the loss became NaN"):
+        export_trial(finished_run, failed, tmp_path / "out", format=format)
+
+
+def test_an_unknown_format_is_refused_with_the_known_ones(finished_run, tmp_path):
+    with pytest.raises(ExportError, match="policy, packed; got 'onnx'"):
+        export_trial(finished_run, finished_run.records[0], tmp_path / "out", format="onnx")
+
+
+def test_the_packed_model_returns_what_the_trial_returned(trained_run, task, tmp_path):
+    written = export_trial(trained_run, trained_run.records[0], tmp_path / "out")
+    packed = read_packed(written)
+    assert packed.manifest.check.agreement == 1.0
+    assert packed.manifest.check.max_abs_error < 1e-4
+    outputs = outputs_of(model_from_packed(packed, task), task.validation.inputs)
+    assert torch.allclose(outputs, packed.check_outputs, atol=1e-4)
+
+
+def test_a_shared_tensor_is_stored_once_and_quantized_weights_not_as_floats(trained_run, tmp_path):
+    packed = read_packed(export_trial(trained_run, trained_run.records[0], tmp_path / "out"))
+    assert set(packed.layers) == {"conv1", "shared", "conv2", "middle", "head"}
+    assert not [name for name in packed.floats if name.startswith(("conv1", "shared", "again", "conv2", "head"))]
+    assert {"last.weight", "bn1.running_mean", "bn2.num_batches_tracked"} <= set(packed.floats)
+
+
+def test_verify_measures_beside_the_prediction_and_compares_with_the_trial(trained_run, tmp_path, builtin):
+    written = export_trial(trained_run, trained_run.records[0], tmp_path / "out")
+    steps: list[str] = []
+    report = verify_packed(written, on_step=steps.append)
+    assert steps
+    assert report.agreement == 1.0
+    assert report.score == report.expected_score
+    assert report.predicted_latency_s == 5e-5
+    assert report.quartiles_s[0] <= report.measured_latency_s <= report.quartiles_s[1]
+    assert report.torch_fp32_latency_s > 0
+    assert json.loads(json.dumps(report.to_dict()))["n_samples"] == 80
+
+
+def test_a_task_that_is_not_built_in_is_run_only_if_the_user_names_it(trained_run, tmp_path, monkeypatch):
+    written = export_trial(trained_run, trained_run.records[0], tmp_path / "out")
+    monkeypatch.setattr(task_of_model, "BUILT_IN_TASKS", {})
+    monkeypatch.setattr(task_of_model, "load_task", lambda name, args: pytest.fail("ran code"))
+    with pytest.raises(ExportError, match="--task digits"):
+        verify_packed(written)
+
+
+def test_other_validation_samples_are_refused(trained_run, task, tmp_path, builtin, monkeypatch):
+    written = export_trial(trained_run, trained_run.records[0], tmp_path / "out")
+    changed = dataclasses.replace(task, validation=task.train)
+    monkeypatch.setattr(task_of_model, "load_task", lambda name, args: changed)
+    with pytest.raises(ExportError, match="validation samples"):
+        verify_packed(written)
+
+
+def test_another_architecture_is_refused(trained_run, task, tmp_path):
+    packed = read_packed(export_trial(trained_run, trained_run.records[0], tmp_path / "out"))
+    wider = dataclasses.replace(task, build_model=lambda: torch.nn.Sequential(torch.nn.Linear(3, 3)))
+    with pytest.raises(ExportError, match="must build the model that was packed"):
+        model_from_packed(packed, wider)
+
+
+def test_a_trial_without_kept_weights_is_refused_with_those_that_have_them(trained_run, tmp_path):
+    (trained_run.path / "checkpoints" / "0.safetensors").unlink()
+    with pytest.raises(RunError, match="front"):
+        export_trial(trained_run, trained_run.records[0], tmp_path / "out")
+
+
+def test_a_policy_file_comes_back(finished_run, tmp_path):
+    record = finished_run.records[8]
+    written = export_trial(finished_run, record, tmp_path / "p.json", format="policy")
+    read = PolicyFile.load(written)
+    assert written == tmp_path / "p.json"
+    assert (read.policy, read.trial, read.memory_bytes) == (record.policy, 8, round(record.memory_bytes))
+    assert isinstance(read.policy, PrecisionPolicy)
+    assert json.loads(written.read_text())["layers"] == record.policy.names()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 99},
+        {"schema": "1"},
+        {"layers": {"a": "w3a3"}},
+        {"layers": []},
+        {"costs": None},
+        {"origin": {"run": 1, "trial": 1}},
+        {"score": {"metric": "accuracy", "value": True}},
+    ],
+)
+def test_a_policy_file_that_breaks_the_format_is_a_format_error(finished_run, tmp_path, change):
+    written = export_trial(finished_run, finished_run.records[8], tmp_path / "p.json", format="policy")
+    written.write_text(json.dumps({**json.loads(written.read_text()), **change}))
+    with pytest.raises(FormatError):
+        PolicyFile.load(written)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00", '{"schema": 1}', "[" * 100_000])
+def test_a_damaged_policy_file_is_a_format_error(tmp_path, text):
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(FormatError):
+        PolicyFile.load(tmp_path / "p.json")
