@@ -179,9 +179,9 @@ def main() -> None:
             print(f"  {'scheme':8} {'median':>10} {'quartiles':>21} {'GMAC/s':>8} {'x torch fp32':>13}")
             for row in measure(shape, arguments.threads, arguments.seconds):
                 rows.append(row)
-                low, high = row["quartiles_s"]
+                low_us, high_us = (1e6 * quartile for quartile in row["quartiles_s"])
                 print(
-                    f"  {row['scheme']:8} {row['latency_s'] * 1e6:7.1f} us {low * 1e6:9.1f} ..{high * 1e6:7.1f} us"
+                    f"  {row['scheme']:8} {row['latency_s'] * 1e6:7.1f} us {low_us:9.1f} ..{high_us:7.1f} us"
                     f" {row['macs_per_second'] / 1e9:8.1f} {row['torch_fp32_ratio']:13.2f}"
                 )
     if arguments.json:

@@ -73,7 +73,7 @@ def integer_output(layer: QuantizedLayer, a: NDArray[np.int8]) -> NDArray[np.int
                 part = tap[..., group * channels : (group + 1) * channels]
                 sums[group] += part @ weight[group, :, :, kh, kw].T
     joined = np.moveaxis(sums, 0, 3).reshape(a.shape[0], out_h, out_w, layer.out_channels)
-    return joined.astype(np.int32)
+    return joined.astype(np.int32, order="C")
 
 
 def run_reference(layer: QuantizedLayer, x: NDArray[np.float32]) -> NDArray[np.float32]:

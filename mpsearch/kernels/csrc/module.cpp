@@ -30,10 +30,10 @@ std::string shape_text(const ConstArray& array) {
 // True if the elements follow one another in row-major order; sizes of 1 may have any stride.
 template <class A>
 bool is_contiguous(const A& array) {
+  if (array.size() == 0) return true;
   std::int64_t expected = 1;
   for (std::size_t i = array.ndim(); i-- > 0;) {
     const auto size = static_cast<std::int64_t>(array.shape(i));
-    if (size == 0) return true;
     if (size != 1 && array.stride(i) != expected) return false;
     expected *= size;
   }
@@ -44,11 +44,10 @@ bool is_contiguous(const A& array) {
 template <class A, class T>
 A as_array(nb::handle object, const char* name, const char* type_name, std::size_t ndim) {
   A array;
-  if (!nb::try_cast<A>(object, array, false)) {
-    throw ShapeError(
-        "`" + std::string(name) + "` must be a " + type_name +
-        " numpy array or CPU tensor (a tensor without gradient, an output that is writable); got " +
-        nb::cast<std::string>(nb::str(object.type())) + ".");
+  if (object.is_none() || !nb::try_cast<A>(object, array, false)) {
+    throw ShapeError("`" + std::string(name) + "` must be a " + type_name +
+                     " numpy array or CPU tensor, and writable if it is an output; got " +
+                     nb::cast<std::string>(nb::str(object.type())) + ".");
   }
   if (array.device_type() != nb::device::cpu::value || array.dtype() != nb::dtype<T>() ||
       array.ndim() != ndim || !is_contiguous(array)) {
@@ -226,8 +225,8 @@ NB_MODULE(_native, module) {
            nb::arg("bias").none(), nb::arg("threshold").none(), nb::arg("inverse_scale"),
            nb::arg("zero_point"), nb::arg("vertical"), nb::arg("horizontal"), nb::arg("groups"),
            nb::arg("threads"), nb::arg("forced_isa"))
-      .def("run", run, nb::arg("x"), nb::arg("out"))
-      .def("run_integer", run_integer, nb::arg("a"), nb::arg("sums"))
+      .def("run", run, nb::arg("x").none(), nb::arg("out").none())
+      .def("run_integer", run_integer, nb::arg("a").none(), nb::arg("sums").none())
       .def("out_spatial",
            [](const Layer& layer, std::int64_t height, std::int64_t width) {
              const OutSpatial out = out_spatial(layer, height, width);
