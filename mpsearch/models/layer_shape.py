@@ -53,6 +53,8 @@ class LayerShape:
             raise ConfigError(
                 f"Sizes of a layer must be positive whole numbers (padding: 0 or more); got {asdict(self)}."
             )
+        if type(self.has_bias) is not bool:
+            raise ConfigError(f"`has_bias` must be true or false; got {self.has_bias!r}.")
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ConfigError(
                 f"`groups` must divide the channels; got {self.groups} groups for "
@@ -109,7 +111,8 @@ class LayerShape:
     def from_dict(cls, fields: dict[str, Any]) -> LayerShape:
         """Raises: ConfigError if a field is unknown, missing or of the wrong type."""
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            return cls(**values)
         except (TypeError, ValueError, AttributeError) as error:
             raise ConfigError(f"Not a layer shape: {fields!r} ({error}).") from error
 
