@@ -71,7 +71,7 @@ class Canvas:
         return False
 
     def _is_free(self, left: int, row: int, length: int, *, covers_dots: bool) -> bool:
-        if left < 0 or left + length > self.width or not 0 <= row < self.height:
+        if left < 1 or left + length > self.width or not 0 <= row < self.height:
             return False
         around = range(max(left - 1, 0), min(left + length + 1, self.width))
         if any(self._symbols[row][c] is not None for c in around):

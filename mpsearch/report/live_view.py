@@ -88,7 +88,7 @@ class SearchPanel:
             return
         rows = self._rows(options)
         grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(style="dim", no_wrap=True, min_width=len("hypervolume"))
         grid.add_column(no_wrap=True, overflow="ellipsis")
         for title, row in rows:
             grid.add_row(title, row)

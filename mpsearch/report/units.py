@@ -58,7 +58,7 @@ def wait_text(duration_s: float | None) -> str:
     """A time that a person waits, in whole seconds: "45 s", "3m 20s", "2h 05m"."""
     if duration_s is None or not math.isfinite(duration_s):
         return UNKNOWN
-    return format_duration(round(duration_s)) if duration_s >= 1 else seconds_text(duration_s)
+    return f"{duration_s:.0f} s" if duration_s < 59.5 else format_duration(round(duration_s))
 
 
 def budgets_text(budgets: Budgets) -> str:

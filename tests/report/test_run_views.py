@@ -1,0 +1,126 @@
+"""The views of a run: what they must say at any width, not how they look to the letter."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from mpsearch.errors import ConfigError
+from mpsearch.report.csv_report import csv_report
+from mpsearch.report.json_report import json_report
+from mpsearch.report.policy_table import policy_view, share_bar
+from mpsearch.report.run_overview import next_step, run_overview
+from mpsearch.search.budgets import Budgets
+
+
+def shown(view, width: int, **options) -> str:
+    console = Console(file=io.StringIO(), width=width, **options)
+    console.print(view)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_overview_fits_and_shows_the_whole_front(finished_run, width):
+    text = shown(run_overview(finished_run), width)
+    assert max(map(len, text.splitlines())) <= width
+    rows = [line for line in text.splitlines() if line.startswith(("●", "★", "◉"))]
+    assert len(rows) >= len(finished_run.front)
+    for word in ("accuracy", "latency", "memory", "µs", "KB", "hypervolume", "test-machine", "budget"):
+        assert word in text
+
+
+def test_the_overview_in_a_pipe_has_no_control_codes(finished_run):
+    assert "\x1b" not in shown(run_overview(finished_run), 80)
+
+
+def test_colour_is_only_added_on_a_terminal_and_says_nothing_new(finished_run):
+    plain = shown(run_overview(finished_run), 100)
+    coloured = shown(run_overview(finished_run), 100, force_terminal=True, color_system="truecolor")
+    assert "\x1b" in coloured
+    from rich.text import Text
+
+    assert Text.from_ansi(coloured).plain.rstrip() == plain.rstrip()
+
+
+def test_failed_trials_are_counted_and_explained_when_asked_for(finished_run):
+    assert "1 of 30 trials failed" in shown(run_overview(finished_run), 120)
+    assert "the loss became NaN at step 3" in shown(run_overview(finished_run, failed=True), 120)
+
+
+def test_a_run_without_trials_says_so(finished_run):
+    empty = dataclasses.replace(finished_run, records=())
+    assert "No trial has finished yet" in shown(run_overview(empty), 80)
+
+
+def test_budgets_that_nothing_meets_are_said(finished_run):
+    strict = finished_run.with_budgets(Budgets(accuracy=0.9999))
+    assert "No trial meets the budgets" in shown(run_overview(strict), 80)
+
+
+@pytest.mark.parametrize("cost", ["latency", "memory", "energy"])
+def test_the_plot_can_show_every_cost(finished_run, cost):
+    assert cost in shown(run_overview(finished_run, cost=cost), 80)
+
+
+def test_an_unknown_cost_is_refused(finished_run):
+    with pytest.raises(ConfigError, match="latency, memory, energy"):
+        run_overview(finished_run, cost="speed")
+
+
+def test_the_next_step_can_be_typed(finished_run):
+    assert next_step(finished_run).plain.startswith(f"next  mpsearch export {finished_run.path} --pick knee")
+
+
+def test_test_scores_have_a_column_once_known(finished_run):
+    scores = dict.fromkeys(finished_run.front.numbers, 0.4242)
+    assert "42.42" in shown(run_overview(dataclasses.replace(finished_run, test_scores=scores)), 120)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_policy_is_shown_layer_by_layer_with_a_total(finished_run, width):
+    record = finished_run.front.knee().record
+    text = shown(policy_view(finished_run, record), width)
+    assert max(map(len, text.splitlines())) <= width
+    for layer in record.policy:
+        assert layer in text
+    for word in ("total", "the rest, 32-bit", "BatchNorm2d", "measured"):
+        assert word in text
+
+
+def test_bars_are_as_long_as_their_share():
+    assert [share_bar(share, 4) for share in (0, 0.5, 1, 2)] == ["    ", "██  ", "████", "████"]
+    assert share_bar(0.125 / 4, 4) == "▏   "
+
+
+def test_the_json_report_keeps_its_contract_key_by_key(finished_run):
+    report = json.loads(json.dumps(json_report(finished_run), allow_nan=False))
+    assert report["schema"] == 1
+    assert [o["name"] for o in report["objectives"]] == ["accuracy", "latency", "memory"]
+    assert report["objectives"][0]["direction"] == "maximize"
+    assert {o["unit"] for o in report["objectives"]} == {"1", "s", "B"}
+    assert set(report["reference_point"]) == {"accuracy", "latency", "memory"}
+    assert 0 < report["hypervolume"] < 1
+    assert {"accuracy", "latency_s", "memory_bytes", "energy_j"} <= set(report["baseline"])
+    assert report["knee"] == finished_run.front.knee().number
+    assert len(report["trials"]) == 29
+    assert [trial["number"] for trial in report["failed"]] == [29]
+    for trial in report["trials"]:
+        record = finished_run.trial(trial["number"])
+        assert trial["policy"] == record.policy.names()
+        assert (trial["accuracy"], trial["latency_s"]) == (record.accuracy, record.latency_s)
+        assert type(trial["memory_bytes"]) is int
+        assert trial["energy_j"] == record.energy_j
+        assert (trial["feasible"], trial["on_front"]) == (record.feasible, record.number in finished_run.front)
+        assert trial["seconds"] == 4.5
+
+
+def test_the_csv_report_has_a_row_a_trial_and_a_column_a_layer(finished_run):
+    rows = list(csv.DictReader(io.StringIO(csv_report(finished_run))))
+    assert len(rows) == 29
+    assert rows[3]["layer.block.conv2"] == "w4a8"
+    assert float(rows[3]["latency_s"]) == finished_run.records[3].latency_s
