@@ -11,6 +11,9 @@ from mpsearch.models.layer_shape import LayerShape
 
 QUANTIZABLE: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
+# `kMaxReduction` of the kernels: int32 sums hold as many products of two bytes.
+MAX_PRODUCTS = 65_536
+
 # Reasons for the modules that users ask about; the first type that fits counts.
 REASONS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     (
@@ -72,6 +75,8 @@ def refusal(module: nn.Module) -> str | None:
     assert weight is not None
     if weight.dtype != torch.float32:
         return f"its weight is {weight.dtype}, and only float32 layers are quantized"
+    if weight[0].numel() > MAX_PRODUCTS:
+        return f"{weight[0].numel():,} products per output; kernels sum at most {MAX_PRODUCTS:,}"
     if isinstance(module, nn.Conv1d | nn.Conv2d):
         if module.padding_mode != "zeros":
             return f"padding mode {module.padding_mode!r}: kernels pad with zeros only"
