@@ -6,21 +6,19 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpsearch.cost.cost_model import CostModel
 from mpsearch.errors import ConfigError
+from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace, TracedLayer
 from mpsearch.precision.policy import PrecisionPolicy
-from mpsearch.precision.scheme import SCHEMES, Scheme
+from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES, Scheme
 from mpsearch.search.nearest import did_you_mean
 from mpsearch.search.space import LayerRule, SearchSpace
-
-if TYPE_CHECKING:
-    from mpsearch.cost.cost_model import CostModel
-    from mpsearch.hardware.profile import HardwareProfile
+from mpsearch.search.trial_record import Costs
 
 Codes = NDArray[np.int64]
 
@@ -89,17 +87,12 @@ class ResolvedSpace:
             raise ConfigError(f"A policy of this space must name {', '.join(self.layers)}; got {policy}.")
         return result
 
-    def layer_schemes(self, codes: Codes) -> NDArray[np.int64]:
-        """Places in `SCHEMES` of the scheme of each layer. Shape: codes (P, C) -> (P, L)."""
-        places = {scheme: place for place, scheme in enumerate(SCHEMES.values())}
-        columns = np.empty((len(codes), len(self.layers)), dtype=np.int64)
-        index = {layer: place for place, layer in enumerate(self.layers)}
-        for layer, scheme in self.pinned.items():
-            columns[:, index[layer]] = places[scheme]
+    def layer_codes(self, codes: Codes) -> Codes:
+        """Place of each layer's scheme in `schemes[layer]`. Shape: codes (P, C) -> (P, L)."""
+        table = np.zeros((len(codes), len(self.layers)), dtype=np.int64)
         for column, choice in enumerate(self.choices):
-            table = np.array([places[scheme] for scheme in choice.schemes])
-            columns[:, [index[layer] for layer in choice.layers]] = table[codes[:, column], None]
-        return columns
+            table[:, [self.layers.index(layer) for layer in choice.layers]] = codes[:, [column]]
+        return table
 
     def anchors(self) -> tuple[PrecisionPolicy, ...]:
         """The uniform policies, highest precision first; where a layer may not take the scheme, its nearest.
@@ -158,8 +151,34 @@ def resolve(space: SearchSpace, trace: ModelTrace) -> ResolvedSpace:
 
 
 def cost_model_of(space: SearchSpace, trace: ModelTrace, profile: HardwareProfile) -> CostModel:
-    """Costs of every policy of the space, and of the all-32-bit one."""
-    raise NotImplementedError
+    """Costs of every policy of the space.
+
+    Raises: UnmeasuredError if the profile lacks a layer; ConfigError as `resolve`.
+    """
+    return _cost_model(trace, resolve(space, trace).schemes, profile)
+
+
+def full_precision_costs(trace: ModelTrace, profile: HardwareProfile) -> Costs:
+    """What the model costs with every layer at w32a32, in the same runtime.
+
+    Raises: UnmeasuredError if the profile lacks a layer.
+    """
+    model = _cost_model(trace, {layer.name: (FULL_PRECISION,) for layer in trace.layers}, profile)
+    report = model.evaluate(PrecisionPolicy.uniform(model.layers, FULL_PRECISION))
+    return Costs(latency_s=report.latency_s, memory_bytes=report.memory_bytes, energy_j=report.energy_j)
+
+
+def _cost_model(
+    trace: ModelTrace, schemes: Mapping[str, tuple[Scheme, ...]], profile: HardwareProfile
+) -> CostModel:
+    return CostModel.build(
+        trace.layers,
+        other_parameter_bytes=trace.other_parameter_bytes,
+        peak_activation_bytes=trace.peak_activation_bytes,
+        fingerprint=trace.fingerprint,
+        schemes_per_layer=schemes,
+        profile=profile,
+    )
 
 
 def _matches(rule: LayerRule, layer: TracedLayer) -> bool:

@@ -16,27 +16,17 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.front import Front, FrontPoint, points_of
 from mpsearch.search.objective import Objective
+from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
+from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
+from mpsearch.search.space_file import load_space
+from mpsearch.search.stored_records import read_records
 from mpsearch.search.trial_record import Costs, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mpsearch.cost.cost_model import CostModel, CostReport
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineScore:
-    """The 32-bit model that every trial started from. `key` names its weights in the cache.
-
-    `costs` are those of all layers at w32a32 in the same runtime; `test_score` is None until the search has ended.
-    """
-
-    key: str
-    score: float
-    loss: float
-    costs: Costs
-    test_score: float | None = None
 
 
 class Exporter(Protocol):
@@ -98,15 +88,8 @@ class Run:
 
     @property
     def reference_point(self) -> dict[str, float]:
-        """Objective name -> the value that counts for nothing.
-
-        Accuracy 0; each cost 1.1 times the greatest reachable one of the space. It depends on space, model and
-        profile only, so hypervolumes of searches over the same three compare.
-        """
-        return {
-            o.name: 0.0 if o.direction == "maximize" else 1.1 * getattr(self.greatest_costs, o.field)
-            for o in self.objectives
-        }
+        """As the function `reference_point`."""
+        return reference_point(self.objectives, self.greatest_costs)
 
     @property
     def hypervolume(self) -> float:
@@ -128,7 +111,7 @@ class Run:
 
         Raises: RunError if there are none: weights are kept for the front only.
         """
-        path = self.path / "checkpoints" / f"{self.trial(number).number}.safetensors"
+        path = RunFolder(self.path).checkpoint(self.trial(number).number)
         if not path.exists():
             on_front = ", ".join(map(str, self.front.numbers))
             raise RunError(
@@ -171,6 +154,17 @@ class Run:
         )
 
 
+def reference_point(objectives: tuple[Objective, ...], greatest: Costs) -> dict[str, float]:
+    """Objective name -> the value that counts for nothing.
+
+    Accuracy 0; each cost 1.1 times the greatest reachable one of the space. It depends on space, model
+    and profile only, so hypervolumes of searches over the same three compare.
+    """
+    return {
+        o.name: 0.0 if o.direction == "maximize" else 1.1 * getattr(greatest, o.field) for o in objectives
+    }
+
+
 def normalised_hypervolume(
     records: tuple[TrialRecord, ...], objectives: tuple[Objective, ...], reference: Mapping[str, float]
 ) -> float:
@@ -187,6 +181,42 @@ def normalised_hypervolume(
 def load_run(path: str | Path, *, exporter: Exporter | None = None) -> Run:
     """Open a run folder, finished or not; a search may be writing to it meanwhile.
 
-    Raises: RunError if there is no run; FormatError if a file of it is truncated or of a newer schema.
+    Where study.db is absent (a run shared as its small files), trials.jsonl is read.
+
+    Raises: RunError if there is no run, or its first trial has not begun; FormatError if a file of it is
+    truncated, corrupt or of a newer schema.
     """
-    raise RunError(f"not yet {path}")
+    folder = RunFolder(Path(path))
+    if not folder.exists:
+        if folder.profile_file.exists():
+            raise RunError(
+                f"The search in {path} has not come to its first trial. Give its `mpsearch search` command again."
+            )
+        raise RunError(
+            f"{path} must be the folder of a run; it has no {folder.facts_file.name}.{_runs_near(folder.path)}"
+        )
+    space = load_space(folder.space_file)
+    facts = RunFacts.from_dict(folder.read_json(folder.facts_file, schema=FACTS_SCHEMA))
+    has_database = folder.database.exists()
+    records = read_records(folder.database) if has_database else folder.read_record_lines()
+    run = Run(
+        path=folder.path,
+        space=space,
+        records=tuple(records),
+        baseline=facts.baseline,
+        model=facts.model,
+        profile=HardwareProfile.load(folder.profile_file),
+        greatest_costs=facts.greatest_costs,
+        test_scores=facts.test_scores,
+        exporter=exporter,
+    )
+    return run.with_budgets(space.budgets)
+
+
+def _runs_near(path: Path) -> str:
+    for parent in (path, path.parent):
+        if parent.is_dir():
+            runs = sorted(entry.parent.name for entry in parent.glob("*/run.json"))
+            if runs:
+                return f" Runs in {parent}: {', '.join(runs[:10])}."
+    return " `mpsearch search` makes one."

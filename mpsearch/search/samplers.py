@@ -47,7 +47,7 @@ SAMPLERS: dict[str, SamplerFactory] = {"tpe": _tpe, "nsga2": _nsga2, "gp": _gp, 
 
 
 def sampler_named(name: str) -> SamplerFactory:
-    """seed -> a sampler of that name.
+    """Seed -> a sampler of that name.
 
     Raises: ConfigError if there is none.
     """

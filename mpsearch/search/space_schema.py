@@ -35,7 +35,7 @@ def _checked_sampler(value: Any) -> Any:
 
 
 def _explained(check: Any, *args: Any) -> Any:
-    """pydantic reports a ValueError at its key, where a ConfigError would fly through."""
+    """Pydantic reports a ValueError at its key, where a ConfigError would fly through."""
     try:
         return check(*args)
     except ConfigError as error:
@@ -77,7 +77,7 @@ class RuleForm(Strict):
 def _checked_budget(name: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         if not isinstance(value, (str, int, float)) and value is not None:
-            raise ValueError("a budget must be a quantity with its unit, such as 60KB, 400us, 5uJ or 90%")  # noqa: TRY004
+            raise ValueError("a budget must be a quantity with its unit, such as 60KB, 400us, 5uJ or 90%")
         _explained(Budgets.parse, {name: value})
         return value
 

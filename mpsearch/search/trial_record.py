@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from mpsearch.errors import FormatError
@@ -118,3 +119,8 @@ class TrialRecord:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(f"Not a trial record ({error}): {fields!r:.200}.") from error
         return record
+
+
+def now_utc() -> str:
+    """The time as records have it: ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

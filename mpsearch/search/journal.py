@@ -1,0 +1,120 @@
+"""What a search writes while it runs, in an order in which it may be killed at any point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mpsearch.search.atomic_file import storing, write_atomically
+from mpsearch.search.events import Event, Notice, SearchFinished, SearchStarted, StageStarted, TrialFinished
+from mpsearch.search.front_keeper import FrontKeeper
+from mpsearch.search.run_folder import RunFolder
+from mpsearch.search.space import SearchSpace
+from mpsearch.search.study import StudyStore
+from mpsearch.search.tables import front_csv
+from mpsearch.search.trial_record import TrialRecord, now_utc
+
+
+class Journal:
+    """Records, weights of the front and front.csv of one run; `front` and `records` mirror them in memory.
+
+    A finished trial: (1) its weights get their final name, (2) the study gets the record, which makes it count,
+    (3) trials.jsonl, (4) front.csv, (5) weights that left the front are removed. Whatever is missing
+    after a kill is put right by `repair`.
+    """
+
+    def __init__(
+        self, folder: RunFolder, store: StudyStore, space: SearchSpace, reference: Mapping[str, float]
+    ) -> None:
+        self.folder = folder
+        self._store = store
+        self._space = space
+        self.records = sorted(
+            (stored.record for stored in store.history() if stored.record is not None),
+            key=lambda record: record.number,
+        )
+        self.front = FrontKeeper(space.objectives, reference, self.records)
+
+    def repair(self) -> None:
+        """Make the other files agree with the study."""
+        self.folder.rewrite_records(self.records)
+        self._write_front()
+        keep = {self.folder.checkpoint(number) for number in self.front.numbers}
+        with storing(self.folder.checkpoints):
+            for path in self.folder.checkpoints.iterdir():
+                if path not in keep:
+                    path.unlink(missing_ok=True)
+
+    def add(self, record: TrialRecord, weights: Path) -> bool:
+        """Write a finished trial; returns whether it is on the front."""
+        before = self.front.numbers
+        front = self.front.with_record(record)
+        on_front = any(member.number == record.number for member in front)
+        with storing(weights):
+            if on_front:
+                weights.replace(self.folder.checkpoint(record.number))
+            else:
+                weights.unlink(missing_ok=True)
+        self._store.finish(record)
+        self.front.records = front
+        self.records.append(record)
+        self.folder.append_record(record)
+        if on_front:
+            self._write_front()
+            for number in before - self.front.numbers:
+                with storing(self.folder.checkpoints):
+                    self.folder.checkpoint(number).unlink(missing_ok=True)
+        return on_front
+
+    def best(self) -> TrialRecord | None:
+        """The most accurate trial that meets the budgets."""
+        budgets = self._space.budgets
+        feasible = [r for r in self.records if r.is_complete and budgets.are_met_by(r.costs, r.accuracy)]
+        return max(feasible, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
+
+    def _write_front(self) -> None:
+        write_atomically(
+            self.folder.front_file,
+            front_csv(sorted(self.front.records, key=lambda r: (r.latency_s, r.number))),
+        )
+
+
+class Log:
+    """log.txt: a line for each event that a person may ask about later."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, event: Event) -> None:
+        text = _line(event)
+        if text is not None:
+            self.write(text)
+
+    def write(self, text: str) -> None:
+        with storing(self._path), self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{now_utc()} {text}\n")
+
+
+def _line(event: Event) -> str | None:
+    match event:
+        case StageStarted(detail=detail):
+            return detail
+        case Notice(message=message, is_warning=is_warning):
+            return f"warning: {message}" if is_warning else message
+        case SearchStarted():
+            return (
+                f"search: {event.finished} of {event.total} trials there, {event.policies} policies, "
+                f"budgets: {event.budgets}, workers: {event.workers}, baseline {event.baseline_score:.4f}"
+            )
+        case TrialFinished(record=record):
+            counts = " ".join(f"{n}x{scheme.name}" for scheme, n in record.policy.counts().items())
+            answer = f"accuracy {record.accuracy:.4f}" if record.is_complete else f"failed: {record.failure}"
+            mark = ", on the front" if event.on_front else ""
+            return (
+                f"trial {record.number} ({record.origin}, {counts}): {answer}{mark}; "
+                f"{record.seconds:.1f} s; hypervolume {event.hypervolume:.4f}"
+            )
+        case SearchFinished(message=message):
+            return message
+        case _:
+            return None

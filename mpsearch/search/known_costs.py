@@ -1,0 +1,179 @@
+"""Arithmetic on what is known before training: costs of policies, their extremes, and who meets the budgets."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpsearch.cost.cost_model import CostModel
+from mpsearch.cost.extremes import CostRange
+from mpsearch.errors import BudgetError
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.objective import COSTS, Objective
+from mpsearch.search.resolve import Codes, ResolvedSpace, all_codes
+from mpsearch.search.trial_record import Costs
+
+ENUMERABLE = 1 << 18  # policies that are cheaper to try all than to reason about
+_DRAWS = 4096
+_ROUNDS = 16
+_ROUNDING = 1e-9
+
+CostTable = NDArray[np.float64]
+
+
+class KnownCosts:
+    """Costs of every policy of a resolved space. They are sums over layers: a choice adds its own part.
+
+    Shape: codes (P, C) -> costs (P, 3), in the order of `COSTS`: s, bytes, J.
+    """
+
+    def __init__(self, resolved: ResolvedSpace, model: CostModel) -> None:
+        self.resolved = resolved
+        self.model = model
+        self.extremes = model.extremes([choice.layers for choice in resolved.choices])
+        self._parts = self._additive_parts()
+
+    def evaluate(self, codes: Codes) -> CostTable:
+        costs = self.model.evaluate_batch(self.resolved.layer_codes(codes))
+        return np.stack([costs.latency_s, costs.memory_bytes, costs.energy_j], axis=1)
+
+    def costs(self, policy: PrecisionPolicy) -> Costs:
+        latency_s, memory_bytes, energy_j = self.evaluate(self.resolved.codes(policy)[None])[0]
+        return Costs(latency_s=float(latency_s), memory_bytes=round(memory_bytes), energy_j=float(energy_j))
+
+    def greatest_costs(self) -> Costs:
+        """Each cost at its own greatest, which no single policy need reach."""
+        return Costs(
+            latency_s=self.extremes.latency_s.greatest,
+            memory_bytes=round(self.extremes.memory_bytes.greatest),
+            energy_j=self.extremes.energy_j.greatest,
+        )
+
+    def feasible(self, codes: Codes, budgets: Budgets) -> NDArray[np.bool_]:
+        """Which policies meet the bounds on costs. Shape: codes (P, C) -> (P,)."""
+        return (self.evaluate(codes) <= _bounds(budgets)).all(axis=1)
+
+    def require_reachable(self, budgets: Budgets) -> None:
+        """Refuse budgets that no policy meets, as far as that can be told cheaply.
+
+        Each alone exactly; together exactly up to `ENUMERABLE` policies, else by Lagrangian bounds, which never
+        refuse budgets that can be met.
+
+        Raises: BudgetError with the least reachable value and its policy.
+        """
+        bounds = budgets.bounds()
+        bounded = [cost for cost in COSTS if cost.name in bounds]
+        for cost in bounded:
+            reachable = self._range(cost)
+            if reachable.least > bounds[cost.name]:
+                raise BudgetError(
+                    f"No policy meets {cost.name} <= {cost.format(bounds[cost.name])}: the smallest reachable "
+                    f"{cost.name} is {cost.format(reachable.least)}, at {self.describe(reachable.least_policy)}."
+                )
+        if len(bounded) < 2 or self._some_policy_meets(budgets, bounded):
+            return
+        reached = "; ".join(
+            f"{cost.name} down to {cost.format(self._range(cost).least)} "
+            f"at {self.describe(self._range(cost).least_policy)}"
+            for cost in bounded
+        )
+        wanted = " and ".join(f"{cost.name} <= {cost.format(bounds[cost.name])}" for cost in bounded)
+        raise BudgetError(
+            f"No policy meets {wanted} together; each alone can be met ({reached}). Loosen one."
+        )
+
+    def random_feasible(
+        self, generator: np.random.Generator, budgets: Budgets, seen: Collection[tuple[int, ...]]
+    ) -> Codes | None:
+        """A policy that meets the bounds on costs and is not in `seen`, or None where none was found.
+
+        Among up to `ENUMERABLE` policies None means that there is none. Beyond, draws lean towards the cheap
+        schemes by chance, so that tight budgets are met too.
+        """
+        if self.resolved.policies <= ENUMERABLE:
+            blocks = [codes[self.feasible(codes, budgets)] for codes in all_codes(self.resolved)]
+            allowed = np.concatenate(blocks)
+            return _first_unseen(allowed[generator.permutation(len(allowed))], seen)
+        sizes = self.resolved.sizes
+        scale = _bounds(budgets)
+        cheap = np.stack([self._cheapest(_weights(scale, k)) for k in range(len(COSTS))])
+        for _ in range(_ROUNDS):
+            drawn = generator.integers(0, sizes, size=(_DRAWS, len(sizes)))
+            lean = generator.random((_DRAWS, 1)) ** 0.5
+            towards = cheap[generator.integers(0, len(cheap), size=_DRAWS)]
+            codes = np.where(generator.random(drawn.shape) < lean, towards, drawn)
+            # Half of them unbiased: loose budgets deserve uniform draws.
+            codes[::2] = drawn[::2]
+            found = _first_unseen(codes[self.feasible(codes, budgets)], seen)
+            if found is not None:
+                return found
+        return None
+
+    def describe(self, policy: PrecisionPolicy) -> str:
+        """`all-w1a1`, or how many layers take which scheme."""
+        uniform = policy.uniform_scheme
+        if uniform is not None:
+            return f"all-{uniform.name}"
+        return " + ".join(f"{count} {scheme.name}" for scheme, count in policy.counts().items())
+
+    def _range(self, cost: Objective) -> CostRange:
+        found: CostRange = getattr(self.extremes, cost.field)
+        return found
+
+    def _additive_parts(self) -> list[CostTable]:
+        """For each choice, what each of its schemes adds to the costs of all-lowest, (S, 3)."""
+        sizes = self.resolved.sizes
+        rows = np.zeros((int(sizes.sum()), len(sizes)), dtype=np.int64)
+        ends = np.cumsum(sizes)
+        for column, (size, end) in enumerate(zip(sizes, ends, strict=True)):
+            rows[end - size : end, column] = np.arange(size)
+        lowest = self.evaluate(np.zeros((1, len(sizes)), dtype=np.int64))
+        return np.split(self.evaluate(rows) - lowest, ends[:-1]) if len(sizes) else []
+
+    def _cheapest(self, weights: NDArray[np.float64]) -> Codes:
+        """The policy of the least weighted sum of costs. Shape: weights (3,) -> (C,)."""
+        return np.array([int(np.argmin(part @ weights)) for part in self._parts], dtype=np.int64)
+
+    def _some_policy_meets(self, budgets: Budgets, bounded: Sequence[Objective]) -> bool:
+        if self.resolved.policies <= ENUMERABLE:
+            return any(self.feasible(codes, budgets).any() for codes in all_codes(self.resolved))
+        bounds = np.array([budgets.bounds()[cost.name] for cost in bounded])
+        columns = [COSTS.index(cost) for cost in bounded]
+        for multipliers in _simplex(len(bounded)):
+            weights = np.zeros(len(COSTS))
+            weights[columns] = multipliers / bounds
+            codes = self._cheapest(weights)
+            costs = self.evaluate(codes[None])[0]
+            if (costs[columns] <= bounds).all():
+                return True
+            if costs @ weights > 1 + _ROUNDING:  # no policy has a smaller sum, and one that fits would have
+                return False
+        return True
+
+
+def _bounds(budgets: Budgets) -> NDArray[np.float64]:
+    bounds = budgets.bounds()
+    return np.array([bounds.get(cost.name, np.inf) for cost in COSTS])
+
+
+def _weights(scale: NDArray[np.float64], column: int) -> NDArray[np.float64]:
+    """One cost alone; for `random_feasible`, where unbounded costs need no leaning."""
+    bounded = np.isfinite(scale)
+    weights = np.zeros(len(scale))
+    weights[column if bounded[column] or not bounded.any() else int(np.flatnonzero(bounded)[0])] = 1.0
+    return weights
+
+
+def _first_unseen(codes: Codes, seen: Collection[tuple[int, ...]]) -> Codes | None:
+    return next((row for row in codes if tuple(row.tolist()) not in seen), None)
+
+
+def _simplex(dimensions: int) -> list[NDArray[np.float64]]:
+    """Weights that sum to 1, on a grid."""
+    steps = 64 if dimensions == 2 else 16
+    grid = itertools.product(range(steps + 1), repeat=dimensions - 1)
+    return [np.array([*head, steps - sum(head)]) / steps for head in grid if sum(head) <= steps]

@@ -1,0 +1,174 @@
+"""What a search needs before its first trial: task, layers, profile, costs, baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from mpsearch.errors import ConfigError, RunError
+from mpsearch.hardware.fingerprint import probe_machine
+from mpsearch.hardware.profile import HardwareProfile
+from mpsearch.models.layer_shape import LayerShape
+from mpsearch.models.model_trace import ModelTrace
+from mpsearch.models.trace import trace_model
+from mpsearch.precision.scheme import FULL_PRECISION, Scheme
+from mpsearch.profiling.profile_machine import profile_machine
+from mpsearch.search.events import Event, Notice, StageProgress, StageStarted
+from mpsearch.search.known_costs import KnownCosts
+from mpsearch.search.resolve import ResolvedSpace, cost_model_of, resolve
+from mpsearch.search.space import SearchSpace
+from mpsearch.training.baseline import Baseline, trained_baseline
+from mpsearch.training.layout import prepare_model
+from mpsearch.training.task import Task, load_task
+
+Emit = Callable[[Event], None]
+_SHOWN_DIFFERENCES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TracedTask:
+    """A task with its model's layers, and what the space leaves to choose among them."""
+
+    task: Task
+    model: nn.Module
+    trace: ModelTrace
+    resolved: ResolvedSpace
+
+
+def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask:
+    """Load the task, run its model once, apply the space's rules.
+
+    Raises: TaskError, DataError, TraceError or ConfigError, as the step that fails.
+    """
+    emit(StageStarted(stage="task", detail=f"task {space.task.name}"))
+    loaded = task or load_task(space.task.name, dict(space.task.args))
+    model = prepare_model(loaded.new_model())
+    trace = trace_model(model, loaded.example_inputs)
+    return TracedTask(task=loaded, model=model, trace=trace, resolved=resolve(space, trace))
+
+
+def needed_measurements(resolved: ResolvedSpace, trace: ModelTrace) -> list[tuple[LayerShape, Scheme]]:
+    """Every (layer call, scheme) that costs of the space rest on; w32a32 always, for the gain over 32 bits."""
+    return [
+        (call, scheme)
+        for layer in trace.layers
+        for scheme in dict.fromkeys((*resolved.schemes[layer.name], FULL_PRECISION))
+        for call in layer.calls
+    ]
+
+
+def usable_profile(
+    traced: TracedTask,
+    *,
+    given: HardwareProfile | Path | None,
+    stored: Path,
+    has_begun: bool,
+    threads: int,
+    emit: Emit,
+) -> HardwareProfile:
+    """The profile that the search rests on: the given one, the run's own, or one measured now into `stored`.
+
+    Raises: RunError if the run has another profile than the one given; ProfileError or FormatError if a
+    profile cannot be read.
+    """
+    emit(StageStarted(stage="profile", detail="profile"))
+    asked = HardwareProfile.load(given) if isinstance(given, Path) else given
+    existing = HardwareProfile.load(stored) if stored.exists() else None
+    if asked is not None:
+        if has_begun and existing is not None and existing.to_dict() != asked.to_dict():
+            raise RunError(
+                f"A run keeps to one profile; {stored.parent} was searched with {existing.name!r} of "
+                f"{existing.created}, not with {asked.name!r} of {asked.created}. Choose another --out."
+            )
+        _tell_if_foreign(asked, emit)
+        return asked
+    if existing is not None and _is_complete(existing, traced):
+        _tell_if_foreign(existing, emit)
+        return existing
+
+    def on_progress(done: int, total: int, what: str) -> None:
+        emit(StageProgress(stage="profile", done=done, total=total, what=what))
+
+    measured = profile_machine(
+        name=f"this machine, {threads} thread{'s' if threads > 1 else ''}",
+        threads=threads,
+        shapes=needed_measurements(traced.resolved, traced.trace),
+        models=[(traced.model, traced.task.example_inputs, traced.trace)],
+        grid=False,
+        existing=existing,
+        on_progress=on_progress,
+        on_measured=lambda profile: profile.save(stored),
+    )
+    for note in measured.notes:
+        emit(Notice(message=note, is_warning=True))
+    return measured
+
+
+def known_costs(space: SearchSpace, traced: TracedTask, profile: HardwareProfile, emit: Emit) -> KnownCosts:
+    """Costs of every policy, and the budgets checked against them.
+
+    Raises: UnmeasuredError if the profile lacks a layer; BudgetError if no policy meets the budgets.
+    """
+    known = KnownCosts(traced.resolved, cost_model_of(space, traced.trace, profile))
+    known.require_reachable(space.budgets)
+    guessed = [
+        layer
+        for layer in known.model.layers
+        if any(cost.origin == "interpolated" for cost in known.model.layer_costs(layer))
+    ]
+    if guessed:
+        emit(
+            Notice(
+                message=f"The latency of {len(guessed)} of {len(known.model.layers)} layers is interpolated from "
+                f"other shapes in profile {profile.name!r}. `mpsearch profile --space` would measure it."
+            )
+        )
+    return known
+
+
+def baseline_of(space: SearchSpace, task: Task, emit: Emit) -> Baseline:
+    """The 32-bit model, trained now or read from the cache.
+
+    Raises: TaskError if training diverges; StorageError if the cache cannot be written.
+    """
+    emit(StageStarted(stage="baseline", detail="32-bit baseline"))
+
+    def on_step(step: int, total: int, loss: float) -> None:
+        emit(StageProgress(stage="baseline", done=step, total=total, what=f"loss {loss:.3f}"))
+
+    return trained_baseline(task, seed=space.search.seed, progress=on_step)
+
+
+def given_profile(profile: HardwareProfile | str | Path | None) -> HardwareProfile | Path | None:
+    """A profile by object or by file.
+
+    Raises: ConfigError if it is neither.
+    """
+    if profile is None or isinstance(profile, (HardwareProfile, Path)):
+        return profile
+    if not isinstance(profile, str):
+        raise ConfigError(f"A profile must be a file or a HardwareProfile; got {type(profile).__name__}.")
+    return Path(profile)
+
+
+def _is_complete(profile: HardwareProfile, traced: TracedTask) -> bool:
+    wanted: list[tuple[LayerShape, Scheme]] = needed_measurements(traced.resolved, traced.trace)
+    measured = all(profile.measured(shape, scheme) is not None for shape, scheme in wanted)
+    return measured and profile.has_remainder(traced.trace.fingerprint)
+
+
+def _tell_if_foreign(profile: HardwareProfile, emit: Emit) -> None:
+    differences = profile.matches(probe_machine())
+    if differences:
+        rest = len(differences) - _SHOWN_DIFFERENCES
+        more = f"; and {rest} more" if rest > 0 else ""
+        emit(
+            Notice(
+                message=f"Profile {profile.name!r} is from another machine, whose latencies are searched for: "
+                + "; ".join(differences[:_SHOWN_DIFFERENCES])
+                + more,
+            )
+        )

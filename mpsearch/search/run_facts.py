@@ -1,0 +1,86 @@
+"""run.json: what a search knew before its first trial, and the test scores that it found at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from mpsearch.errors import FormatError
+from mpsearch.models.model_trace import ModelTrace
+from mpsearch.search.trial_record import Costs
+
+FACTS_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineScore:
+    """The 32-bit model that every trial started from. `key` names its weights in the cache.
+
+    `costs` are those of all layers at w32a32 in the same runtime; `test_score` is None until the search
+    has ended.
+    """
+
+    key: str
+    score: float
+    loss: float
+    costs: Costs
+    test_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What does not change while a search runs. `test_scores`: trial number -> score on the test split."""
+
+    created: str
+    version: str
+    baseline: BaselineScore
+    greatest_costs: Costs
+    model: ModelTrace
+    test_scores: Mapping[int, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object; `from_dict` is its inverse."""
+        return {
+            "schema": FACTS_SCHEMA,
+            "created": self.created,
+            "version": self.version,
+            "baseline": asdict(self.baseline),
+            "greatest_costs": asdict(self.greatest_costs),
+            "test_scores": {str(number): score for number, score in self.test_scores.items()},
+            "model": self.model.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> RunFacts:
+        """Raises: FormatError if it is not what `to_dict` writes."""
+        try:
+            baseline = fields["baseline"]
+            test_score = baseline["test_score"]
+            return cls(
+                created=str(fields["created"]),
+                version=str(fields["version"]),
+                baseline=BaselineScore(
+                    key=str(baseline["key"]),
+                    score=float(baseline["score"]),
+                    loss=float(baseline["loss"]),
+                    costs=Costs.from_dict(baseline["costs"]),
+                    test_score=None if test_score is None else float(test_score),
+                ),
+                greatest_costs=Costs.from_dict(fields["greatest_costs"]),
+                model=ModelTrace.from_dict(fields["model"]),
+                test_scores={int(number): float(score) for number, score in fields["test_scores"].items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise FormatError(
+                f"run.json must be written by mpsearch; got an odd field: {error!r:.200}."
+            ) from error
+
+
+def installed_version() -> str:
+    """Version of mpsearch, for the record; empty where it runs from a folder that was never installed."""
+    try:
+        return version("mpsearch")
+    except PackageNotFoundError:
+        return ""

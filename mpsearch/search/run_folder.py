@@ -1,0 +1,190 @@
+"""Where a run keeps its files, and who may write them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpsearch.errors import FormatError, RunError
+from mpsearch.search.atomic_file import append_line, storing, write_atomically
+from mpsearch.search.trial_record import TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """runs/NAME.
+
+    space.yaml     the space as used, every default filled in; budgets and trials as in the last call
+    profile.json   the hardware profile as used
+    run.json       what the search found before its first trial: model, baseline, greatest costs; test scores
+    study.db       the truth: every trial, as an Optuna study (SQLite)
+    trials.jsonl   the finished trials again, one JSON object a line, for other programs
+    front.csv      the front
+    checkpoints/   NUMBER.safetensors: the weights of the trials on the front
+    log.txt        what happened, with times
+    lock           held by the process that searches
+    """
+
+    path: Path
+
+    @property
+    def space_file(self) -> Path:
+        return self.path / "space.yaml"
+
+    @property
+    def profile_file(self) -> Path:
+        return self.path / "profile.json"
+
+    @property
+    def facts_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def database(self) -> Path:
+        return self.path / "study.db"
+
+    @property
+    def trials_file(self) -> Path:
+        return self.path / "trials.jsonl"
+
+    @property
+    def front_file(self) -> Path:
+        return self.path / "front.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "lock"
+
+    def checkpoint(self, number: int) -> Path:
+        return self.checkpoints / f"{number}.safetensors"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a search has begun here: run.json is the last file that is written before the first trial."""
+        return self.facts_file.exists()
+
+    def create(self) -> None:
+        """Make the folder, or accept one that is empty or holds a run.
+
+        Raises: RunError if it holds other files; StorageError if it cannot be made.
+        """
+        with storing(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise RunError(f"A run needs a folder; {self.path} is a file. Choose another --out.")
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            known = {
+                self.checkpoints.name,
+                self.lock_file.name,
+                self.profile_file.name,
+                self.log_file.name,
+                self.space_file.name,
+            }
+            strangers = [entry.name for entry in self.path.iterdir() if entry.name not in known]
+            if strangers and not self.exists:
+                raise RunError(
+                    f"A run needs an empty folder or that of a run; {self.path} holds {min(strangers)!r}. "
+                    "Choose another --out."
+                )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only process that searches here. A lock left by a killed process is none: the system frees it.
+
+        Raises: RunError with the process that holds it; StorageError if it cannot be made.
+        """
+        with storing(self.lock_file):
+            handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+                raise RunError(
+                    f"One process at a time may search in {self.path}; process {holder} does. Wait for it, stop it, "
+                    "or choose another --out. `mpsearch pareto` reads a run while it goes on."
+                ) from None
+            with storing(self.lock_file):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+    def append_record(self, record: TrialRecord) -> None:
+        append_line(self.trials_file, record_line(record))
+
+    def rewrite_records(self, records: Iterable[TrialRecord]) -> None:
+        """Make trials.jsonl say what the study says, if it does not yet."""
+        text = "".join(record_line(record) + "\n" for record in records)
+        if not self.trials_file.exists() or self.trials_file.read_bytes() != text.encode():
+            write_atomically(self.trials_file, text)
+
+    def read_record_lines(self) -> list[TrialRecord]:
+        """The trials of trials.jsonl; a last line that a killed process tore is left out.
+
+        Raises: FormatError if another line is corrupt.
+        """
+        records = []
+        lines = _read(self.trials_file).split("\n")
+        for place, line in enumerate(lines):
+            if not line:
+                continue
+            try:
+                records.append(TrialRecord.from_dict(json.loads(line)))
+            except (ValueError, RecursionError) as error:
+                if place == len(lines) - 1:
+                    break
+                raise FormatError(
+                    f"{self.trials_file}, line {place + 1}, must be JSON; got: {error}."
+                ) from error
+        return records
+
+    def write_json(self, path: Path, document: Any) -> None:
+        write_atomically(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def read_json(self, path: Path, *, schema: int) -> dict[str, Any]:
+        """A JSON object whose `schema` is at most that.
+
+        Raises: FormatError if it is missing, truncated, no object, or of a newer schema.
+        """
+        try:
+            document = json.loads(_read(path))
+        except (ValueError, RecursionError) as error:
+            raise FormatError(
+                f"{path} must be JSON; got: {error}. Restore it, or search in another folder."
+            ) from error
+        found = document.get("schema") if isinstance(document, dict) else None
+        if not isinstance(found, int) or found < 1:
+            raise FormatError(
+                f"{path} must be a JSON object with a whole number as `schema`; got {found!r:.40}."
+            )
+        if found > schema:
+            raise FormatError(
+                f"{path} has schema {found}; this mpsearch reads up to {schema}. Install a newer one."
+            )
+        return document
+
+
+def record_line(record: TrialRecord) -> str:
+    return json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path} must be a readable text file; got: {error}.") from error

@@ -1,0 +1,88 @@
+"""Reading a study's database without Optuna, and saying what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mpsearch.errors import FormatError, StorageError
+from mpsearch.search.trial_record import TrialRecord
+
+RECORD = "record"  # the user attribute of a trial that holds its record
+LOCK_TIMEOUT_S = 60
+
+
+def require_sound(path: Path) -> None:
+    """Check the database's structure, if it is there.
+
+    Raises: FormatError if it is truncated or corrupt.
+    """
+    if not path.exists():
+        return
+    try:
+        with _connected(path) as connection:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise translated(error, path) from error
+    if verdict != "ok":
+        raise _corrupt(path, verdict)
+
+
+def read_records(path: Path) -> list[TrialRecord]:
+    """The finished trials of a study, by number, without Optuna: a search may be writing to it meanwhile.
+
+    Raises: FormatError if the database is truncated, corrupt or not a study.
+    """
+    require_sound(path)
+    try:
+        with _connected(path) as connection:
+            query = "SELECT value_json FROM trial_user_attributes WHERE key = ?"
+            rows = connection.execute(query, (RECORD,)).fetchall()
+    except sqlite3.DatabaseError as error:
+        if "no such table" in str(error):
+            return []  # a search was killed before its first trial
+        raise translated(error, path) from error
+    records = []
+    for (text,) in rows:
+        try:
+            records.append(TrialRecord.from_dict(json.loads(text)))
+        except ValueError as error:
+            raise _corrupt(path, str(error)) from error
+    return sorted(records, key=lambda record: record.number)
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """For reading. A read-only folder cannot take the files that SQLite wants beside a database in WAL mode."""
+    quoted = path.resolve().as_uri()
+    try:
+        connection = sqlite3.connect(f"{quoted}?mode=rw", uri=True, timeout=LOCK_TIMEOUT_S)
+        connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.OperationalError:
+        connection = sqlite3.connect(f"{quoted}?immutable=1", uri=True)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def translated(error: Exception, path: Path) -> FormatError | StorageError:
+    text = f"{error} {error.__cause__ or ''}".lower()
+    if any(
+        sign in text for sign in ("malformed", "not a database", "corrupt", "no such table", "no such column")
+    ):
+        return _corrupt(path, str(error))
+    shown = str(error.__cause__ or error).splitlines()[0]
+    return StorageError(
+        f"{path} must be writable; got: {shown}. Free some space or check permissions; the search goes on where it was."
+    )
+
+
+def _corrupt(path: Path, what: str) -> FormatError:
+    return FormatError(
+        f"{path} must be a whole SQLite database of a search; got: {what.splitlines()[0][:200]}. Restore it from a "
+        f"copy, or move it away: `mpsearch pareto` then reads {path.with_name('trials.jsonl').name}."
+    )
