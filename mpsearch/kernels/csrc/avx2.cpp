@@ -278,11 +278,15 @@ void quantize(const QuantizeArgs& args) noexcept {
       const __m256 clipped = _mm256_min_ps(_mm256_max_ps(number, low), high);
       const __m256i integers = _mm256_add_epi32(_mm256_cvtps_epi32(clipped), zero);
       const __m256i bytes = _mm256_shuffle_epi8(integers, low_bytes);
-      const std::uint32_t halves[2] = {
-          static_cast<std::uint32_t>(_mm256_extract_epi32(bytes, 0)),
-          static_cast<std::uint32_t>(_mm256_extract_epi32(bytes, 4)),
-      };
-      __builtin_memcpy(out + c, halves, left >= 8 ? 8 : static_cast<std::size_t>(left));
+      const __m128i joined =
+          _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+      if (left >= 8) {
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(out + c), joined);
+      } else {
+        alignas(16) std::uint8_t tail[16];
+        _mm_store_si128(reinterpret_cast<__m128i*>(tail), joined);
+        for (int i = 0; i < left; ++i) out[c + i] = tail[i];
+      }
     }
   }
 }

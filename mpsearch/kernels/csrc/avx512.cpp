@@ -161,8 +161,7 @@ void micro(const Tile& tile, int first_panel) noexcept {
     const __mmask16 mask = first_lanes(tile.columns - column);
     const __m512 scale = _mm512_loadu_ps(tile.scale + column);
     const __m512 bias = _mm512_loadu_ps(tile.bias + column);
-    for (int i = 0; i < Rows; ++i) {
-      if (i >= tile.rows) break;
+    for (int i = 0; i < Rows && i < tile.rows; ++i) {
       const __m512i sum = W::finish(_mm512_loadu_si512(tile.init[i] + column), sums[i][j]);
       store(tile.sums, tile.out, i * tile.out_stride + column, mask, sum, scale, bias);
     }
