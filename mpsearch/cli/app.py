@@ -50,7 +50,7 @@ def _root(
 
     Each command has an example in its own --help. A first search, with everything built in:
 
-        mpsearch search digits
+        $ mpsearch search digits
     """
 
 

@@ -27,9 +27,9 @@ def bench(
 ) -> None:
     """Run a packed model: its latency beside the predicted one, its outputs beside the trial's.
 
-    mpsearch bench digits-knee
+    $ mpsearch bench digits-knee
 
-    mpsearch bench digits-knee --json
+    $ mpsearch bench digits-knee --json
     """
     from mpsearch.cli.console import messages, output
     from mpsearch.export.verify import verify_packed

@@ -11,7 +11,7 @@ _OK, _MISSING = "green", "yellow"
 def doctor() -> None:
     """Show what this machine offers: instructions, kernels, cores, libraries, data; and what is missing.
 
-    mpsearch doctor
+    $ mpsearch doctor
     """
     from rich.table import Table
     from rich.text import Text

@@ -35,9 +35,9 @@ def export(
 ) -> None:
     """Write one policy of a run: as a policy file, or as a packed model that runs.
 
-    mpsearch export runs/digits --pick knee --out digits-knee
+    $ mpsearch export runs/digits --pick knee --out digits-knee
 
-    mpsearch export runs/digits --pick "latency<300us and accuracy>0.9" --format policy
+    $ mpsearch export runs/digits --pick "latency<300us and accuracy>0.9" --format policy
     """
     from rich.text import Text
 

@@ -42,9 +42,9 @@ def pareto(
 
     Budgets given here judge the run anew; without any, its own apply.
 
-        mpsearch pareto runs/digits
+        $ mpsearch pareto runs/digits
 
-        mpsearch pareto runs/digits --x memory --max-latency 300us
+        $ mpsearch pareto runs/digits --x memory --max-latency 300us
     """
     from mpsearch.search.run import load_run
 

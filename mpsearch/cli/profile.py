@@ -36,7 +36,7 @@ def profile(
     What the file holds already is kept, and only what is missing is measured. It is written as it grows:
     interrupted, the same command goes on.
 
-        mpsearch profile --space digits --out hw_profiles/laptop.json
+        $ mpsearch profile --space digits --out hw_profiles/laptop.json
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

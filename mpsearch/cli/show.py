@@ -16,9 +16,9 @@ def show(
 ) -> None:
     """Show one policy layer by layer: precision, work, bytes, time and the share of each.
 
-    mpsearch show runs/digits 12
+    $ mpsearch show runs/digits 12
 
-    mpsearch show runs/digits knee
+    $ mpsearch show runs/digits knee
     """
     from mpsearch.cli.console import output
     from mpsearch.report.policy_table import policy_view

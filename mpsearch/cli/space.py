@@ -16,7 +16,7 @@ app = typer.Typer(
 def list_spaces() -> None:
     """List the built-in search spaces.
 
-    mpsearch space list
+    $ mpsearch space list
     """
     from mpsearch.cli.console import output
     from mpsearch.report.fitted_table import Column, FittedTable
@@ -48,7 +48,7 @@ def show_space(
 ) -> None:
     """Show a space with every default filled in, what each layer may take, and how many policies there are.
 
-    mpsearch space show digits
+    $ mpsearch space show digits
     """
     from mpsearch.cli.console import output
     from mpsearch.report.space_view import settings_view

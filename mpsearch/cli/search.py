@@ -1,0 +1,135 @@
+"""`mpsearch search`: find the front."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpsearch.cli.budget_options import MaxEnergy, MaxLatency, MaxMemory, MinAccuracy, budgets_from
+from mpsearch.errors import RunError
+
+_HOW = "How to search"
+_WHERE = "Machine"
+
+
+class Sampler(StrEnum):
+    """What proposes policies; the table of `mpsearch.search.samplers`."""
+
+    TPE = "tpe"
+    NSGA2 = "nsga2"
+    GP = "gp"
+    RANDOM = "random"
+
+
+def search(
+    space: Annotated[
+        str, typer.Argument(help="A search space: a YAML file or a built-in name.", show_default=False)
+    ],
+    *,
+    max_memory: MaxMemory = None,
+    max_latency: MaxLatency = None,
+    max_energy: MaxEnergy = None,
+    min_accuracy: MinAccuracy = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Trials in all.", min=1, show_default="the space's", rich_help_panel=_HOW),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Begin no trial after that time: 30m, 2h.", rich_help_panel=_HOW),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of everything random.", show_default="the space's", rich_help_panel=_HOW),
+    ] = None,
+    sampler: Annotated[
+        Sampler | None,
+        typer.Option(help="What proposes policies.", show_default="the space's", rich_help_panel=_HOW),
+    ] = None,
+    hw: Annotated[
+        Path | None,
+        typer.Option(
+            "--hw",
+            metavar="PROFILE",
+            help="A hardware profile, of this or another machine.",
+            show_default="measured now",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
+    threads: Annotated[
+        int,
+        typer.Option(
+            help="Threads that the model will run on, where the profile is measured now.",
+            min=1,
+            rich_help_panel=_WHERE,
+        ),
+    ] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Trials at a time.", min=1, show_default="the space's", rich_help_panel=_WHERE),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder.", show_default="runs/NAME-OF-THE-SPACE")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Only go on with a run that is there; never begin one.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="One line an event, on a terminal too.")] = False,
+) -> None:
+    """Search a space for the front of accuracy, latency and memory.
+
+    It can be stopped at any moment: the same command goes on where it was.
+
+        $ mpsearch search digits
+
+        $ mpsearch search my-space.yaml --max-memory 60KB --max-latency 400us --trials 60 --out runs/mine
+    """
+    from mpsearch.cli.console import messages, output
+    from mpsearch.report.progress import search_view
+    from mpsearch.report.run_overview import next_step, run_overview
+    from mpsearch.search.quantities import parse_duration_s
+    from mpsearch.search.space_file import load_space
+
+    budgets = budgets_from(max_memory, max_latency, max_energy, min_accuracy)
+    timeout_s = None if timeout is None else parse_duration_s(timeout)
+    loaded = load_space(space)
+    folder = out or Path("runs") / loaded.name
+    if resume and not folder.is_dir():
+        raise RunError(
+            f"--resume needs a run that is there; {folder} is not. Leave --resume out to begin it, or name "
+            "another --out."
+        )
+    from mpsearch.search.engine import run_search  # torch and optuna: after what can be refused at once
+
+    console = messages()
+    try:
+        with search_view(console, quiet=quiet) as view:
+            run = run_search(
+                loaded,
+                out=folder,
+                profile=hw,
+                trials=trials,
+                timeout_s=timeout_s,
+                workers=workers,
+                budgets=budgets,
+                seed=seed,
+                sampler=None if sampler is None else sampler.value,
+                threads=threads,
+                on_event=view,
+            )
+    except KeyboardInterrupt as error:
+        console.print(
+            f"Interrupted. What is finished is in {folder}; the same command goes on.", style="yellow"
+        )
+        raise typer.Exit(130) from error
+    finished = view.state.finished_event
+    if finished is not None and finished.resume:
+        console.print(finished.message, style="yellow", markup=False)
+    answers = output()
+    answers.print(run_overview(run))
+    if run.front.records:
+        answers.print()
+        answers.print(next_step(run), soft_wrap=True)
