@@ -18,7 +18,7 @@ def random_layer(shape: LayerShape, scheme: Scheme, *, threads: int, seed: int =
     """The module that the runtime would run for a layer of this shape under this scheme."""
     if scheme.is_full_precision:
         return _float_layer(shape, seed)
-    return PackedLayer(_quantized_layer(shape, scheme, seed), threads=threads)
+    return PackedLayer(random_quantized_layer(shape, scheme, seed=seed), threads=threads)
 
 
 def random_input(shape: LayerShape, seed: int = 0) -> Tensor:
@@ -68,7 +68,7 @@ def _float_layer(shape: LayerShape, seed: int) -> nn.Module:
     return layer.eval()
 
 
-def _quantized_layer(shape: LayerShape, scheme: Scheme, seed: int) -> QuantizedLayer:
+def random_quantized_layer(shape: LayerShape, scheme: Scheme, *, seed: int = 0) -> QuantizedLayer:
     generator = np.random.default_rng(seed)
     low, high = WEIGHT_RANGES[scheme.name]
     size = (shape.out_channels, shape.in_channels // shape.groups, *shape.kernel)
