@@ -21,7 +21,7 @@ from mpsearch.models.trace import trace_model
 from mpsearch.models.vgg import VggSmall
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
-from mpsearch.profiling.end_to_end import time_models
+from mpsearch.profiling.end_to_end import time_model
 from mpsearch.profiling.profile_machine import profile_machine
 from mpsearch.profiling.random_layer import random_quantized_layer
 from mpsearch.runtime.packed_model import build_packed_model
@@ -61,7 +61,8 @@ def report(name: str, model: nn.Module, inputs: tuple[Tensor, ...], threads: int
         models.append(build_packed_model(model, packed, threads=threads))
     print(f"{name}, {threads} thread(s); 32-bit remainder {profile.remainders[0].latency_s * 1e6:.0f} us")
     errors = []
-    for policy, timing in zip(policies, time_models(models, inputs, threads), strict=True):
+    for policy, packed_model in zip(policies, models, strict=True):
+        timing = time_model(packed_model, inputs, threads)
         predicted_s = costs.evaluate(policy).latency_s
         errors.append(predicted_s / timing.median_s - 1)
         label = str(policy.uniform_scheme or "mixed")
