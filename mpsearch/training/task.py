@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -145,7 +146,7 @@ def task_from(
     original = copy.deepcopy(model)
     return Task(
         name=name,
-        build_model=lambda: copy.deepcopy(original),
+        build_model=functools.partial(copy.deepcopy, original),  # unlike a lambda, it can go to a worker
         train=train,
         validation=validation,
         test=test[0] if test else None,

@@ -1,0 +1,154 @@
+"""The Python API: what the command line does, from objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mpsearch.errors import ConfigError
+from mpsearch.export.exporters import export_trial
+from mpsearch.precision.scheme import SCHEMES
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.events import OnEvent
+from mpsearch.search.quantities import parse_duration_s
+from mpsearch.search.run import Run
+from mpsearch.search.run import load_run as load_run_folder
+from mpsearch.search.space import SearchSpace
+from mpsearch.search.space_file import build_space, load_space
+from mpsearch.training.recipe import TrialRecipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mpsearch.hardware.profile import HardwareProfile
+    from mpsearch.training.task import Task
+
+
+def search(
+    model: nn.Module | Task | SearchSpace | str | Path,
+    data: Sequence[Any] | None = None,
+    *,
+    schemes: Sequence[str] | None = None,
+    layers: Sequence[Mapping[str, Any]] = (),
+    objectives: Sequence[str] | None = None,
+    budgets: Budgets | Mapping[str, Any] | None = None,
+    trial: TrialRecipe | None = None,
+    trials: int | None = None,
+    timeout: str | float | None = None,
+    sampler: str | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    out: str | Path | None = None,
+    hw: HardwareProfile | str | Path | None = None,
+    threads: int = 1,
+    on_event: OnEvent | None = None,
+    progress: bool = True,
+    **task_options: Any,
+) -> Run:
+    """Search for the front of a model, and return the run. A run in `out` goes on where it was.
+
+        run = mpsearch.search(model, (train, validation, test), budgets={"memory": "60KB", "latency": "400us"})
+        run = mpsearch.search("digits", trials=20)
+
+    model       a torch module with its `data`; or a Task; or a search space: object, YAML file or built-in name
+    data        (train, validation) or (train, validation, test): pairs (inputs, targets), Datasets or Splits
+    schemes     what layers may take that no rule of `layers` matches; default all
+    layers      rules as in a space file, the first that matches decides: [{"match": "conv1", "pin": "w8a8"}]
+    trial       how each policy is fine-tuned
+    timeout     no trial begins after that time: "30m", or seconds
+    out         the run folder; default `runs/NAME`
+    hw          a hardware profile; default: measured now on `threads` threads
+    on_event    called with each event, in place of the progress on standard error (`progress`)
+    task_options  of `task_from`: pretrained, loss, metric, baseline, augment, example_inputs, name
+
+    Raises: what `mpsearch.search.engine.run_search` raises.
+    """
+    # Here, not above: `import mpsearch.api` for `load_run` shall not wait for torch and optuna.
+    from mpsearch.search.engine import run_search  # noqa: PLC0415
+    from mpsearch.training.task import Task, task_from  # noqa: PLC0415
+
+    task: Task | None = None
+    if isinstance(model, (str, Path, SearchSpace)):
+        described = {
+            "data": data,
+            "schemes": schemes,
+            "objectives": objectives,
+            "trial": trial,
+            "layers": layers,
+        }
+        given = [name for name, value in {**described, **task_options}.items() if value]
+        if given:
+            raise ConfigError(f"A search space says `{given[0]}` itself; change it there, not in the call.")
+        space = model if isinstance(model, SearchSpace) else load_space(model)
+    else:
+        if isinstance(model, Task):
+            if data is not None or task_options:
+                raise ConfigError(
+                    "A Task holds its data and options; give `mpsearch.search` nothing but the Task."
+                )
+            task = model
+        else:
+            if data is None:
+                raise ConfigError("A model needs `data`: (train, validation) or (train, validation, test).")
+            task = task_from(model, data, **{"name": type(model).__name__, **task_options})
+        space = _space_for(task, schemes=schemes, layers=layers, objectives=objectives, trial=trial)
+    folder = Path("runs") / space.name if out is None else Path(out)
+
+    def run(listener: OnEvent | None) -> Run:
+        return run_search(
+            space,
+            out=folder,
+            task=task,
+            profile=hw,
+            trials=trials,
+            timeout_s=parse_duration_s(timeout) if isinstance(timeout, str) else timeout,
+            workers=workers,
+            budgets=budgets,
+            seed=seed,
+            sampler=sampler,
+            threads=threads,
+            on_event=listener,
+            exporter=export_trial,
+        )
+
+    if on_event is not None or not progress:
+        return run(on_event)
+    from rich.console import Console  # noqa: PLC0415
+
+    from mpsearch.report.progress import search_view  # noqa: PLC0415
+
+    with search_view(Console(stderr=True, highlight=False)) as view:
+        return run(view)
+
+
+def load_run(path: str | Path, *, task: Task | None = None) -> Run:
+    """Open a run folder, finished or not. `task` is needed to export a run of a model that was in memory.
+
+    Raises: RunError if there is no run; FormatError if a file of it is truncated, corrupt or newer.
+    """
+    return replace(load_run_folder(path, exporter=export_trial), task=task)
+
+
+def _space_for(
+    task: Task,
+    *,
+    schemes: Sequence[str] | None,
+    layers: Sequence[Mapping[str, Any]],
+    objectives: Sequence[str] | None,
+    trial: TrialRecipe | None,
+) -> SearchSpace:
+    values: dict[str, Any] = {
+        "task": {"name": f"{task.name} (in memory)"},
+        "layers": [
+            *(dict(rule) for rule in layers),
+            {"match": "*", "schemes": list(SCHEMES if schemes is None else schemes)},
+        ],
+        "trial": asdict(trial or TrialRecipe()),
+    }
+    if objectives is not None:
+        values["objectives"] = list(objectives)
+    name = re.sub(r"[^\w.-]+", "-", task.name).strip("-.").lower() or "model"
+    return build_space(values, name=name, source="mpsearch.search()")
