@@ -1,4 +1,7 @@
 // The table of implementations, and the choice among them at run time.
+//
+// To add one: define an Implementation in a file of its own (contract.hpp), list it in implementations.cpp at
+// its place, and give the file its flags in CMakeLists.txt. tests/kernels then holds it to the reference.
 #pragma once
 
 #include <string>
