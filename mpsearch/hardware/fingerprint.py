@@ -22,7 +22,8 @@ class MachineFingerprint:
     """What decides how fast the kernels run here.
 
     `usable_cores`: those that this process may run on. `caches_bytes`: level -> bytes of one
-    instance, as (("L1d", 49152), ...). `kernels`: instruction sets that the kernels use, best first.
+    instance, as (("L1d", 49152), ...). `kernels`: instruction sets that the kernels choose from, best first;
+    the forced one alone where MPSEARCH_FORCE_ISA names one that is not the best.
     """
 
     cpu_model: str
@@ -88,11 +89,13 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 def probe_machine() -> MachineFingerprint:
     """The fingerprint of this machine, for this process.
 
-    Raises: KernelError if the kernels are not built.
+    Raises: KernelError if the kernels are not built, or the forced instruction set is not available.
     """
     from mpsearch.kernels import native  # noqa: PLC0415 - profiles open where no kernels are built
 
     build = native.build_info()
+    available = native.available_isas()
+    selected = native.selected_isa("w8a8")
     return MachineFingerprint(
         cpu_model=_cpu_model(),
         architecture=platform.machine(),
@@ -101,7 +104,7 @@ def probe_machine() -> MachineFingerprint:
         logical_cores=os.cpu_count() or 1,
         usable_cores=usable_cores(),
         caches_bytes=cache_sizes(),
-        kernels=tuple(native.available_isas()),
+        kernels=available if selected == available[0] else (selected,),
         kernel_version=str(build["kernel_version"]),
         compiler=str(build["compiler"]),
         torch_version=_installed_version("torch"),

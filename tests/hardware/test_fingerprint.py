@@ -17,6 +17,15 @@ def test_this_machine_has_a_fingerprint_that_survives_json():
     assert MachineFingerprint.from_dict(probed.to_dict()) == probed
 
 
+def test_a_forced_instruction_set_makes_another_machine(monkeypatch):
+    monkeypatch.setenv("MPSEARCH_FORCE_ISA", "")
+    free = probe_machine()
+    monkeypatch.setenv("MPSEARCH_FORCE_ISA", "scalar")
+    forced = probe_machine()
+    assert forced.kernels == ("scalar",)
+    assert (free.kernels == ("scalar",)) == (not free.differences(forced))
+
+
 def test_caches_are_read_from_sysfs_and_instruction_caches_are_left_out(tmp_path):
     for place, (kind, level, size) in enumerate(
         [("Data", "1", "48K"), ("Instruction", "1", "32K"), ("Unified", "2", "1M"), ("Unified", "3", "odd")]
