@@ -49,7 +49,7 @@ class LineView:
     def _line(self, event: Event) -> str:
         if isinstance(event, StageStarted):
             self._tenth = 0
-            return f"{event.stage}: {event.detail}"
+            return event.detail if event.stage in event.detail else f"{event.stage}: {event.detail}"
         if isinstance(event, StageProgress):
             return self._stage_line(event)
         if isinstance(event, Notice):

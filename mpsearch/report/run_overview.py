@@ -45,7 +45,7 @@ def run_heading(run: Run) -> Text:
     threads = f"{profile.threads} thread" + ("s" if profile.threads != 1 else "")
     origin = (
         f"\naccuracy: validation (32-bit {percent_text(run.baseline.score)}); "
-        f"latency: predicted for one sample from profile {profile.name}, {threads}"
+        f"latency: predicted for one sample on {threads}, profile {profile.name}"
     )
     heading.append(origin, "dim")
     if run.budgets:

@@ -6,12 +6,15 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mpsearch.errors import ConfigError, RunError
 from mpsearch.search.objective import OBJECTIVES, Objective
 from mpsearch.search.quantities import parse_duration_s, parse_energy_j, parse_fraction, parse_size_bytes
-from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
+
+if TYPE_CHECKING:
+    from mpsearch.search.run import Run
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,

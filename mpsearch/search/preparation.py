@@ -93,7 +93,7 @@ def usable_profile(
         emit(StageProgress(stage="profile", done=done, total=total, what=what))
 
     measured = profile_machine(
-        name=f"this machine, {threads} thread{'s' if threads > 1 else ''}",
+        name="this machine",
         threads=threads,
         shapes=needed_measurements(traced.resolved, traced.trace),
         models=[(traced.model, traced.task.example_inputs, traced.trace)],

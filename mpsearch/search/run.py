@@ -16,6 +16,7 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.front import Front, FrontPoint, points_of
 from mpsearch.search.objective import Objective
+from mpsearch.search.pick import pick_trial
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
@@ -129,7 +130,7 @@ class Run:
 
     def export(
         self,
-        pick: int | FrontPoint | TrialRecord,
+        pick: int | str | FrontPoint | TrialRecord,
         out: str | Path,
         *,
         format: str = "packed",  # noqa: A002
@@ -137,14 +138,17 @@ class Run:
     ) -> Path:
         """Write one trial as a `packed` model or a `policy` file to `out`; return what was written.
 
-        Raises: ExportError if it cannot be exported; RunError if the trial is not in the run.
+        `pick`: a trial, its number, or what `pick_trial` takes, such as "knee" or "latency<300us".
+
+        Raises: ExportError if it cannot be exported; RunError if the trial is not in the run; ConfigError
+        if `pick` is none of these.
         """
         if self.exporter is None:
             raise ExportError(
                 "A run opened by mpsearch.search.run cannot export. Open it with mpsearch.load_run()."
             )
-        number = pick if isinstance(pick, int) else pick.number
-        return self.exporter(self, self.trial(number), Path(out), format=format, **options)
+        record = pick_trial(self, pick if isinstance(pick, (int, str)) else pick.number)
+        return self.exporter(self, record, Path(out), format=format, **options)
 
     def __repr__(self) -> str:
         complete = sum(record.is_complete for record in self.records)

@@ -21,7 +21,14 @@ from mpsearch.training.task import Task, top1_correct
 from mpsearch.training.trial import run_trial
 from mpsearch.training.weights_file import write_weights
 
-POLICY = {"conv1": "w4a8", "shared": "w1.58a8", "conv2": "w1a1", "middle": "w1a8", "head": "w8a8", "last": "w32a32"}
+POLICY = {
+    "conv1": "w4a8",
+    "shared": "w1.58a8",
+    "conv2": "w1a1",
+    "middle": "w1a8",
+    "head": "w8a8",
+    "last": "w32a32",
+}
 
 
 class TinyNet(nn.Module):

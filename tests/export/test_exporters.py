@@ -56,7 +56,9 @@ def test_the_packed_model_returns_what_the_trial_returned(trained_run, task, tmp
 def test_a_shared_tensor_is_stored_once_and_quantized_weights_not_as_floats(trained_run, tmp_path):
     packed = read_packed(export_trial(trained_run, trained_run.records[0], tmp_path / "out"))
     assert set(packed.layers) == {"conv1", "shared", "conv2", "middle", "head"}
-    assert not [name for name in packed.floats if name.startswith(("conv1", "shared", "again", "conv2", "head"))]
+    assert not [
+        name for name in packed.floats if name.startswith(("conv1", "shared", "again", "conv2", "head"))
+    ]
     assert {"last.weight", "bn1.running_mean", "bn2.num_batches_tracked"} <= set(packed.floats)
 
 

@@ -29,11 +29,16 @@ from mpsearch.precision.scheme import SCHEMES
 
 QUANTIZED = list(WEIGHT_RANGES)
 FUZZ = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 
 
-def layer(scheme: str, *, shape=(7, 5, 3, 2), groups: int = 1, seed: int = 0, bias: bool = True) -> QuantizedLayer:
+def layer(
+    scheme: str, *, shape=(7, 5, 3, 2), groups: int = 1, seed: int = 0, bias: bool = True
+) -> QuantizedLayer:
     rng = np.random.default_rng(seed)
     low, high = WEIGHT_RANGES[scheme]
     weight = rng.integers(low, high + 1, shape)
@@ -94,7 +99,9 @@ def rewrite_weights(folder: Path, change) -> None:
     change(tensors)
     data = save(tensors)
     (folder / WEIGHTS_FILE).write_bytes(data)
-    rewrite_manifest(folder, lambda m: m["weights"].update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)))
+    rewrite_manifest(
+        folder, lambda m: m["weights"].update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    )
 
 
 def rewrite_manifest(folder: Path, change) -> None:

@@ -115,7 +115,10 @@ def test_the_json_report_keeps_its_contract_key_by_key(finished_run):
         assert (trial["accuracy"], trial["latency_s"]) == (record.accuracy, record.latency_s)
         assert type(trial["memory_bytes"]) is int
         assert trial["energy_j"] == record.energy_j
-        assert (trial["feasible"], trial["on_front"]) == (record.feasible, record.number in finished_run.front)
+        assert (trial["feasible"], trial["on_front"]) == (
+            record.feasible,
+            record.number in finished_run.front,
+        )
         assert trial["seconds"] == 4.5
 
 

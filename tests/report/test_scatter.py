@@ -34,7 +34,10 @@ def test_it_fits_any_width_and_labels_the_knee(width):
 
 def test_a_cheaper_mark_is_further_left_and_a_better_one_further_up():
     lines = drawn(MARKS)
-    at = {symbol: next((line.index(symbol), row) for row, line in enumerate(lines) if symbol in line) for symbol in "★◆□"}
+    at = {
+        symbol: next((line.index(symbol), row) for row, line in enumerate(lines) if symbol in line)
+        for symbol in "★◆□"
+    }
     assert at["★"][0] < at["□"][0] < at["◆"][0]
     assert at["◆"][1] < at["★"][1] < at["□"][1]
 
@@ -79,9 +82,7 @@ def test_accuracies_near_one_are_drawn_by_their_error():
     assert axis.place(0.99) - axis.place(0.9) == pytest.approx(axis.place(0.9) - axis.place(0.0), rel=0.01)
 
 
-@pytest.mark.parametrize(
-    "values", [[1e-5, 1.7e-5], [1e-5, 1e-3], [3.0, 3.0], [0.0, 5.0], [1e-9, 1e3]]
-)
+@pytest.mark.parametrize("values", [[1e-5, 1.7e-5], [1e-5, 1e-3], [3.0, 3.0], [0.0, 5.0], [1e-9, 1e3]])
 def test_ticks_are_inside_rising_and_not_more_than_asked_for(values):
     ticks = Axis.fitted(LATENCY, values).ticks(6)
     places = [place for place, _ in ticks]

@@ -34,11 +34,18 @@ def test_numbers_read_with_three_figures_and_a_unit(text, expected):
     assert text == expected
 
 
-@pytest.mark.parametrize("show", [bytes_text, seconds_text, joules_text, percent_text, factor_text, wait_text])
+@pytest.mark.parametrize(
+    "show", [bytes_text, seconds_text, joules_text, percent_text, factor_text, wait_text]
+)
 def test_what_is_not_known_is_a_dash(show):
     assert show(None) == show(math.nan) == "–"
 
 
 def test_a_column_takes_the_unit_of_its_least_value_so_that_numbers_align():
     unit = ColumnUnit.fitting("s", [41.2e-6, 1.2e-3, math.nan])
-    assert (unit.name, unit.text(41.2e-6), unit.text(1.2e-3), unit.text(math.nan)) == ("µs", "41.2", "1200.0", "–")
+    assert (unit.name, unit.text(41.2e-6), unit.text(1.2e-3), unit.text(math.nan)) == (
+        "µs",
+        "41.2",
+        "1200.0",
+        "–",
+    )

@@ -1,0 +1,219 @@
+"""The command line as a user meets it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ["search", "pareto", "show", "export", "bench", "profile", "space list", "space show", "doctor"]
+SPACE = """
+schema: 1
+task: {name: digits}
+layers:
+  - match: "*"
+    schemes: [w1.58a8, w8a8, w32a32]
+trial: {steps: 4, high_bit_steps: 2, batch_size: 50, calibration_samples: 50, bn_samples: 100}
+search: {trials: 5, seed: 0}
+"""
+
+
+def mpsearch(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mpsearch", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory) -> Path:
+    """A folder with a finished run under runs/tiny, made by the command itself."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "tiny.yaml").write_text(SPACE)
+    done = mpsearch(
+        "search", "tiny.yaml", "--out", "runs/tiny", cwd=folder, MPSEARCH_CACHE=str(folder / "cache")
+    )
+    assert done.returncode == 0, done.stderr
+    (folder / "search.out").write_text(done.stdout)
+    (folder / "search.err").write_text(done.stderr)
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, tmp_path):
+    done = mpsearch(*command.split(), "--help", cwd=tmp_path, COLUMNS="120")
+    assert done.returncode == 0
+    assert f"$ mpsearch {command}" in done.stdout
+
+
+def test_help_imports_nothing_heavy(tmp_path):
+    code = (
+        "import sys; sys.argv = ['mpsearch', '--help']\n"
+        "from mpsearch.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'optuna', 'pandas', 'ray', 'numpy', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["pareto", "nowhere"], "RunError: nowhere"),
+        (["search", "digitz"], "Did you mean"),
+        (["search", "digits", "--resume", "--out", "nowhere"], "--resume needs a run"),
+        (["search", "digits", "--max-memory", "60"], "ConfigError: A size must be"),
+        (["search", "digits", "--timeout", "soon"], "ConfigError: A duration must be"),
+        (["profile", "--no-grid"], "ConfigError: A profile needs something to measure"),
+        (["bench", "nowhere"], "FormatError: nowhere"),
+        (["export", "nowhere", "--pick", "7"], "RunError: nowhere"),
+    ],
+)
+def test_an_error_is_one_line_with_exit_code_2_and_no_traceback(arguments, said, tmp_path):
+    done = mpsearch(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "pareto", "nowhere"], ["pareto", "nowhere", "--debug"]])
+def test_debug_shows_the_traceback(arguments, tmp_path):
+    done = mpsearch(*arguments, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+    assert "RunError" in done.stderr
+
+
+def test_a_wrong_option_is_exit_code_2_too(tmp_path):
+    assert mpsearch("pareto", "--jsno", cwd=tmp_path).returncode == 2
+
+
+def test_a_search_tells_its_events_line_by_line_and_ends_with_the_front_and_the_next_step(searched):
+    told = (searched / "search.err").read_text()
+    assert "\x1b" not in told
+    assert "trial 0 (1/5)" in told
+    assert "(5/5)" in told
+    answer = (searched / "search.out").read_text()
+    for word in ("hypervolume", "accuracy", "knee", "next  mpsearch export runs/tiny"):
+        assert word in answer
+
+
+def test_the_same_search_again_trains_nothing_and_shows_the_same_front(searched):
+    done = mpsearch(
+        "search",
+        "tiny.yaml",
+        "--out",
+        "runs/tiny",
+        "--resume",
+        cwd=searched,
+        MPSEARCH_CACHE=str(searched / "cache"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "5 already there" in done.stderr
+    assert done.stdout == (searched / "search.out").read_text()
+
+
+def test_pareto_json_is_one_object_with_the_contract_on_a_clean_stdout(searched):
+    done = mpsearch("pareto", "runs/tiny", "--json", cwd=searched)
+    report = json.loads(done.stdout)
+    assert done.stderr == ""
+    keys = {"schema", "objectives", "reference_point", "hypervolume", "baseline", "trials", "knee"}
+    assert keys <= set(report)
+    fields = {
+        "number",
+        "policy",
+        "accuracy",
+        "latency_s",
+        "memory_bytes",
+        "energy_j",
+        "feasible",
+        "on_front",
+        "seconds",
+    }
+    assert all(fields <= set(trial) for trial in report["trials"])
+    assert len(report["trials"]) == 5
+
+
+def test_pareto_csv_has_a_line_a_trial(searched):
+    assert len(mpsearch("pareto", "runs/tiny", "--csv", cwd=searched).stdout.splitlines()) == 6
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_the_front_is_shown_in_any_encoding(searched, encoding):
+    done = mpsearch("pareto", "runs/tiny", cwd=searched, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert "hypervolume" in done.stdout
+
+
+def test_show_lists_every_layer(searched):
+    done = mpsearch("show", "runs/tiny", "1", cwd=searched)
+    for word in ("conv1", "fc2", "total", "the rest, 32-bit"):
+        assert word in done.stdout
+
+
+def test_an_exported_model_runs_and_agrees_with_its_trial(searched):
+    exported = mpsearch("export", "runs/tiny", "--pick", "smallest", "--out", "packed", cwd=searched)
+    assert exported.returncode == 0, exported.stderr
+    assert "mpsearch bench packed" in exported.stdout
+    done = mpsearch("bench", "packed", "--json", cwd=searched)
+    report = json.loads(done.stdout)
+    keys = {
+        "predicted_latency_s",
+        "measured_latency_s",
+        "quartiles_s",
+        "torch_fp32_latency_s",
+        "max_abs_error",
+    }
+    assert keys | {"agreement", "threads", "n_samples"} <= set(report)
+    assert report["agreement"] >= 0.99
+    shown = mpsearch("bench", "packed", cwd=searched)
+    assert "against the prediction" in shown.stdout
+
+
+def test_a_policy_is_exported_by_condition(searched):
+    done = mpsearch(
+        "export", "runs/tiny", "--pick", "accuracy>=0", "--format", "policy", "--out", "p.json", cwd=searched
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((searched / "p.json").read_text())["schema"] == 1
+
+
+@pytest.mark.parametrize("pick", ["fastets", "latency<5", "colour<3", "accuracy>1.5"])
+def test_a_pick_that_is_none_is_refused_with_the_rule(searched, pick):
+    done = mpsearch("export", "runs/tiny", "--pick", pick, cwd=searched)
+    assert done.returncode == 2
+    assert "ConfigError" in done.stderr
+
+
+def test_a_space_is_shown_with_its_defaults_and_layers(searched):
+    done = mpsearch("space", "show", "tiny.yaml", cwd=searched)
+    for word in ("distillation_weight", "conv1", "policies"):
+        assert word in done.stdout
+    assert "digits" in mpsearch("space", "list", cwd=searched).stdout
+
+
+def test_a_damaged_packed_model_is_refused(searched, tmp_path):
+    (tmp_path / "manifest.json").write_text('{"schema": 1')
+    done = mpsearch("bench", str(tmp_path), cwd=searched)
+    assert (done.returncode, "FormatError" in done.stderr) == (2, True)
+
+
+def test_doctor_names_the_kernel_of_every_scheme(tmp_path):
+    done = mpsearch("doctor", cwd=tmp_path)
+    assert done.returncode == 0
+    for word in ("torch", "ray", "w1a1:", "w8a8:", "MPSEARCH_DATA"):
+        assert word in done.stdout
