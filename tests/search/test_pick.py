@@ -55,7 +55,7 @@ def test_a_run_without_trials_is_said(finished_run):
 def test_a_run_exports_what_is_picked(finished_run, tmp_path):
     picked = []
     run = dataclasses.replace(
-        finished_run, exporter=lambda run, record, out, *, format: picked.append(record.number) or out
+        finished_run, exporter=lambda run, record, out, **options: picked.append(record.number) or out
     )
     run.export("fastest", tmp_path)
     run.export(7, tmp_path)

@@ -1,0 +1,149 @@
+"""A tiny search space, its profile made up, and a stand-in for training that takes no time."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mpsearch.hardware.fingerprint import probe_machine
+from mpsearch.hardware.profile import HardwareProfile, Measurement, RemainderMeasurement
+from mpsearch.models.trace import trace_model
+from mpsearch.precision.scheme import SCHEMES
+from mpsearch.search.space import SearchSpace
+from mpsearch.search.space_file import parse_space
+from mpsearch.training.trial import TrialResult
+
+TASK_FILE = Path(__file__).with_name("tiny_task.py")
+SPACE = f"""
+schema: 1
+name: tiny
+task: {{name: "{TASK_FILE}:tiny_task"}}
+layers: [{{match: "*", schemes: [w1a1, w1.58a8, w4a8, w8a8, w32a32]}}]
+objectives: [accuracy, latency, memory]
+trial: {{steps: 2, high_bit_steps: 1, batch_size: 32, calibration_samples: 32, bn_samples: 32}}
+search: {{trials: 12}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPSEARCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny_module():
+    spec = importlib.util.spec_from_file_location("tiny_task_of_tests", TASK_FILE)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def tiny_task(tiny_module):
+    return tiny_module.tiny_task()
+
+
+@pytest.fixture
+def space() -> SearchSpace:
+    return parse_space(SPACE)
+
+
+@pytest.fixture
+def space_of():
+    """A function: YAML lines that replace those of the tiny space."""
+
+    def build(**replaced: str) -> SearchSpace:
+        lines = [line for line in SPACE.splitlines() if line.split(":")[0] not in replaced]
+        return parse_space("\n".join([*lines, *(f"{key}: {value}" for key, value in replaced.items())]))
+
+    return build
+
+
+@pytest.fixture
+def trace(tiny_task):
+    return trace_model(tiny_task.build_model(), tiny_task.example_inputs)
+
+
+@pytest.fixture
+def profile(trace) -> HardwareProfile:
+    """Fewer bits, less time; the machine is this one, so that nothing is said about it."""
+    cost = {scheme: place + 1 for place, scheme in enumerate(SCHEMES.values())}
+    measurements = {
+        (call, scheme): Measurement(
+            shape=call,
+            scheme=scheme,
+            latency_s=call.macs * cost[scheme] * 1e-8,
+            quartiles_s=(call.macs * cost[scheme] * 1e-8,) * 2,
+            repetitions=9,
+        )
+        for layer in trace.layers
+        for call in layer.calls
+        for scheme in SCHEMES.values()
+    }
+    return HardwareProfile(
+        name="made up",
+        fingerprint=probe_machine(),
+        threads=1,
+        created="2026-01-01T00:00:00+00:00",
+        measurements=tuple(measurements.values()),
+        remainders=(
+            RemainderMeasurement(
+                model_fingerprint=trace.fingerprint,
+                input_shapes=((1, 8),),
+                latency_s=1e-6,
+                quartiles_s=(1e-6, 1e-6),
+                repetitions=9,
+            ),
+        ),
+        memory_bandwidth_bytes_per_s=1e10,
+    )
+
+
+class FakeTraining:
+    """Scores a policy by arithmetic; `answers` maps policies to functions that answer for it."""
+
+    def __init__(self) -> None:
+        self.trained = []
+        self.baselines = 0
+        self.answer = None
+
+    def run_trial(self, task, baseline, policy, recipe, *, seed=0, on_progress=None):
+        self.trained.append(policy)
+        if on_progress is not None:
+            on_progress(1, 1, 0.5)
+        if self.answer is not None:
+            answered = self.answer(len(self.trained) - 1, policy)
+            if answered is not None:
+                return answered
+        return scored(sum(min(scheme.weight_bits, 8) for scheme in policy.values()) / (8 * len(policy)))
+
+
+def scored(score, loss=0.1):
+    return TrialResult(
+        score=score,
+        loss=loss,
+        calibrated_score=score,
+        seconds=0.01,
+        steps=1,
+        curve=(),
+        state_dict={"w": torch.zeros(1)},
+    )
+
+
+@pytest.fixture
+def training(monkeypatch) -> FakeTraining:
+    """Trials are scored by arithmetic; nothing reads the test split, whose scores need true weights."""
+    fake = FakeTraining()
+    monkeypatch.setattr("mpsearch.search.trial_job.run_trial", fake.run_trial)
+    monkeypatch.setattr("mpsearch.search.engine.score_front_on_test", lambda facts, *rest: facts)
+    return fake
+
+
+@pytest.fixture
+def answer_with():
+    return scored
