@@ -82,6 +82,7 @@ class Check:
     inputs_sha256: str
     max_abs_error: float
     agreement: float
+    outputs_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +174,7 @@ class Manifest:
                 inputs_sha256=required(sections["check"], "inputs_sha256", str, path),
                 max_abs_error=required(sections["check"], "max_abs_error", _NUMBER, path),
                 agreement=required(sections["check"], "agreement", _NUMBER, path),
+                outputs_sha256=required(sections["check"], "outputs_sha256", str, path),
             ),
             weights_sha256=required(sections["weights"], "sha256", str, path),
             weights_bytes=required(sections["weights"], "bytes", int, path),

@@ -1,4 +1,4 @@
-"""A packed model on disk: `model.safetensors` with the weights in the bits they claim, and `manifest.json`.
+"""A packed model on disk: `model.safetensors`, the weights in the bits they claim; `manifest.json`; a check.
 
 In model.safetensors:
 
@@ -8,9 +8,10 @@ In model.safetensors:
     quantized/LAYER/threshold           float32 (C,), 1-bit activations only
     quantized/LAYER/bias                float32 (N,), where there is one
     float/NAME                          everything else of the state dict, as it was
-    check/outputs                       what the trial's fake-quant model returned, for `mpsearch bench`
 
-The manifest holds the geometry of each layer and the SHA-256 of model.safetensors. Nothing is pickled.
+The manifest holds the geometry of each layer and the SHA-256 of each file. check.safetensors holds
+`outputs`: what the trial's fake-quant model returned on the first validation samples, for `mpsearch bench`.
+Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from mpsearch.search.atomic_file import storing
 
 WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
-_QUANTIZED, _FLOAT, _OUTPUTS = "quantized/", "float/", "check/outputs"
+CHECK_FILE = "check.safetensors"
+_QUANTIZED, _FLOAT, _OUTPUTS = "quantized/", "float/", "outputs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,8 +83,12 @@ def write_packed(folder: Path, packed: PackedFile) -> Manifest:
             "Name another with --out."
         )
     data = save(_tensors(packed))
+    outputs = save({_OUTPUTS: packed.check_outputs.detach().contiguous().clone()})
     manifest = replace(
-        packed.manifest, weights_sha256=hashlib.sha256(data).hexdigest(), weights_bytes=len(data)
+        packed.manifest,
+        weights_sha256=hashlib.sha256(data).hexdigest(),
+        weights_bytes=len(data),
+        check=replace(packed.manifest.check, outputs_sha256=hashlib.sha256(outputs).hexdigest()),
     )
     with storing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +96,7 @@ def write_packed(folder: Path, packed: PackedFile) -> Manifest:
             fresh = Path(work) / "new"
             fresh.mkdir()
             (fresh / WEIGHTS_FILE).write_bytes(data)
+            (fresh / CHECK_FILE).write_bytes(outputs)
             manifest.save(fresh / MANIFEST_FILE)
             if folder.exists():
                 folder.rename(Path(work) / "old")
@@ -104,49 +111,55 @@ def read_packed(folder: Path) -> PackedFile:
     """
     manifest = Manifest.load(folder / MANIFEST_FILE)
     path = folder / WEIGHTS_FILE
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"{path} must be readable; got: {error}. Export the trial again.") from error
-    if len(data) != manifest.weights_bytes or hashlib.sha256(data).hexdigest() != manifest.weights_sha256:
-        raise FormatError(
-            f"{path} must be the {manifest.weights_bytes} bytes that its manifest describes; it has "
-            f"{len(data)} bytes or other content. Copy it again, or export the trial again."
-        )
-    try:
-        tensors = load(data)
-    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise FormatError(
-            f"{path} must be a safetensors file; got: {error}. Export the trial again."
-        ) from error
+    tensors = _read_tensors(path, manifest.weights_sha256)
     layers = {
         name: _read_layer(name, geometry, manifest.policy[name], tensors, path)
         for name, geometry in manifest.layers.items()
     }
-    outputs = tensors.pop(_OUTPUTS, None)
-    if (
-        outputs is None
-        or outputs.dtype != torch.float32
-        or outputs.ndim < 1
-        or len(outputs) != manifest.check.samples
-    ):
-        raise FormatError(f"{path} must hold `{_OUTPUTS}`, float32, {manifest.check.samples} samples.")
     unknown = [name for name in tensors if not name.startswith(_FLOAT)]
     if unknown:
         raise FormatError(f"{path} must hold only what its manifest describes; got `{unknown[0]}` too.")
-    floats = {name.removeprefix(_FLOAT): tensor for name, tensor in tensors.items()}
-    return PackedFile(manifest=manifest, layers=layers, floats=floats, check_outputs=outputs)
+    check_path, samples = folder / CHECK_FILE, manifest.check.samples
+    outputs = _read_tensors(check_path, manifest.check.outputs_sha256).get(_OUTPUTS)
+    if outputs is None or outputs.dtype != torch.float32 or outputs.ndim < 1 or len(outputs) != samples:
+        raise FormatError(
+            f"{check_path} must hold `{_OUTPUTS}`, float32, {samples} samples. Export it again."
+        )
+    return PackedFile(
+        manifest=manifest,
+        layers=layers,
+        floats={name.removeprefix(_FLOAT): tensor for name, tensor in tensors.items()},
+        check_outputs=outputs,
+    )
+
+
+def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors of a file that must have that hash."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FormatError(f"{path} must be readable; got: {error}. Export the trial again.") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise FormatError(
+            f"{path} must have the SHA-256 that the manifest says, {sha256}; got {found}, {len(data)} bytes. "
+            "Copy it again, or export the trial again."
+        )
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise FormatError(f"{path} must be a safetensors file; got: {error}. Export it again.") from error
 
 
 def _may_replace(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     names = {path.name for path in folder.iterdir()}
-    return names <= {WEIGHTS_FILE, MANIFEST_FILE}
+    return names <= {WEIGHTS_FILE, CHECK_FILE, MANIFEST_FILE}
 
 
 def _tensors(packed: PackedFile) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {_OUTPUTS: packed.check_outputs.detach().contiguous().clone()}
+    tensors: dict[str, Tensor] = {}
     for name, layer in packed.layers.items():
         arrays: dict[str, NDArray[np.generic] | None] = {
             "weight": pack_weights(layer.weight, layer.scheme),

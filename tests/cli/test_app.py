@@ -30,6 +30,7 @@ def mpsearch(*arguments: str, cwd: Path, **environment: str) -> subprocess.Compl
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
+        encoding=environment.get("PYTHONIOENCODING", "utf-8"),
         timeout=300,
         check=False,
     )

@@ -26,17 +26,17 @@ def builtin(task, monkeypatch):
     monkeypatch.setattr(task_of_model, "load_task", lambda name, args: task)
 
 
-@pytest.mark.parametrize("format", EXPORTERS)
-def test_every_format_writes_what_it_says_it_wrote(trained_run, tmp_path, format):
-    written = export_trial(trained_run, trained_run.records[0], tmp_path / "out", format=format)
+@pytest.mark.parametrize("kind", EXPORTERS)
+def test_every_format_writes_what_it_says_it_wrote(trained_run, tmp_path, kind):
+    written = export_trial(trained_run, trained_run.records[0], tmp_path / "out", format=kind)
     assert written.exists()
 
 
-@pytest.mark.parametrize("format", EXPORTERS)
-def test_every_format_refuses_a_failed_trial(finished_run, tmp_path, format):
+@pytest.mark.parametrize("kind", EXPORTERS)
+def test_every_format_refuses_a_failed_trial(finished_run, tmp_path, kind):
     failed = finished_run.records[-1]
     with pytest.raises(ExportError, match="failed: the loss became NaN"):
-        export_trial(finished_run, failed, tmp_path / "out", format=format)
+        export_trial(finished_run, failed, tmp_path / "out", format=kind)
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones(finished_run, tmp_path):
