@@ -141,7 +141,7 @@ def _read_decoded(path: Path) -> Cifar10Arrays | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return Cifar10Arrays(
                 stored["train_images"],
                 stored["train_labels"],

@@ -21,9 +21,7 @@ def blobs(count: int, seed: int) -> Split:
 
 
 def build_model() -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(FEATURES, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, CLASSES)
-    )
+    return nn.Sequential(nn.Linear(FEATURES, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, CLASSES))
 
 
 @pytest.fixture

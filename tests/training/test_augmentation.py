@@ -27,12 +27,12 @@ def test_every_result_is_a_window_of_the_padded_image_or_of_its_mirror_image():
 
 
 def test_the_result_depends_on_the_generator_only():
-    first, second, third = (
-        crop_and_flip(images(), Generator().manual_seed(seed)) for seed in (5, 5, 6)
-    )
+    first, second, third = (crop_and_flip(images(), Generator().manual_seed(seed)) for seed in (5, 5, 6))
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
 
 
 def test_the_result_is_in_channels_last():
-    assert crop_and_flip(images(), Generator().manual_seed(0)).is_contiguous(memory_format=torch.channels_last)
+    assert crop_and_flip(images(), Generator().manual_seed(0)).is_contiguous(
+        memory_format=torch.channels_last
+    )

@@ -115,9 +115,7 @@ def test_divergence_is_a_task_error_that_names_the_step(tiny_task, tmp_path):
 
 
 def test_adam_trains_too(tiny_task, tmp_path):
-    recipe = BaselineRecipe(
-        epochs=3, batch_size=32, optimizer="adam", learning_rate=0.02, gradient_clip=1.0
-    )
+    recipe = BaselineRecipe(epochs=3, batch_size=32, optimizer="adam", learning_rate=0.02, gradient_clip=1.0)
     task = dataclasses.replace(tiny_task, baseline=recipe)
     assert trained_baseline(task, cache_dir=tmp_path).validation_score > 0.8
 
@@ -125,7 +123,7 @@ def test_adam_trains_too(tiny_task, tmp_path):
 def test_a_cache_folder_that_is_a_file_is_a_storage_error(tiny_task, tmp_path):
     blocked = tmp_path / "cache"
     blocked.write_text("")
-    with pytest.raises(StorageError, match="must be writable.*MPSEARCH_CACHE"):
+    with pytest.raises(StorageError, match=r"must be writable.*MPSEARCH_CACHE"):
         trained_baseline(tiny_task, cache_dir=blocked)
 
 

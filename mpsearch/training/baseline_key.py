@@ -1,0 +1,69 @@
+"""What a 32-bit baseline depends on, and the cache key that follows from it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from mpsearch.training.task import Task
+
+BASELINE_VERSION = 1  # raise it when the same recipe would train to other weights
+
+
+def made_of(task: Task, fresh_model: nn.Module, seed: int) -> dict[str, Any]:
+    """All that decides the trained weights and their score: change one, and the baseline is another."""
+    return {
+        "version": BASELINE_VERSION,
+        "task": task.name,
+        "args": {name: value for name, value in sorted(task.args.items()) if name not in task.path_args},
+        "recipe": asdict(task.baseline),
+        "seed": seed,
+        "data": task.data_digest or f"{task.train.digest()}-{task.validation.digest()}",
+        "model": hashlib.sha256(repr(fresh_model).encode()).hexdigest()[:16],
+        "initial_weights": weights_digest(fresh_model),
+        "loss": function_identity(task.loss),
+        "metric": function_identity(task.metric),
+        "augment": function_identity(task.augment) if task.augment is not None else None,
+    }
+
+
+def baseline_key(parts: dict[str, Any]) -> str:
+    """Sixteen hex digits for what `made_of` returns."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Sixteen hex digits of every parameter and buffer."""
+    hashed = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        hashed.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return hashed.hexdigest()[:16]
+
+
+def function_identity(function: Callable[..., Any]) -> str:
+    """Module and name; for code that is neither torch's nor ours, also a hash of its source text.
+
+    Values that a closure holds are not seen: a function that depends on some belongs into `Task.args`.
+    """
+    if isinstance(function, functools.partial):
+        given = f"{function.args!r} {sorted(function.keywords.items())!r}"
+        return f"{function_identity(function.func)} with {given}"
+    named = function if hasattr(function, "__qualname__") else type(function)
+    identity = f"{named.__module__}.{named.__qualname__}"
+    if named.__module__.partition(".")[0] in {"torch", "mpsearch"}:
+        return identity
+    try:
+        source = inspect.getsource(named)
+    except (OSError, TypeError):  # written at a prompt, or not in Python
+        return identity
+    return f"{identity} {hashlib.sha256(source.encode()).hexdigest()[:16]}"

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+
+from mpsearch.errors import ConfigError
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.digits_task import stratified_split
+from mpsearch.training.recipe import TrialRecipe
+from mpsearch.training.task import load_task
+from mpsearch.training.trial import run_trial
+
+
+@pytest.fixture(scope="module")
+def task():
+    return load_task("digits")
+
+
+@pytest.fixture(scope="module")
+def baseline(task, tmp_path_factory):
+    return trained_baseline(task, cache_dir=tmp_path_factory.mktemp("cache"))
+
+
+def test_the_splits_are_fixed_disjoint_and_stratified(task):
+    again = load_task("digits")
+    assert (len(task.train), len(task.validation), len(task.test)) == (898, 449, 450)
+    for name in ("train", "validation", "test"):
+        split = getattr(task, name)
+        assert torch.equal(split.inputs, getattr(again, name).inputs)
+        share = torch.bincount(split.targets) / len(split)
+        assert float((share - 0.1).abs().max()) < 0.01
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.25, 0.25), (0.9, 0.1), (1.0,)])
+def test_a_stratified_split_gives_every_sample_to_one_part(fractions):
+    labels = np.random.default_rng(0).integers(0, 7, 200)
+    parts = stratified_split(labels, fractions)
+    assert sorted(torch.cat(parts).tolist()) == list(range(200))
+
+
+def test_pixels_lie_between_minus_one_and_one(task):
+    assert float(task.train.inputs.min()) == -1
+    assert float(task.train.inputs.max()) == 1
+
+
+def test_the_baseline_reads_digits(baseline):
+    assert baseline.validation_score > 0.95
+
+
+@pytest.mark.parametrize(("scheme", "least"), [("w8a8", 0.95), ("w1.58a8", 0.9)])
+def test_a_short_trial_stays_close_to_the_baseline(task, baseline, scheme, least):
+    policy = PrecisionPolicy.uniform(["conv1", "conv2", "conv3", "conv4", "fc1", "fc2"], scheme)
+    recipe = TrialRecipe(steps=40, high_bit_steps=5, batch_size=64, bn_samples=500)
+    assert run_trial(task, baseline, policy, recipe).score > least
+
+
+def test_there_is_a_multilayer_perceptron_too(tmp_path):
+    task = load_task("digits", {"model": "mlp"})
+    assert trained_baseline(task, cache_dir=tmp_path).validation_score > 0.93
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(ConfigError, match="must be one of cnn, mlp; got 'vit'"):
+        load_task("digits", {"model": "vit"})
