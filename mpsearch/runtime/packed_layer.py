@@ -29,7 +29,6 @@ class PackedLayer(nn.Module):
     def __init__(self, layer: QuantizedLayer, *, threads: int = 1) -> None:
         super().__init__()
         self.native = NativeLayer(layer, threads=threads)
-        self._native_run = self.native.run
         self.operator: Operator = layer.operator
         self.scheme = layer.scheme
         self.in_channels = layer.in_channels
@@ -70,7 +69,7 @@ class PackedLayer(nn.Module):
         out = torch.empty((batch, out_height, out_width, self.out_channels))
         # As numpy arrays: PyTorch's DLPack takes longer than a small layer. `detach`: numpy refuses a tensor that
         # requires gradients, which `_check` lets pass under no_grad.
-        self._native_run((x.detach() if x.requires_grad else x).contiguous().numpy(), out.numpy())
+        self.native.run((x.detach() if x.requires_grad else x).contiguous().numpy(), out.numpy())
         return out
 
     def _linear(self, x: Tensor) -> Tensor:

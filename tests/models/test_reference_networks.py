@@ -10,7 +10,7 @@ from mpsearch.models.trace import trace_model
 from mpsearch.models.vgg import VggSmall
 
 NETWORKS = {
-    "digits_cnn": (DigitsCnn, (1, 8, 8), 6, 23_880),
+    "digits_cnn": (DigitsCnn, (1, 8, 8), 6, 98_848),
     "mlp": (lambda: Mlp(64), (1, 8, 8), 3, 25_856),
     "resnet20": (resnet20, (3, 32, 32), 20, 268_336),
     "vgg": (VggSmall, (3, 32, 32), 7, 291_680),
