@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mpsearch.errors import ConfigError, ProfileError
+
+if TYPE_CHECKING:
+    from mpsearch.models.layer_shape import LayerShape
+    from mpsearch.precision.scheme import Scheme
+    from mpsearch.profiling.profile_machine import ProfiledModel
 
 
 def profile(
@@ -107,22 +112,15 @@ def profile_name(cpu_model: str, threads: int) -> str:
     return f"{words[:48]}-{threads}t"
 
 
-def _needs(space: str | None):  # type: ignore[no-untyped-def]
+def _needs(
+    space: str | None,
+) -> tuple[list[tuple[LayerShape, Scheme]], list[ProfiledModel]]:
     """What the space needs measured: (shape, scheme) pairs, and models for what stays 32-bit."""
     if space is None:
         return [], []
-    from mpsearch.models.trace import trace_model
-    from mpsearch.search.resolve import resolve
+    from mpsearch.search.preparation import needed_measurements, traced_task
     from mpsearch.search.space_file import load_space
-    from mpsearch.training.layout import prepare_model
-    from mpsearch.training.task import load_task
 
-    loaded = load_space(space)
-    task = load_task(loaded.task.name, dict(loaded.task.args))
-    model = prepare_model(task.new_model())
-    trace = trace_model(model, task.example_inputs)
-    schemes = resolve(loaded, trace).schemes
-    shapes = [
-        (call, scheme) for layer in trace.layers for scheme in schemes[layer.name] for call in layer.calls
-    ]
-    return shapes, [(model, task.example_inputs, trace)]
+    traced = traced_task(load_space(space), None, lambda _: None)
+    shapes = needed_measurements(traced.resolved, traced.trace)
+    return shapes, [(traced.model, traced.task.example_inputs, traced.trace)]

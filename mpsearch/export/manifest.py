@@ -48,7 +48,7 @@ class LayerGeometry:
         if groups < 1:
             raise FormatError(f"`groups` in {where} must be 1 or more; got {groups}.")
         return cls(
-            operator=operator,  # type: ignore[arg-type]
+            operator=operator,
             weight_shape=_sizes(fields, "weight_shape", 4, 1, where),  # type: ignore[arg-type]
             stride=_sizes(fields, "stride", 2, 1, where),  # type: ignore[arg-type]
             padding=_sizes(fields, "padding", 2, 0, where),  # type: ignore[arg-type]

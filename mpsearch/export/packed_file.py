@@ -198,7 +198,7 @@ def _read_layer(
     weights = math.prod(geometry.weight_shape)
     try:
         codes = part("weight", torch.uint8, packed_size_bytes(weights, scheme))
-        scale = np.float32(part("activation_scale", torch.float32, 1)[0])  # type: ignore[arg-type]
+        scale = np.float32(part("activation_scale", torch.float32, 1)[0])
         one_bit = scheme.activation_bits == 1
         threshold = part("threshold", torch.float32, channels * geometry.groups) if one_bit else None
         return QuantizedLayer(

@@ -57,7 +57,8 @@ class Axis:
         axis = cls(quantity=quantity, kind=kind, low=0.0, high=1.0, error_floor=floor)
         places = [axis._warped(value) for value in values]
         low, high = min(places), max(places)
-        margin = (high - low) * _MARGIN or abs(high) * 0.05 or 0.5
+        alone = 0.005 if quantity.is_fraction else abs(high) * 0.05 or 0.5  # all values are equal
+        margin = (high - low) * _MARGIN or alone
         return cls(quantity=quantity, kind=kind, low=low - margin, high=high + margin, error_floor=floor)
 
     def _warped(self, value: float) -> float:

@@ -26,9 +26,11 @@ from mpsearch.search.trial_record import TrialRecord
 _TEXTS = {"latency": seconds_text, "memory": bytes_text, "energy": joules_text}
 _REFRESHES_PER_S = 4
 _MOST_RUNNING = 4
+_BAR = 28
 _PLOT_HEIGHT = 12
 _LEAST_PLOT_HEIGHT = 5
 _PLOT_FRAME = 5  # title, axis, tick texts, axis title, legend
+_NARROW = 80  # below this the legend takes a second line and bars are short
 _TITLES = {
     "task": "loading the task",
     "profile": "measuring this machine",
@@ -93,7 +95,8 @@ class SearchPanel:
         for title, row in rows:
             grid.add_row(title, row)
         yield grid
-        height = min(options.size.height - len(rows) - 3 - _PLOT_FRAME, _PLOT_HEIGHT)
+        frame = _PLOT_FRAME + (options.max_width < _NARROW)
+        height = min(options.size.height - len(rows) - 3 - frame, _PLOT_HEIGHT)
         if height >= _LEAST_PLOT_HEIGHT and len(state.complete()) > 1:
             yield Text()
             yield self._plot(height)
@@ -138,7 +141,8 @@ class SearchPanel:
         if state.failures:
             counts += f"  {state.failures} failed"
         trials = Table.grid(padding=(0, 2, 0, 0))
-        trials.add_row(_bar(finished, total), counts)
+        width = _BAR if options.max_width >= _NARROW else _BAR // 2
+        trials.add_row(_bar(finished, total, width), counts)
         curve = sparkline(state.hypervolumes, 24, is_ascii=options.ascii_only)
         hypervolume = Text.assemble(f"{state.hypervolumes[-1]:.4f}  ", (curve, "green"))
         rows: list[tuple[str, RenderableType]] = [("trials", trials), ("hypervolume", hypervolume)]
@@ -206,5 +210,5 @@ def _marks(state: SearchState, cost: Objective) -> list[Mark]:
     return marks
 
 
-def _bar(done: int, total: int) -> ProgressBar:
-    return ProgressBar(total=max(total, 1), completed=done, width=28, complete_style="cyan")
+def _bar(done: int, total: int, width: int = _BAR) -> ProgressBar:
+    return ProgressBar(total=max(total, 1), completed=done, width=width, complete_style="cyan")

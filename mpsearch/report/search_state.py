@@ -85,7 +85,8 @@ def _notice(state: SearchState, event: Notice) -> None:
 
 
 def _search_started(state: SearchState, event: SearchStarted) -> None:
-    state.started = event
+    state.stage, state.started = "search", event
+    state.stages_seen.append("search")
     state.started_at = state.clock()
     state.records.update((record.number, record) for record in event.records)
     state.hypervolumes.append(event.hypervolume)

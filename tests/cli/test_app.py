@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,34 @@ def test_the_same_search_again_trains_nothing_and_shows_the_same_front(searched)
     assert done.returncode == 0, done.stderr
     assert "5 already there" in done.stderr
     assert done.stdout == (searched / "search.out").read_text()
+
+
+def test_an_interrupted_search_says_where_its_trials_are_and_goes_on(searched):
+    command = ["search", "tiny.yaml", "--trials", "400", "--out", "runs/stopped"]
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPSEARCH_CACHE": str(searched / "cache")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mpsearch", *command],
+        cwd=searched,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if line.startswith("trial 3 "):
+            process.send_signal(signal.SIGINT)
+            break
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, "".join(told) + rest
+    assert "the same command goes on" in rest
+    assert "Traceback" not in rest
+    again = mpsearch(
+        *command[:3], "6", *command[4:], cwd=searched, MPSEARCH_CACHE=environment["MPSEARCH_CACHE"]
+    )
+    assert again.returncode == 0, again.stderr
+    assert "0 already there" not in again.stderr
 
 
 def test_pareto_json_is_one_object_with_the_contract_on_a_clean_stdout(searched):
