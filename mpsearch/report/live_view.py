@@ -134,12 +134,12 @@ class SearchPanel:
         total = last.total if last else state.started.total
         rate = state.trials_per_hour
         counts = f"{finished}/{total}"
-        if rate is not None:
-            counts += f"  {rate:.0f} an hour"
         if last is not None and last.left_s is not None:
             counts += f"  {wait_text(last.left_s)} left"
         if state.failures:
             counts += f"  {state.failures} failed"
+        if rate is not None:
+            counts += f"  {rate:.0f} an hour"
         trials = Table.grid(padding=(0, 2, 0, 0))
         width = _BAR if options.max_width >= _NARROW else _BAR // 2
         trials.add_row(_bar(finished, total, width), counts)
