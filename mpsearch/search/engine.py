@@ -181,7 +181,7 @@ class _Search:
         facts = self._settle(known_facts, traced, profile, known, baseline)
         reference = reference_point(self.space.objectives, facts.greatest_costs)
         with StudyStore(self.folder.database, known.resolved, self.space.objectives) as store:
-            lost = store.recover()
+            lost = store.recover(self.folder.written_records())
             journal = Journal(self.folder, store, self.space, reference)
             journal.repair()
             loop = _Loop(

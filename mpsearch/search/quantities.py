@@ -91,7 +91,7 @@ def format_size(size_bytes: float) -> str:
 
 def format_duration(duration_s: float) -> str:
     """`387 us` to `59.9 s`, then `12m 05s`, then `2h 03m`."""
-    if duration_s >= 59.95:
+    if 59.95 <= duration_s < math.inf:
         minutes, seconds = divmod(round(duration_s), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {seconds:02d}s"

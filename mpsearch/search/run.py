@@ -21,7 +21,6 @@ from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_space
-from mpsearch.search.stored_records import read_records
 from mpsearch.search.trial_record import Costs, TrialRecord
 
 if TYPE_CHECKING:
@@ -185,7 +184,7 @@ def normalised_hypervolume(
 def load_run(path: str | Path, *, exporter: Exporter | None = None) -> Run:
     """Open a run folder, finished or not; a search may be writing to it meanwhile.
 
-    Where study.db is absent (a run shared as its small files), trials.jsonl is read.
+    A run shared as its small files, without study.db, is read from trials.jsonl.
 
     Raises: RunError if there is no run, or its first trial has not begun; FormatError if a file of it is
     truncated, corrupt or of a newer schema.
@@ -201,12 +200,10 @@ def load_run(path: str | Path, *, exporter: Exporter | None = None) -> Run:
         )
     space = load_space(folder.space_file)
     facts = RunFacts.from_dict(folder.read_json(folder.facts_file, schema=FACTS_SCHEMA))
-    has_database = folder.database.exists()
-    records = read_records(folder.database) if has_database else folder.read_record_lines()
     run = Run(
         path=folder.path,
         space=space,
-        records=tuple(records),
+        records=tuple(folder.read_records()),
         baseline=facts.baseline,
         model=facts.model,
         profile=HardwareProfile.load(folder.profile_file),

@@ -6,13 +6,14 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mpsearch.errors import FormatError, RunError
 from mpsearch.search.atomic_file import append_line, storing, write_atomically
+from mpsearch.search.stored_records import read_records
 from mpsearch.search.trial_record import TrialRecord
 
 
@@ -133,25 +134,24 @@ class RunFolder:
         if not self.trials_file.exists() or self.trials_file.read_bytes() != text.encode():
             write_atomically(self.trials_file, text)
 
-    def read_record_lines(self) -> list[TrialRecord]:
-        """The trials of trials.jsonl; a last line that a killed process tore is left out.
-
-        Raises: FormatError if another line is corrupt.
-        """
-        records = []
-        lines = _read(self.trials_file).split("\n")
-        for place, line in enumerate(lines):
-            if not line:
-                continue
-            try:
-                records.append(TrialRecord.from_dict(json.loads(line)))
-            except (ValueError, RecursionError) as error:
-                if place == len(lines) - 1:
-                    break
-                raise FormatError(
-                    f"{self.trials_file}, line {place + 1}, must be JSON; got: {error}."
-                ) from error
+    def written_records(self) -> dict[int, TrialRecord]:
+        """Number -> record, from trials.jsonl as far as it can be read: a killed process may have torn a line."""
+        records = {}
+        text = self.trials_file.read_bytes().decode(errors="replace") if self.trials_file.exists() else ""
+        for line in text.splitlines():
+            with suppress(ValueError, RecursionError, FormatError):
+                record = TrialRecord.from_dict(json.loads(line))
+                records[record.number] = record
         return records
+
+    def read_records(self) -> list[TrialRecord]:
+        """All finished trials, by number: those of the study, and what a power cut took from it (see `StudyStore`).
+
+        Raises: FormatError if the study is truncated or corrupt.
+        """
+        stored = read_records(self.database) if self.database.exists() else []
+        merged = {**self.written_records(), **{record.number: record for record in stored}}
+        return [merged[number] for number in sorted(merged)]
 
     def write_json(self, path: Path, document: Any) -> None:
         write_atomically(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

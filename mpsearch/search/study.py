@@ -99,22 +99,27 @@ class StudyStore:
             stored.append(StoredTrial(policy=policy, record=record, attributes=dict(trial.system_attrs)))
         return stored
 
-    def recover(self) -> list[BegunTrial]:
-        """End what a killed process left running; return the trials that have to be run again.
+    def recover(self, written: Mapping[int, TrialRecord]) -> list[BegunTrial]:
+        """Make the study whole again after a kill or a power cut; return the trials that have to be run again.
 
-        A trial whose record was written is completed from it. The others are failed in the study, and
-        begun anew under the same number.
+        `written`: the records of trials.jsonl. A power cut may have taken the study's last commits; what is
+        in that file, which is synced, goes back in. A running trial whose record is known is completed. The
+        others are failed in the study, to be begun anew under the same number.
         """
         lost = []
         with self._translated():
+            known = {
+                stored.record.number for stored in self.history() if stored.record is not None
+            }  # running ones with a record included
             running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             for trial in running:
                 record = _record_of(trial.user_attrs, self.path)
                 if record is not None:
                     self._tell(trial.number, record)
                     continue
+                self._study.tell(trial.number, state=TrialState.FAIL)
                 begun = trial.user_attrs.get(_BEGUN)
-                if isinstance(begun, dict):
+                if isinstance(begun, dict) and begun["number"] not in written:
                     lost.append(
                         BegunTrial(
                             number=int(begun["number"]),
@@ -123,7 +128,8 @@ class StudyStore:
                             attributes=dict(trial.system_attrs),
                         )
                     )
-                self._study.tell(trial.number, state=TrialState.FAIL)
+            for number in sorted(set(written) - known):
+                self._adopt(written[number])
         return lost
 
     def begin(self, trial: BegunTrial, violations: Mapping[str, float]) -> None:
@@ -179,9 +185,23 @@ class StudyStore:
         except sqlite3.Error:
             return  # a reader is there, or the disk is full: the journal stays, and is read with the database
 
+    def _adopt(self, record: TrialRecord) -> None:
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.COMPLETE if record.is_complete else TrialState.FAIL,
+                values=self._values(record) if record.is_complete else None,
+                params=self._params(self.resolved.codes(record.policy)),
+                distributions=self.distributions,
+                user_attrs={RECORD: record.to_dict()},
+            )
+        )
+
+    def _values(self, record: TrialRecord) -> list[float]:
+        return [getattr(record, objective.field) for objective in self.objectives]
+
     def _tell(self, place: int, record: TrialRecord) -> None:
         if record.is_complete:
-            self._study.tell(place, [getattr(record, objective.field) for objective in self.objectives])
+            self._study.tell(place, self._values(record))
         else:
             self._study.tell(place, state=TrialState.FAIL)
 

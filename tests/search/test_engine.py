@@ -292,6 +292,22 @@ def test_a_run_without_its_database_is_read_from_trials_jsonl(search, tmp_path):
     assert after.front.numbers == before.front.numbers
 
 
+def test_trials_that_a_power_cut_took_from_the_database_come_back_from_trials_jsonl(
+    search, tmp_path, training
+):
+    database = tmp_path / "run" / "study.db"
+    search(trials=6)
+    older = database.read_bytes()
+    before = search(trials=9)
+    for remains in (older, b""):
+        database.write_bytes(remains)
+        assert load_run(tmp_path / "run").records == before.records
+        training.trained.clear()
+        assert search(trials=9).records == before.records
+        assert training.trained == []
+        assert database.stat().st_size > len(older) / 2
+
+
 def test_events_tell_the_story_in_order(search):
     events = []
     search(on_event=events.append)

@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpsearch.errors import ConfigError
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.trial_record import Costs
+
+positive = st.none() | st.floats(1e-12, 1e12)
+budgets = st.builds(
+    Budgets,
+    accuracy=st.none() | st.floats(0, 1),
+    latency_s=positive,
+    memory_bytes=positive,
+    energy_j=positive,
+)
+
+
+@given(budgets)
+def test_budgets_survive_the_trip_through_text_exactly(given_budgets):
+    assert Budgets.parse(given_budgets.texts()) == given_budgets
+
+
+def test_budgets_are_read_with_their_units():
+    parsed = Budgets.parse({"memory": "60KB", "latency": "400us", "energy": "5uJ", "accuracy": "90%"})
+    assert parsed == Budgets(memory_bytes=60_000, latency_s=4e-4, energy_j=5e-6, accuracy=0.9)
+    assert str(parsed) == "accuracy >= 90.00%, latency <= 400 us, memory <= 60.0 KB, energy <= 5.00 uJ"
+
+
+def test_memory_may_be_a_number_of_bytes_but_no_other_budget_goes_without_its_unit():
+    assert Budgets.parse({"memory": 60_000}).memory_bytes == 60_000
+    for name in ("latency", "energy"):
+        with pytest.raises(ConfigError, match="with a unit"):
+            Budgets.parse({name: 400})
+
+
+def test_an_unknown_budget_is_refused():
+    with pytest.raises(ConfigError, match="got 'lateny'"):
+        Budgets.parse({"lateny": "4us"})
+
+
+def test_a_bound_is_met_by_what_equals_it():
+    costs = Costs(latency_s=4e-4, memory_bytes=60_000, energy_j=1e-6)
+    assert Budgets.parse({"memory": "60KB", "latency": "400us", "accuracy": 0.9}).are_met_by(costs, 0.9)
+    assert not Budgets.parse({"memory": "59.9KB"}).are_met_by(costs, 0.9)
+    assert not Budgets.parse({"accuracy": 0.91}).are_met_by(costs, 0.9)
+    assert Budgets().are_met_by(costs, 0.0)
+    assert not Budgets()
+
+
+def test_violations_say_by_how_much():
+    costs = Costs(latency_s=8e-4, memory_bytes=30_000, energy_j=1e-6)
+    asked = Budgets.parse({"memory": "60KB", "latency": "400us", "accuracy": 0.9})
+    assert asked.violations(costs, 0.8) == pytest.approx({"latency": 1.0, "memory": -0.5, "accuracy": 0.1})

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mpsearch.errors import BudgetError
+from mpsearch.search import known_costs
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.known_costs import KnownCosts
+from mpsearch.search.resolve import all_codes, cost_model_of, resolve
+
+
+@pytest.fixture
+def known(space_of, trace, profile):
+    space = space_of(
+        layers='[{match: "[02]", schemes: [w1a1, w1.58a8, w8a8], group: a}, {match: "*", schemes: [w4a8, w32a32]}]'
+    )
+    return KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile))
+
+
+def every_cost(known):
+    codes = np.concatenate(list(all_codes(known.resolved)))
+    return codes, known.evaluate(codes)
+
+
+def test_costs_of_codes_are_those_of_the_policies(known):
+    codes, costs = every_cost(known)
+    for row, (latency_s, memory_bytes, energy_j) in zip(codes, costs, strict=True):
+        report = known.model.evaluate(known.resolved.policy(row))
+        assert (report.latency_s, report.memory_bytes, report.energy_j) == (latency_s, memory_bytes, energy_j)
+
+
+def test_extremes_respect_groups(known):
+    _, costs = every_cost(known)
+    assert known.extremes.memory_bytes.least == costs[:, 1].min()
+    assert known.greatest_costs().latency_s == pytest.approx(costs[:, 0].max())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(shares=st.tuples(*[st.floats(0.5, 1.5)] * 3), enumerates=st.booleans())
+def test_budgets_are_refused_exactly_when_no_policy_meets_them(known, monkeypatch, shares, enumerates):
+    with pytest.MonkeyPatch.context() as patch:
+        if not enumerates:
+            patch.setattr(known_costs, "ENUMERABLE", 0)
+        _, costs = every_cost(known)
+        middle = np.median(costs, axis=0)
+        latency_s, memory_bytes, energy_j = middle * shares
+        budgets = Budgets(latency_s=latency_s, memory_bytes=memory_bytes, energy_j=energy_j)
+        can_be_met = known.feasible(np.concatenate(list(all_codes(known.resolved))), budgets).any()
+        try:
+            known.require_reachable(budgets)
+        except BudgetError:
+            assert not can_be_met
+        else:
+            # Lagrangian bounds leave some hopeless budgets undecided, but never refuse what can be met.
+            assert can_be_met or not enumerates
+
+
+@pytest.mark.parametrize("enumerable", [known_costs.ENUMERABLE, 0])
+def test_random_policies_meet_the_budgets_and_are_new(known, monkeypatch, enumerable):
+    monkeypatch.setattr(known_costs, "ENUMERABLE", enumerable)
+    codes, costs = every_cost(known)
+    budgets = Budgets(memory_bytes=float(np.median(costs[:, 1])))
+    allowed = {tuple(row) for row in codes[known.feasible(codes, budgets)].tolist()}
+    seen = set()
+    while (found := known.random_feasible(np.random.default_rng(len(seen)), budgets, seen)) is not None:
+        assert tuple(found.tolist()) not in seen
+        seen.add(tuple(found.tolist()))
+    assert seen == allowed
+
+
+def test_a_random_policy_is_the_same_for_the_same_seed(known):
+    first, second = (known.random_feasible(np.random.default_rng(5), Budgets(), set()) for _ in range(2))
+    assert (first == second).all()
+
+
+def test_tight_budgets_on_a_large_space_are_met_by_leaning_towards_what_is_cheap(
+    space, trace, profile, monkeypatch
+):
+    monkeypatch.setattr(known_costs, "ENUMERABLE", 0)
+    known = KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile))
+    least = known.extremes.memory_bytes.least
+    assert known.random_feasible(np.random.default_rng(0), Budgets(memory_bytes=least), set()) is not None
