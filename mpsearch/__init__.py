@@ -3,8 +3,8 @@
     run = mpsearch.search(model, (train, validation, test), budgets={"memory": "60KB"})
     run.front.knee().export("exported/")
 
-Everything public is listed in `__all__` and loaded when it is first used: `import mpsearch` imports neither torch
-nor optuna.
+Everything public is listed in `__all__` and loaded when it is first used: `import mpsearch` imports neither
+torch nor optuna.
 """
 
 from __future__ import annotations

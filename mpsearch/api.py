@@ -50,11 +50,11 @@ def search(
 ) -> Run:
     """Search for the front of a model, and return the run. A run in `out` goes on where it was.
 
-        run = mpsearch.search(model, (train, validation, test), budgets={"memory": "60KB", "latency": "400us"})
+        run = mpsearch.search(model, (train, validation, test), budgets={"memory": "60KB"})
         run = mpsearch.search("digits", trials=20)
 
-    model       a torch module with its `data`; or a Task; or a search space: object, YAML file or built-in name
-    data        (train, validation) or (train, validation, test): pairs (inputs, targets), Datasets or Splits
+    model       a torch module with its `data`; or a Task; or a search space: an object, a YAML file, a name
+    data        (train, validation) or (train, validation, test): pairs (inputs, targets), Datasets, Splits
     schemes     what layers may take that no rule of `layers` matches; default all
     layers      rules as in a space file, the first that matches decides: [{"match": "conv1", "pin": "w8a8"}]
     trial       how each policy is fine-tuned

@@ -18,7 +18,8 @@ def non_dominated(points: ArrayLike) -> NDArray[np.bool_]:
     """
     values = checked_points(points)
     kept = np.zeros(len(values), dtype=bool)
-    # A point comes after all that dominate it in lexicographic order, so one pass against those kept is enough.
+    # A point comes after all that dominate it in lexicographic order, so one pass against those kept is
+    # enough.
     order = np.lexsort(values.T[::-1]) if values.shape[1] else np.arange(len(values))
     front = np.empty_like(values)
     size = 0

@@ -16,13 +16,14 @@ MAX_OBJECTIVES = 5
 def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     """Exact Lebesgue measure of { z : p <= z <= reference for some p in points }, all objectives minimised.
 
-    A point that is not below the reference in every objective adds nothing. Up to three objectives by a sweep in
-    O(P log P) to O(P^2); four and five by exclusive volumes, exponential in the worst case but fast for
-    the few hundred points of a front.
+    A point that is not below the reference in every objective adds nothing. Up to three objectives by a
+    sweep in O(P log P) to O(P^2); four and five by exclusive volumes, exponential in the worst case but fast
+    for the few hundred points of a front.
 
     Shape: points (P, M), M in 1..5; reference (M,).
     Units: the product of the objectives' units.
-    Raises: ShapeError if shapes do not fit; ConfigError for NaN, an infinite reference or infinitely good points.
+    Raises: ShapeError if shapes do not fit; ConfigError for NaN, an infinite reference or infinitely good
+        points.
     Source: While, Bradstreet and Barone 2012 (WFG), doi:10.1109/TEVC.2010.2077298.
     """
     values = checked_points(points)
@@ -57,7 +58,7 @@ def _volume(gains: NDArray[np.float64]) -> float:
 
 
 def _exclusive(gains: NDArray[np.float64]) -> float:
-    """Volume that only the last of `gains` dominates; the others are at least as good in the last objective."""
+    """Volume that only the last of `gains` dominates; the others are no worse in the last objective."""
     point = gains[-1]
     limited = np.minimum(gains[:-1], point)[:, :-1]
     shadow = _volume(limited[non_dominated(-limited)]) if len(limited) else 0.0

@@ -12,8 +12,8 @@ from mpsearch.pareto.dominance import checked_points
 def knee_index(points: ArrayLike) -> int:
     """Row of the point farthest below the hyperplane through the extremes of the normalised front.
 
-    Each objective is scaled to 0 (best of the front) .. 1 (worst); the extremes e_i are the best points of each
-    objective, n solves n . e_i = 1 (least norm where several objectives share an extreme, as latency
+    Each objective is scaled to 0 (best of the front) .. 1 (worst); the extremes e_i are the best points of
+    each objective, n solves n . e_i = 1 (least norm where several objectives share an extreme, as latency
     and memory often do), and the knee maximises (1 - n . x) / |n|. Where the extremes fix no plane that
     falls in every objective, n = (1, ..., 1). Objectives in which all points are equal do not count.
 

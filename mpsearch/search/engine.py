@@ -79,11 +79,11 @@ def run_search(
     Settings given here replace those of the space. Before anything is trained: the task is loaded, its
     model traced, the profile loaded or measured on `threads` threads, the budgets checked. Then the 32-bit
     baseline, the uniform policies, and the sampler, until `trials` trials are there (failed ones count),
-    `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the front is scored once on the
-    test split. `task` replaces the space's own, for a task that has no name.
+    `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the front is scored once
+    on the test split. `task` replaces the space's own, for a task that has no name.
 
-    Raises: ConfigError, BudgetError, TaskError, DataError, TraceError, ProfileError, UnmeasuredError before any
-    training; RunError if the folder is in use or holds another search; StorageError if it cannot be
+    Raises: ConfigError, BudgetError, TaskError, DataError, TraceError, ProfileError, UnmeasuredError before
+    any training; RunError if the folder is in use or holds another search; StorageError if it cannot be
     written; TrialError if ten trials in a row fail for one reason; KeyboardInterrupt, with all finished
     trials on disk.
     """
@@ -127,7 +127,8 @@ def with_settings(
             raise ConfigError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
     if sampler is not None:
         sampler_named(sampler)
-    changes = {name: value for name, value in {**given, "sampler": sampler}.items() if value is not None}
+    settings: dict[str, Any] = {**given, "sampler": sampler}
+    changes = {name: value for name, value in settings.items() if value is not None}
     asked = budgets if isinstance(budgets, Budgets) else Budgets.parse(budgets or {})
     return replace(
         space,
@@ -216,7 +217,13 @@ class _Search:
                 with self._runner(traced.task, baseline) as runner:
                     loop.run(runner)
         scored = score_front_on_test(
-            facts, traced.task, baseline, self.space.trial, self.folder, journal.front.records, self.emit
+            facts,
+            traced.task,
+            baseline,
+            self.space.trial,
+            folder=self.folder,
+            front=journal.front.records,
+            emit=self.emit,
         )
         if scored != facts:
             self.folder.write_json(self.folder.facts_file, scored.to_dict())
@@ -244,8 +251,10 @@ class _Search:
         changed = before.differences(self.space)
         if changed:
             raise RunError(
-                f"{self.folder.path} holds another search: {', '.join(changed)} differ{'s' * (len(changed) == 1)}. "
-                "Budgets, trials, workers and time may change from call to call; for the rest choose another --out."
+                f"{self.folder.path} holds another search: {', '.join(changed)} "
+                f"{'differs' if len(changed) == 1 else 'differ'}. "
+                "Budgets, trials, workers and time may change from call to call; for the rest choose "
+                "another --out."
             )
         return RunFacts.from_dict(self.folder.read_json(self.folder.facts_file, schema=FACTS_SCHEMA))
 
@@ -381,12 +390,12 @@ class _Loop:
             policy = self._anchors.popleft()
             if not self.proposer.has_seen(policy):
                 return self.proposer.begin(self._new_number(), policy, "anchor")
-        trial, refused = self.proposer.propose(self._next_number)
+        proposed, refused = self.proposer.propose(self._next_number)
         for refusal in refused:
             self.store.refuse(refusal.policy, refusal.violations, refusal.attributes)
-        if trial is not None:
+        if proposed is not None:
             self._new_number()
-        return trial
+        return proposed
 
     def _begin(self, trial: BegunTrial, runner: Runner) -> None:
         costs = self.known.costs(trial.policy)

@@ -1,4 +1,4 @@
-"""What a search tells while it runs: each event is one frozen dataclass, consumed by the live view and the log."""
+"""What a search tells while it runs: frozen dataclasses, for the live view and the log."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class TrialFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchFinished(Event):
-    """The search has ended; everything is on disk. `resume` is the sentence to show when more could be done."""
+    """The search has ended; everything is on disk. `resume` is what to tell where more could be done."""
 
     reason: Literal["done", "timeout", "exhausted", "interrupted", "failed"]
     message: str

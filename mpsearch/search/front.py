@@ -118,7 +118,7 @@ class Front:
         return self._point(candidates[index])
 
     def best(self, budgets: Budgets | Mapping[str, Any] | None = None) -> FrontPoint:
-        """The most accurate complete trial under the budgets (by default the run's own); ties go to the fastest.
+        """The most accurate complete trial under the budgets (default: the run's); ties go to the fastest.
 
         Raises: BudgetError if no finished trial meets them.
         """

@@ -21,6 +21,7 @@ def score_front_on_test(
     task: Task,
     baseline: Baseline,
     recipe: TrialRecipe,
+    *,
     folder: RunFolder,
     front: Sequence[TrialRecord],
     emit: Callable[[Event], None],

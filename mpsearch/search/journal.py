@@ -18,8 +18,8 @@ from mpsearch.search.trial_record import TrialRecord, now_utc
 class Journal:
     """Records, weights of the front and front.csv of one run; `front` and `records` mirror them in memory.
 
-    A finished trial: (1) its weights get their final name, (2) the study gets the record, which makes it count,
-    (3) trials.jsonl, (4) front.csv, (5) weights that left the front are removed. Whatever is missing
+    A finished trial: (1) its weights get their final name, (2) the study gets the record, which makes it
+    count, (3) trials.jsonl, (4) front.csv, (5) weights that left the front are removed. Whatever is missing
     after a kill is put right by `repair`.
     """
 

@@ -1,4 +1,4 @@
-"""Arithmetic on what is known before training: costs of policies, their extremes, and who meets the budgets."""
+"""Arithmetic on what is known before training: costs, their extremes, and who meets the budgets."""
 
 from __future__ import annotations
 
@@ -55,13 +55,14 @@ class KnownCosts:
 
     def feasible(self, codes: Codes, budgets: Budgets) -> NDArray[np.bool_]:
         """Which policies meet the bounds on costs. Shape: codes (P, C) -> (P,)."""
-        return (self.evaluate(codes) <= _bounds(budgets)).all(axis=1)
+        met: NDArray[np.bool_] = np.all(self.evaluate(codes) <= _bounds(budgets), axis=1)
+        return met
 
     def require_reachable(self, budgets: Budgets) -> None:
         """Refuse budgets that no policy meets, as far as that can be told cheaply.
 
-        Each alone exactly; together exactly up to `ENUMERABLE` policies, else by Lagrangian bounds, which never
-        refuse budgets that can be met.
+        Each alone exactly; together exactly up to `ENUMERABLE` policies, else by Lagrangian bounds, which
+        never refuse budgets that can be met.
 
         Raises: BudgetError with the least reachable value and its policy.
         """
@@ -71,8 +72,9 @@ class KnownCosts:
             reachable = self._range(cost)
             if reachable.least > bounds[cost.name]:
                 raise BudgetError(
-                    f"No policy meets {cost.name} <= {cost.format(bounds[cost.name])}: the smallest reachable "
-                    f"{cost.name} is {cost.format(reachable.least)}, at {self.describe(reachable.least_policy)}."
+                    f"No policy meets {cost.name} <= {cost.format(bounds[cost.name])}: "
+                    f"the smallest reachable {cost.name} is {cost.format(reachable.least)}, "
+                    f"at {self.describe(reachable.least_policy)}."
                 )
         if len(bounded) < 2 or self._some_policy_meets(budgets, bounded):
             return

@@ -76,4 +76,5 @@ def objectives_named(names: Sequence[str]) -> tuple[Objective, ...]:
 
 def minimised(points: np.ndarray, objectives: Sequence[Objective]) -> np.ndarray:
     """Points (P, M) in natural units, with the maximised columns negated."""
-    return points * np.array([objective.sign for objective in objectives])
+    signed: np.ndarray = points * np.array([objective.sign for objective in objectives])
+    return signed

@@ -51,7 +51,7 @@ def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask
 
 
 def needed_measurements(resolved: ResolvedSpace, trace: ModelTrace) -> list[tuple[LayerShape, Scheme]]:
-    """Every (layer call, scheme) that costs of the space rest on; w32a32 always, for the gain over 32 bits."""
+    """Every (layer call, scheme) that the costs rest on; w32a32 always, for the gain over 32 bits."""
     return [
         (call, scheme)
         for layer in trace.layers
@@ -122,8 +122,9 @@ def known_costs(space: SearchSpace, traced: TracedTask, profile: HardwareProfile
     if guessed:
         emit(
             Notice(
-                message=f"The latency of {len(guessed)} of {len(known.model.layers)} layers is interpolated from "
-                f"other shapes in profile {profile.name!r}. `mpsearch profile --space` would measure it."
+                message=f"The latency of {len(guessed)} of {len(known.model.layers)} layers is "
+                f"interpolated from other shapes in profile {profile.name!r}. `mpsearch profile --space` "
+                "would measure it."
             )
         )
     return known
@@ -167,7 +168,7 @@ def _tell_if_foreign(profile: HardwareProfile, emit: Emit) -> None:
         more = f"; and {rest} more" if rest > 0 else ""
         emit(
             Notice(
-                message=f"Profile {profile.name!r} is from another machine, whose latencies are searched for: "
+                message=f"Profile {profile.name!r} is from another machine, and the search is for that one: "
                 + "; ".join(differences[:_SHOWN_DIFFERENCES])
                 + more,
             )

@@ -1,9 +1,10 @@
-"""Which policy to try next: anchors, then what a sampler proposes, never one that is seen or known to cost too much.
+"""Which policy to try next: never one that is seen, or known to cost too much.
 
 The sampler works on a copy of the study in memory, for two reasons: Optuna writes each parameter in a
 commit of its own (550 ms a trial of 20 layers on disk), and constraints of a finished trial cannot be changed
-there when the budgets do. The sampler is made anew for each proposal, with a seed that follows from the search's
-seed, the trial's number and the attempt, so that a search that was killed goes on as if it had not been.
+there when the budgets do. The sampler is made anew for each proposal, with a seed that follows from the
+search's seed, the trial's number and the attempt, so that a search that was killed goes on as if it had not
+been.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Proposer:
             self._remember(stored)
 
     def propose(self, number: int) -> tuple[BegunTrial | None, list[Refusal]]:
-        """The next policy, begun; None where none is left that meets the budgets. And what was refused on the way.
+        """The next policy, begun, or None where none that meets the budgets is left; and what was refused.
 
         A proposal that is seen already teaches the sampler nothing; one that costs too much teaches it so.
         """

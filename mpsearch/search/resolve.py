@@ -36,8 +36,8 @@ class Choice:
 class ResolvedSpace:
     """The choices of a space for one model, and the layers whose scheme is fixed.
 
-    `layers` are all layer names in the order of the model; `schemes` what each may take. Codes of policies are
-    int64 (C,), one place in `choices[c].schemes` for each choice.
+    `layers` are all layer names in the order of the model; `schemes` what each may take. Codes of policies
+    are int64 (C,), one place in `choices[c].schemes` for each choice.
     """
 
     layers: tuple[str, ...]
@@ -57,7 +57,7 @@ class ResolvedSpace:
     @property
     def schemes(self) -> dict[str, tuple[Scheme, ...]]:
         """Layer name -> what it may take, in the order of the model."""
-        allowed = {name: (scheme,) for name, scheme in self.pinned.items()}
+        allowed: dict[str, tuple[Scheme, ...]] = {name: (scheme,) for name, scheme in self.pinned.items()}
         allowed |= {layer: choice.schemes for choice in self.choices for layer in choice.layers}
         return {layer: allowed[layer] for layer in self.layers}
 
@@ -132,7 +132,8 @@ def resolve(space: SearchSpace, trace: ModelTrace) -> ResolvedSpace:
     groups: dict[str, list[str]] = {}
     for name, rule in rule_of.items():
         groups.setdefault(name if rule.group is None else f"group:{rule.group}", []).append(name)
-    choices, pinned = [], {}
+    choices: list[Choice] = []
+    pinned: dict[str, Scheme] = {}
     for name, members in groups.items():
         allowed = {rule_of[member].schemes for member in members}
         if len(allowed) > 1:

@@ -42,7 +42,8 @@ class Run:
     `records` are all finished trials in the order of their numbers, `feasible` judged by `space.budgets`.
     `greatest_costs`: the greatest reachable ones of the space, which place the reference point.
     `test_scores`: trial number -> score on the test split, for the front, once the search has ended.
-    `task`: only where the run was made in this process from Python objects; else it is loaded by `space.task`.
+    `task`: only where the run was made in this process from Python objects; else it is loaded by
+    `space.task`.
     """
 
     path: Path
@@ -70,7 +71,7 @@ class Run:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row a finished trial: number, state, policy, the four objectives, feasible, on_front, seconds..."""
+        """One row a finished trial; the columns are `FRAME_COLUMNS` of mpsearch.search.tables."""
         from mpsearch.search.tables import records_frame  # noqa: PLC0415 - pandas is slow to import
 
         return records_frame(self.records, self.front)
@@ -93,12 +94,12 @@ class Run:
 
     @property
     def hypervolume(self) -> float:
-        """Share of the box between the reference point and the ideal (accuracy 1, costs 0) that the front dominates."""
+        """Share that the front dominates of the box from `reference_point` to accuracy 1 at no cost."""
         return normalised_hypervolume(self.front.records, self.objectives, self.reference_point)
 
     @cached_property
     def cost_model(self) -> CostModel:
-        """Costs of any policy of the space, from the run's own profile; layer by layer with `.evaluate(policy)`."""
+        """Costs of any policy of the space, from the run's own profile."""
         from mpsearch.search.resolve import cost_model_of  # noqa: PLC0415 - only some commands need it
 
         return cost_model_of(self.space, self.model, self.profile)
@@ -115,7 +116,8 @@ class Run:
         if not path.exists():
             on_front = ", ".join(map(str, self.front.numbers))
             raise RunError(
-                f"Weights are kept for the trials on the front ({on_front}); {path} is not there. Pick one of them."
+                f"Weights are kept for the trials on the front ({on_front}); {path} is not there. Pick "
+                "one of them."
             )
         return path
 
@@ -193,10 +195,12 @@ def load_run(path: str | Path, *, exporter: Exporter | None = None) -> Run:
     if not folder.exists:
         if folder.profile_file.exists():
             raise RunError(
-                f"The search in {path} has not come to its first trial. Give its `mpsearch search` command again."
+                f"The search in {path} has not come to its first trial. Give its `mpsearch search` "
+                "command again."
             )
         raise RunError(
-            f"{path} must be the folder of a run; it has no {folder.facts_file.name}.{_runs_near(folder.path)}"
+            f"{path} must be the folder of a run; it has no "
+            f"{folder.facts_file.name}.{_runs_near(folder.path)}"
         )
     space = load_space(folder.space_file)
     facts = RunFacts.from_dict(folder.read_json(folder.facts_file, schema=FACTS_SCHEMA))

@@ -75,7 +75,7 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether a search has begun here: run.json is the last file that is written before the first trial."""
+        """Whether a search has begun here: run.json is the last file written before the first trial."""
         return self.facts_file.exists()
 
     def create(self) -> None:
@@ -103,7 +103,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only process that searches here. A lock left by a killed process is none: the system frees it.
+        """Be the only process that searches here. The system frees the lock of a process that is killed.
 
         Raises: RunError with the process that holds it; StorageError if it cannot be made.
         """
@@ -115,8 +115,8 @@ class RunFolder:
             except BlockingIOError:
                 holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
                 raise RunError(
-                    f"One process at a time may search in {self.path}; process {holder} does. Wait for it, stop it, "
-                    "or choose another --out. `mpsearch pareto` reads a run while it goes on."
+                    f"One process at a time may search in {self.path}; process {holder} does. Wait for "
+                    "it, stop it, or choose another --out. `mpsearch pareto` reads a run while it goes on."
                 ) from None
             with storing(self.lock_file):
                 os.ftruncate(handle, 0)
@@ -135,7 +135,7 @@ class RunFolder:
             write_atomically(self.trials_file, text)
 
     def written_records(self) -> dict[int, TrialRecord]:
-        """Number -> record, from trials.jsonl as far as it can be read: a killed process may have torn a line."""
+        """Number -> record, from trials.jsonl as far as it can be read: a kill may have torn a line."""
         records = {}
         text = self.trials_file.read_bytes().decode(errors="replace") if self.trials_file.exists() else ""
         for line in text.splitlines():
@@ -145,7 +145,7 @@ class RunFolder:
         return records
 
     def read_records(self) -> list[TrialRecord]:
-        """All finished trials, by number: those of the study, and what a power cut took from it (see `StudyStore`).
+        """All finished trials, by number: the study's, and what a power cut took from it (see `StudyStore`).
 
         Raises: FormatError if the study is truncated or corrupt.
         """
@@ -176,7 +176,8 @@ class RunFolder:
             raise FormatError(
                 f"{path} has schema {found}; this mpsearch reads up to {schema}. Install a newer one."
             )
-        return document
+        result: dict[str, Any] = document
+        return result
 
 
 def record_line(record: TrialRecord) -> str:

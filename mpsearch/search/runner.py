@@ -33,7 +33,7 @@ class Runner(ABC):
 
     @abstractmethod
     def wait(self) -> list[Report]:
-        """What happened since the last call: at least one report, after waiting for it where there is none yet.
+        """What happened since the last call: at least one report, waited for where there is none yet.
 
         Raises: StorageError if a worker cannot write weights; RunError if workers cannot be started.
         """

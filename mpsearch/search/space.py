@@ -105,7 +105,7 @@ class SearchSpace:
         return text
 
     def differences(self, other: SearchSpace) -> tuple[str, ...]:
-        """Keys in which the two ask for different searches: what may change from one call to the next is left out.
+        """Keys in which the two ask for different searches; what may change from call to call is left out.
 
         That is the name, the budgets, the number of trials and the number of workers.
         """

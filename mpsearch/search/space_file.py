@@ -98,10 +98,11 @@ def build_space(
     schema = values.get("schema", SPACE_SCHEMA)
     if isinstance(schema, int) and schema > SPACE_SCHEMA:
         raise FormatError(
-            f"{source} has schema {schema}; this mpsearch reads up to {SPACE_SCHEMA}. Install a newer mpsearch."
+            f"{source} has schema {schema}; this mpsearch reads up to {SPACE_SCHEMA}. Install a newer "
+            "mpsearch."
         )
     try:
-        form = SpaceForm.model_validate(values)
+        form: Any = SpaceForm.model_validate(values)  # parts of it are classes made at run time
     except ValidationError as error:
         raise ConfigError(_explain(error, source, places)) from None
     except RecursionError:
@@ -194,7 +195,8 @@ def _sentence(place: Place, details: Any) -> str:
     if details["type"] == "extra_forbidden":
         known = valid_keys(place[:-1])
         where = f" in `{_dotted(place[:-1])}`" if len(place) > 1 else ""
-        return f"unknown key `{place[-1]}`{where}.{did_you_mean(str(place[-1]), known)} Valid: {', '.join(known)}."
+        meant = did_you_mean(str(place[-1]), known)
+        return f"unknown key `{place[-1]}`{where}.{meant} Valid: {', '.join(known)}."
     if details["type"] == "missing":
         return f"`{key}` is missing. `mpsearch space show digits` prints a complete example."
     if details["type"] == "value_error":

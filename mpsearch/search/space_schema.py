@@ -84,11 +84,8 @@ def _checked_budget(name: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-BudgetsForm: type[BaseModel] = create_model(
-    "BudgetsForm",
-    __base__=Strict,
-    **{name: (Annotated[Any, _checked_budget(name)], None) for name in OBJECTIVES},
-)
+_BUDGETS: Any = {name: (Annotated[Any, _checked_budget(name)], None) for name in OBJECTIVES}
+BudgetsForm = create_model("BudgetsForm", __base__=Strict, **_BUDGETS)
 
 
 class _TrialBase(Strict):
@@ -99,11 +96,8 @@ class _TrialBase(Strict):
 
 
 _RECIPE_TYPES = get_type_hints(TrialRecipe)
-TrialForm: type[BaseModel] = create_model(
-    "TrialForm",
-    __base__=_TrialBase,
-    **{field.name: (_RECIPE_TYPES[field.name], field.default) for field in fields(TrialRecipe)},
-)
+_TRIAL: Any = {field.name: (_RECIPE_TYPES[field.name], field.default) for field in fields(TrialRecipe)}
+TrialForm = create_model("TrialForm", __base__=_TrialBase, **_TRIAL)
 
 
 class SearchForm(Strict):

@@ -56,7 +56,7 @@ def read_records(path: Path) -> list[TrialRecord]:
 
 @contextmanager
 def _connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """For reading. A read-only folder cannot take the files that SQLite wants beside a database in WAL mode."""
+    """For reading, from a read-only folder too, where SQLite cannot put the files of its WAL mode."""
     quoted = path.resolve().as_uri()
     try:
         connection = sqlite3.connect(f"{quoted}?mode=rw", uri=True, timeout=LOCK_TIMEOUT_S)
@@ -77,12 +77,13 @@ def translated(error: Exception, path: Path) -> FormatError | StorageError:
         return _corrupt(path, str(error))
     shown = str(error.__cause__ or error).splitlines()[0]
     return StorageError(
-        f"{path} must be writable; got: {shown}. Free some space or check permissions; the search goes on where it was."
+        f"{path} must be writable; got: {shown}. Free some space or check permissions; the search goes "
+        "on where it was."
     )
 
 
 def _corrupt(path: Path, what: str) -> FormatError:
     return FormatError(
-        f"{path} must be a whole SQLite database of a search; got: {what.splitlines()[0][:200]}. Restore it from a "
-        f"copy, or move it away: `mpsearch pareto` then reads {path.with_name('trials.jsonl').name}."
+        f"{path} must be a whole SQLite database of a search; got: {what.splitlines()[0][:200]}. Restore "
+        "it from a copy, or move it away: `mpsearch pareto` then reads {path.with_name('trials.jsonl').name}."
     )

@@ -45,7 +45,7 @@ class BegunTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTrial:
-    """What the sampler is told again when a search goes on: a record, or a policy refused for its known costs."""
+    """What a sampler is told again when a search goes on: a record, or a policy refused for its costs."""
 
     policy: PrecisionPolicy
     record: TrialRecord | None
@@ -100,7 +100,7 @@ class StudyStore:
         return stored
 
     def recover(self, written: Mapping[int, TrialRecord]) -> list[BegunTrial]:
-        """Make the study whole again after a kill or a power cut; return the trials that have to be run again.
+        """Make the study whole again after a kill or a power cut; return the trials to run again.
 
         `written`: the records of trials.jsonl. A power cut may have taken the study's last commits; what is
         in that file, which is synced, goes back in. A running trial whose record is known is completed. The

@@ -26,7 +26,7 @@ OnStep = Callable[[int, int, float], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What all trials of a search share. Only a workload whose `task` is None travels to other processes for sure.
+    """What all trials of a search share. With a `task` it may refuse to go to another process.
 
     `seed` is that of baseline and trials: policies are compared on the same batches.
     """

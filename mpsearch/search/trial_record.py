@@ -43,9 +43,9 @@ class Costs:
 class TrialRecord:
     """One finished trial.
 
-    `number` counts trials from 0 in the order they were begun. `score` (the metric, 0..1) and `loss` are of the
-    validation split, and None where the trial failed; `failure` then says why. `feasible` is judged by the
-    budgets in force when the trial ended; a `Run` judges again by its own. `origin`: anchor (a uniform
+    `number` counts trials from 0 in the order they were begun. `score` (the metric, 0..1) and `loss` are of
+    the validation split, and None where the trial failed; `failure` then says why. `feasible` is judged by
+    the budgets in force when the trial ended; a `Run` judges again by its own. `origin`: anchor (a uniform
     policy), sampler, or random (the sampler had nothing new). `started` and `ended` are ISO 8601, UTC.
 
     Units: seconds of wall clock; `steps` are optimizer steps.
@@ -112,12 +112,15 @@ class TrialRecord:
             values["policy"] = PrecisionPolicy.from_names(values["policy"])
             values["costs"] = Costs.from_dict(values["costs"])
             record = cls(**values)
-            complete = record.state == "complete" and isinstance(record.score, (int, float))
-            failed = record.state == "failed" and isinstance(record.failure, str)
-            if not (complete or failed) or not isinstance(record.number, int):
-                raise TypeError(f"state {record.state!r}, score {record.score!r}, number {record.number!r}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(f"Not a trial record ({error}): {fields!r:.200}.") from error
+        complete = record.state == "complete" and isinstance(record.score, (int, float))
+        failed = record.state == "failed" and isinstance(record.failure, str)
+        if not (complete or failed) or not isinstance(record.number, int):
+            raise FormatError(
+                "A trial record must be complete with a score, or failed with a reason; got state "
+                f"{record.state!r:.40}, score {record.score!r:.40}, number {record.number!r:.40}."
+            )
         return record
 
 

@@ -140,7 +140,7 @@ def training(monkeypatch) -> FakeTraining:
     """Trials are scored by arithmetic; nothing reads the test split, whose scores need true weights."""
     fake = FakeTraining()
     monkeypatch.setattr("mpsearch.search.trial_job.run_trial", fake.run_trial)
-    monkeypatch.setattr("mpsearch.search.engine.score_front_on_test", lambda facts, *rest: facts)
+    monkeypatch.setattr("mpsearch.search.engine.score_front_on_test", lambda facts, *rest, **more: facts)
     return fake
 
 

@@ -13,7 +13,8 @@ from mpsearch.search.resolve import all_codes, cost_model_of, resolve
 @pytest.fixture
 def known(space_of, trace, profile):
     space = space_of(
-        layers='[{match: "[02]", schemes: [w1a1, w1.58a8, w8a8], group: a}, {match: "*", schemes: [w4a8, w32a32]}]'
+        layers='[{match: "[02]", schemes: [w1a1, w1.58a8, w8a8], group: a}, '
+        '{match: "*", schemes: [w4a8, w32a32]}]'
     )
     return KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile))
 

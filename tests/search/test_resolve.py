@@ -22,7 +22,8 @@ def test_rules_may_match_by_operator(space_of, trace):
 
 def test_layers_of_a_group_share_one_scheme(space_of, trace):
     space = space_of(
-        layers='[{match: "[02]", schemes: [w1a1, w4a8], group: a}, {match: "*", schemes: [w4a8, w8a8, w32a32]}]'
+        layers='[{match: "[02]", schemes: [w1a1, w4a8], group: a}, '
+        '{match: "*", schemes: [w4a8, w8a8, w32a32]}]'
     )
     resolved = resolve(space, trace)
     assert resolved.policies == 6
@@ -70,8 +71,8 @@ def test_a_space_without_a_choice_has_one_policy(space_of, trace):
     ("layers", "message"),
     [
         ('[{match: "0", pin: w8a8}]', r"'2' \(linear\) is matched by none. Add a last rule"),
-        ('[{match: "layer0", pin: w8a8}, {match: "*", pin: w8a8}]', r"matches none.*The model has 0, 2, 4 \(linear\)"),
-        ('[{operator: linea, pin: w8a8}, {match: "*", pin: w8a8}]', r"`operator: linea`.*Did you mean 'linear'"),
+        ('[{match: "zero", pin: w8a8}, {match: "*", pin: w8a8}]', r"none.*The model has 0, 2, 4 \(linear\)"),
+        ('[{operator: linea, pin: w8a8}, {match: "*", pin: w8a8}]', r"`operator: linea`.*mean 'linear'"),
         ('[{match: "*", pin: w8a8}, {match: "2", pin: w4a8}]', r"rules above it have taken: 2. Move it up"),
         ('[{match: "0", schemes: [w1a1, w8a8], group: g}, {match: "*", schemes: [w1a1, w4a8], group: g}]',
          r"group 'g' must allow the same schemes"),

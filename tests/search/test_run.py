@@ -90,7 +90,7 @@ def test_export_is_handed_in_from_above(run, tmp_path):
         run.export(0, tmp_path)
     called = []
 
-    def exporter(run, record, out, *, format, **options):
+    def exporter(run, record, out, *, format, **options):  # noqa: A002
         called.append((record.number, out, format, options))
         return out
 
