@@ -105,8 +105,10 @@ class QuantizedLayer:
                 f"{self.scheme} takes {self.scheme.activation_bits}-bit activations; "
                 f"got {self.activation.bits}."
             )
-        if count % self.groups:
-            raise ShapeError(f"`groups` must divide {count} output channels; got {self.groups}.")
+        if self.groups < 1 or count % self.groups:
+            raise ShapeError(
+                f"`groups` must be at least 1 and divide {count} output channels; got {self.groups}."
+            )
         threshold = self.activation.threshold
         if threshold is not None and threshold.shape != (self.in_channels,):
             raise ShapeError(f"`threshold` must have {self.in_channels} entries; got {threshold.shape}.")
