@@ -48,11 +48,11 @@ class QuantLayer(nn.Module):
         self.to(self.weight.device)
         self.train(layer.training)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Linear gives it
         bias = self._parameters["bias"]
         if torch.is_grad_enabled():
-            return self._product(self.activation_quantizer(x), self.weight_quantizer(self.weight), bias)
-        inputs, input_scale = self.activation_quantizer.quantize(x)
+            return self._product(self.activation_quantizer(input), self.weight_quantizer(self.weight), bias)
+        inputs, input_scale = self.activation_quantizer.quantize(input)
         weight, weight_scale = self.weight_quantizer.quantize(self.weight)
         per_channel = (-1, *[1] * self.spatial_dims)
         y = self._product(inputs, weight, None) * (input_scale * weight_scale).view(per_channel)

@@ -68,12 +68,12 @@ def calibrate(model: nn.Module, batches: Iterable[ModelInputs]) -> None:
         return
     seen: set[nn.Module] = set()
 
-    def observe(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def observe(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
         assert isinstance(module, QuantLayer)
-        module.activation_quantizer.observe(inputs[0])
+        module.activation_quantizer.observe(args[0] if args else kwargs["input"])
         seen.add(module)
 
-    handles = [layer.register_forward_pre_hook(observe) for layer in layers.values()]
+    handles = [layer.register_forward_pre_hook(observe, with_kwargs=True) for layer in layers.values()]
     for layer in layers.values():
         layer.activation_quantizer.start_calibration()
     try:

@@ -36,9 +36,9 @@ class PackedLayer(nn.Module):
         self.channels_last = True
         self._rank, self._run = _OPERATORS[layer.operator]
 
-    def forward(self, x: Tensor) -> Tensor:
-        self._check(x)
-        return self._run(self, x)
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Linear gives it
+        self._check(input)
+        return self._run(self, input)
 
     def _check(self, x: Tensor) -> None:
         if x.dtype != torch.float32 or x.device.type != "cpu":
@@ -67,8 +67,8 @@ class PackedLayer(nn.Module):
         batch, height, width, _ = x.shape
         out_height, out_width = self.native.out_spatial(height, width)
         out = torch.empty((batch, out_height, out_width, self.out_channels))
-        # As numpy arrays: PyTorch's DLPack takes longer than a small layer. `detach`: numpy refuses a tensor that
-        # requires gradients, which `_check` lets pass under no_grad.
+        # As numpy arrays: PyTorch's DLPack takes longer than a small layer. `detach`: numpy refuses a tensor
+        # that requires gradients, which `_check` lets pass under no_grad.
         self.native.run((x.detach() if x.requires_grad else x).contiguous().numpy(), out.numpy())
         return out
 

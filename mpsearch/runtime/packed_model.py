@@ -87,8 +87,7 @@ def build_packed_model(
         if id(module) not in copies:
             copies[id(module)] = PackedLayer(layers[name], threads=threads)
     packed: nn.Module = copy.deepcopy(model, copies)
-    if copies:
-        disable_fused_inference(packed)
+    disable_fused_inference(packed)
     return PackedModel(packed)
 
 

@@ -170,6 +170,24 @@ def test_calibration_takes_the_positional_arguments_of_a_model():
     assert model(torch.randn(4, 3), torch.randn(4, 3)).isfinite().all()
 
 
+class ByKeyword(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(input=self.conv(input=x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("scheme", ["w1a1", "w8a8"])
+def test_layers_that_get_their_input_by_keyword_are_calibrated_and_run(scheme):
+    model = quantize_model(ByKeyword(), PrecisionPolicy({"conv": scheme, "head": scheme}))
+    x = torch.randn(4, 3, 6, 6)
+    calibrate(model, [x])
+    assert model(x).isfinite().all()
+
+
 def test_a_layer_that_calibration_never_runs_is_named():
     class Spare(nn.Module):
         def __init__(self):

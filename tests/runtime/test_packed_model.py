@@ -193,6 +193,33 @@ def test_fused_transformer_inference_calls_the_packed_layers():
     torch.testing.assert_close(packed(x).clone(), fake.eval()(x).detach(), rtol=1e-4, atol=1e-4)
 
 
+def test_fused_transformer_inference_is_off_without_packed_layers_too():
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    packed = build_packed_model(nn.TransformerEncoder(encoder, 1), {})
+    called = []
+    packed.model.layers[0].linear1.forward = lambda x: called.append(x.shape) or torch.zeros(2, 5, 16)
+    packed(torch.randn(2, 5, 8))
+    assert called == [(2, 5, 8)]
+
+
+class ByKeyword(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.head(input=x)
+
+
+def test_layers_that_get_their_input_by_keyword_run():
+    torch.manual_seed(0)
+    model, x = ByKeyword(), torch.randn(4, 8)
+    fake = quantize_model(model, PrecisionPolicy({"head": "w4a8"}))
+    calibrate(fake, [x])
+    with torch.no_grad():
+        torch.testing.assert_close(build_packed_model(model, freeze_model(fake))(x).clone(), fake.eval()(x))
+
+
 def test_layers_of_another_model_are_refused():
     model, fake, _ = trained(cnn, ["w4a8"], steps=0)
     frozen = freeze_model(fake)
