@@ -61,7 +61,7 @@ def refusal(module: nn.Module) -> str | None:
     """Why a candidate must stay 32-bit whatever its inputs are, or None if it need not."""
     base = next(kind for kind in QUANTIZABLE if isinstance(module, kind))
     overridden = any(
-        getattr(type(module), method) is not getattr(base, method)
+        method in vars(module) or getattr(type(module), method) is not getattr(base, method)
         for method in ("forward", "_conv_forward")
         if hasattr(base, method)
     )
@@ -73,6 +73,8 @@ def refusal(module: nn.Module) -> str | None:
         return f"{type(module).__name__} adds parameters to nn.{base.__name__}"
     weight = module._parameters["weight"]
     assert weight is not None
+    if isinstance(weight, nn.UninitializedParameter):
+        return "a lazy layer that never ran: it has no sizes yet"
     if weight.dtype != torch.float32:
         return f"its weight is {weight.dtype}, and only float32 layers are quantized"
     if weight[0].numel() > MAX_PRODUCTS:
@@ -84,6 +86,13 @@ def refusal(module: nn.Module) -> str | None:
             d * (k - 1) % 2 for d, k in zip(module.dilation, module.kernel_size, strict=True)
         ):
             return "'same' padding of an even kernel is asymmetric"
+    return None
+
+
+def hook_refusal(module: nn.Module) -> str | None:
+    """Why hooks keep a candidate at 32 bits, or None if it has none: its stand-in would not run them."""
+    if module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
+        return "it has hooks, which may change what it computes; remove them to quantize it"
     return None
 
 

@@ -18,6 +18,7 @@ from mpsearch.models.model_trace import ModelTrace, TracedLayer, UnquantizedModu
 from mpsearch.models.quantizable import (
     call_refusal,
     call_shape,
+    hook_refusal,
     is_candidate,
     reason_not_candidate,
     refusal,
@@ -73,7 +74,7 @@ def _collect(model: nn.Module, seen: dict[int, _Seen]) -> ModelTrace:
             entry = seen.get(key)
             not_called = "never called on the example inputs" if entry is None else entry.reason
             lone = None if names[key][0] else "the model is this one layer; wrap it in nn.Sequential"
-            reason = lone or refusal(module) or tied.get(key) or not_called
+            reason = lone or refusal(module) or hook_refusal(module) or tied.get(key) or not_called
             if reason is not None:
                 reasons[key] = reason
     attention_parts = {
@@ -199,8 +200,8 @@ def _without_fast_path() -> Iterator[None]:
 def _fingerprint(model: nn.Module, layers: tuple[TracedLayer, ...]) -> str:
     structure = {
         "layers": [[layer.name, [call.to_dict() for call in layer.calls]] for layer in layers],
-        "parameters": [[name, list(p.shape)] for name, p in model.named_parameters()],
-        "buffers": [[name, list(b.shape)] for name, b in model.named_buffers()],
+        "parameters": [[name, _size(p)] for name, p in model.named_parameters()],
+        "buffers": [[name, _size(b)] for name, b in model.named_buffers()],
     }
     return hashlib.sha256(json.dumps(structure, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -219,10 +220,17 @@ def _holds_tensors(module: nn.Module) -> bool:
     return any(t is not None for t in (*module._parameters.values(), *module._buffers.values()))
 
 
+def _has_size(tensor: Tensor) -> bool:
+    """False for the tensors of a lazy module that never ran."""
+    return not isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
+
+
+def _size(tensor: Tensor) -> list[int] | None:
+    return list(tensor.shape) if _has_size(tensor) else None
+
+
 def _bytes(tensor: Tensor) -> int:
-    if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
-        return 0  # a lazy module that never ran has no size yet
-    return tensor.numel() * tensor.element_size()
+    return tensor.numel() * tensor.element_size() if _has_size(tensor) else 0
 
 
 def _display(name: str) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mpsearch.errors import ConfigError
 from mpsearch.models.layer_shape import Operator
-from mpsearch.models.quantizable import is_candidate, refusal
+from mpsearch.models.quantizable import hook_refusal, is_candidate, refusal
 from mpsearch.precision.scheme import Scheme
 from mpsearch.quant.quantizer import ActivationQuantizer, WeightQuantizer
 from mpsearch.quant.scheme_quantizers import Ternary, scheme_quantizers
@@ -36,7 +36,7 @@ class QuantLayer(nn.Module):
     activation_quantizer: ActivationQuantizer
 
     def _take_over(self, layer: nn.Module, in_channels: int, scheme: Scheme, ternary: Ternary) -> None:
-        reason = refusal(layer)
+        reason = refusal(layer) or hook_refusal(layer)
         if reason is not None:
             raise ConfigError(f"A {type(layer).__name__} cannot be quantized: {reason}. Leave it at w32a32.")
         self.register_parameter("weight", layer._parameters["weight"])

@@ -202,6 +202,46 @@ def test_lazy_layers_are_traced_with_the_sizes_that_they_get():
     assert trace.layer("0").weight_count == 21
 
 
+def test_lazy_modules_that_never_ran_have_no_size():
+    class Partly(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+            self.idle = nn.LazyLinear(3)
+            self.norm = nn.LazyBatchNorm1d()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x)
+
+    trace = trace_model(Partly(), (torch.zeros(1, 4),))
+    assert [layer.name for layer in trace.layers] == ["fc"]
+    assert {m.name: m.parameter_bytes for m in trace.unquantized} == {"idle": 0, "norm": 8}
+    assert "never ran" in trace.unquantized[0].reason
+
+
+def doubling(layer: nn.Linear) -> None:
+    layer.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+
+
+def shifting(layer: nn.Linear) -> None:
+    layer.register_forward_pre_hook(lambda _module, inputs: (inputs[0] + 1,))
+
+
+def replacing(layer: nn.Linear) -> None:
+    layer.forward = lambda input: 2 * nn.Linear.forward(layer, input)  # noqa: A006
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(doubling, "it has hooks"), (shifting, "it has hooks"), (replacing, "something else than nn.Linear")],
+)
+def test_a_layer_whose_call_was_changed_stays_32_bit(change, reason):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    change(model[0])
+    assert reason in reasons(model, torch.zeros(1, 4))["0"]
+    assert [layer.name for layer in trace_model(model, (torch.zeros(1, 4),)).layers] == ["1"]
+
+
 def test_the_model_is_left_as_it_was_found():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout())
     model[1].eval()

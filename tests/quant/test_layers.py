@@ -139,3 +139,10 @@ def test_channels_last_training_steps_give_the_same_gradients(scheme):
         gradients.append([p.grad for p in layer.parameters()])
     for left, right in zip(*gradients, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-3)
+
+
+def test_a_layer_with_hooks_is_refused_because_its_stand_in_would_not_run_them():
+    layer = nn.Linear(4, 4)
+    layer.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+    with pytest.raises(ConfigError, match="it has hooks"):
+        quantize_layer(layer, SCHEMES["w8a8"])
