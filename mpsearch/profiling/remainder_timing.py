@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,12 +86,15 @@ def time_remainder(
 
 
 def _put_stubs(packed: PackedModel, trace: ModelTrace) -> list[LayerStub]:
+    """Replace the layers wherever the model holds them, in a plain list too, as `build_packed_model` does."""
     stubs = []
+    copies: dict[int, Any] = {}
     for layer in trace.layers:
-        stub = LayerStub(packed.model.get_submodule(layer.name), lambda: packed.channels_last)
+        module = packed.model.get_submodule(layer.name)
+        stub = LayerStub(module, lambda: packed.channels_last)
         stubs.append(stub)
-        for name in (layer.name, *layer.aliases):
-            packed.model.set_submodule(name, stub)
+        copies[id(module)] = stub
+    packed.model = copy.deepcopy(packed.model, copies)
     return stubs
 
 

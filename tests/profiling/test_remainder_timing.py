@@ -41,6 +41,29 @@ def test_views_shared_layers_and_several_calls_are_handled(quick):
     assert remainder.repetitions >= 1
 
 
+class Listed(nn.Module):
+    """Calls its layers through a plain list, which named_modules does not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.steps = [self.first, self.second]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.steps[1](self.steps[0](x))
+
+
+def test_layers_that_the_model_calls_through_a_plain_list_are_left_out_too(quick, monkeypatch):
+    model, inputs = Listed(), (torch.zeros(1, 4),)
+    trace = trace_model(model, inputs)
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a layer ran")
+
+    monkeypatch.setattr(nn.Linear, "forward", fail)
+    time_remainder(model, inputs, trace, threads=1, settings=quick)
+
+
 class Picky(nn.Module):
     def __init__(self) -> None:
         super().__init__()
