@@ -78,7 +78,7 @@ def profile_machine(
         profile = profile.adding(measurements=[measurement for measurement, _ in timed])
         done += len(schemes)
         if on_measured is not None:
-            on_measured(profile)
+            on_measured(profile.adding(notes=_noise_notes(noisy, settings)))
     progress("done")
     return profile.adding(notes=_noise_notes(noisy, settings))
 
@@ -143,5 +143,5 @@ def _noise_notes(noisy: Sequence[str], settings: TimerSettings) -> list[str]:
     shown = ", ".join(noisy[:3]) + (f" and {len(noisy) - 3} more" if len(noisy) > 3 else "")
     return [
         f"The machine was too busy: quartiles more than {settings.noise_limit:.0%} of the median apart for "
-        f"{shown}. Profile again when it is idle."
+        f"{shown}. Profile again when it is idle, into a new file: what a file holds is kept."
     ]

@@ -77,9 +77,13 @@ def test_a_layer_is_measured_again_where_its_weights_now_come_from_another_cache
     assert all(m.footprint_bytes < 1 << 40 for m in measure(existing=far).measurements)
 
 
-def test_a_noisy_machine_leaves_a_note(measure, quick):
-    profile = measure(settings=replace(quick, noise_limit=-1.0))
-    assert any("too busy" in note and "Profile again" in note for note in profile.notes)
+def test_a_noisy_machine_leaves_a_note_in_every_profile_that_is_handed_out(measure, quick):
+    saved = []
+    profile = measure(settings=replace(quick, noise_limit=-1.0), on_measured=saved.append)
+    for handed_out in (*saved, profile):
+        assert any("too busy" in note and "Profile again" in note for note in handed_out.notes)
+    assert saved[-1] == profile
+    assert any("w4a8" in note for note in saved[1].notes)
 
 
 def test_threads_must_be_positive(measure):
