@@ -93,6 +93,20 @@ class _QuantConv(QuantLayer):
     padding: str | tuple[int, ...]
     dilation: tuple[int, ...]
 
+    def __init__(self, layer: nn.Conv1d | nn.Conv2d, scheme: Scheme, *, ternary: Ternary = "twn") -> None:
+        super().__init__(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,
+            stride=layer.stride,
+            padding=_numeric_padding(layer),
+            dilation=layer.dilation,
+            groups=layer.groups,
+            bias=layer.bias is not None,
+            device="meta",
+        )
+        self._take_over(layer, layer.in_channels, scheme, ternary)
+
     @property
     def geometry(self) -> dict[str, tuple[int, int]]:
         assert isinstance(self.padding, tuple)  # made numeric at construction
@@ -127,21 +141,6 @@ class QuantConv1d(_QuantConv, nn.Conv1d):
     operator = "conv1d"
     spatial_dims = 1
 
-    def __init__(self, layer: nn.Conv1d, scheme: Scheme, *, ternary: Ternary = "twn") -> None:
-        nn.Conv1d.__init__(
-            self,
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,  # type: ignore[arg-type] # stored as a tuple
-            stride=layer.stride,  # type: ignore[arg-type]
-            padding=_numeric_padding(layer),  # type: ignore[arg-type]
-            dilation=layer.dilation,  # type: ignore[arg-type]
-            groups=layer.groups,
-            bias=layer.bias is not None,
-            device="meta",
-        )
-        self._take_over(layer, layer.in_channels, scheme, ternary)
-
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return self._conv_forward(x, weight, bias)
 
@@ -155,21 +154,6 @@ class QuantConv2d(_QuantConv, nn.Conv2d):
 
     operator = "conv2d"
     spatial_dims = 2
-
-    def __init__(self, layer: nn.Conv2d, scheme: Scheme, *, ternary: Ternary = "twn") -> None:
-        nn.Conv2d.__init__(
-            self,
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,  # type: ignore[arg-type] # stored as a tuple
-            stride=layer.stride,  # type: ignore[arg-type]
-            padding=_numeric_padding(layer),  # type: ignore[arg-type]
-            dilation=layer.dilation,  # type: ignore[arg-type]
-            groups=layer.groups,
-            bias=layer.bias is not None,
-            device="meta",
-        )
-        self._take_over(layer, layer.in_channels, scheme, ternary)
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return self._conv_forward(x, weight, bias)
