@@ -49,7 +49,7 @@ from mpsearch.search.samplers import sampler_named
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_space
 from mpsearch.search.study import BegunTrial, StudyStore
-from mpsearch.search.trial_job import Outcome, StepReport, TrialJob, Workload
+from mpsearch.search.trial_job import Outcome, StepReport, TrialJob, Workload, usable_cpus, worthwhile_threads
 from mpsearch.search.trial_record import TrialRecord, now_utc
 from mpsearch.training.baseline import Baseline
 from mpsearch.training.task import Task
@@ -178,7 +178,9 @@ class _Search:
             emit=self.emit,
         )
         known = known_costs(self.space, traced, profile, self.emit)
-        baseline = baseline_of(self.space, traced.task, self.emit)
+        macs = sum(layer.macs for layer in traced.trace.layers)
+        threads = min(worthwhile_threads(macs, self.space.trial.batch_size), len(usable_cpus()))
+        baseline = baseline_of(self.space, traced.task, threads, self.emit)
         facts = self._settle(known_facts, traced, profile, known, baseline)
         reference = reference_point(self.space.objectives, facts.greatest_costs)
         with StudyStore(self.folder.database, known.resolved, self.space.objectives) as store:
@@ -214,7 +216,7 @@ class _Search:
                 )
             )
             if loop.has_work:
-                with self._runner(traced.task, baseline) as runner:
+                with self._runner(traced.task, baseline, threads) as runner:
                     loop.run(runner)
         scored = score_front_on_test(
             facts,
@@ -291,11 +293,12 @@ class _Search:
         self.folder.write_json(self.folder.facts_file, facts.to_dict())
         return facts
 
-    def _runner(self, task: Task, baseline: Baseline) -> Runner:
+    def _runner(self, task: Task, baseline: Baseline, threads: int) -> Runner:
         workload = Workload(
             reference=self.space.task,
             recipe=self.space.trial,
             seed=self.space.search.seed,
+            threads=threads,
             task=task if self.space.search.workers == 1 else self.task,
             baseline=baseline,
         )

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from mpsearch.errors import ConfigError, MpsearchError, RunError
+from mpsearch.profiling.torch_threads import torch_threads
 from mpsearch.search.runner import Report, Runner
 from mpsearch.search.trial_job import (
     LoadedWorkload,
@@ -29,7 +30,7 @@ _GOODBYE_S = 2.0
 
 
 class InProcessRunner(Runner):
-    """One trial at a time, in the process that searches, on the threads that torch has there.
+    """One trial at a time, in the process that searches.
 
     `wait` runs the trial; `on_step` is called from within it.
     """
@@ -59,7 +60,8 @@ class InProcessRunner(Runner):
             if self._on_step is not None:
                 self._on_step(StepReport(number=job.number, step=step, total=total, loss=loss))
 
-        outcome = run_job(self._loaded, job, on_step)
+        with torch_threads(min(self._loaded.threads, len(usable_cpus()))):
+            outcome = run_job(self._loaded, job, on_step)
         self._job = None
         return [outcome]
 
@@ -188,10 +190,11 @@ def serve(pipe: Connection, payload: bytes, cpus: tuple[int, ...]) -> None:
         os.sched_setaffinity(0, cpus)
     import torch  # noqa: PLC0415
 
-    torch.set_num_threads(len(cpus))
     with contextlib.suppress(EOFError, OSError):  # the driver is gone
         try:
-            loaded = pickle.loads(payload).load()  # noqa: S301 - from our own parent, over a pipe
+            workload: Workload = pickle.loads(payload)  # noqa: S301 - from our own parent, over a pipe
+            torch.set_num_threads(min(len(cpus), workload.threads))
+            loaded = workload.load()
             pipe.send(None)
             while True:
                 job: TrialJob = pipe.recv()

@@ -16,6 +16,7 @@ from mpsearch.models.model_trace import ModelTrace
 from mpsearch.models.trace import trace_model
 from mpsearch.precision.scheme import FULL_PRECISION, Scheme
 from mpsearch.profiling.profile_machine import profile_machine
+from mpsearch.profiling.torch_threads import torch_threads
 from mpsearch.search.events import Event, Notice, StageProgress, StageStarted
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.resolve import ResolvedSpace, cost_model_of, resolve
@@ -130,7 +131,7 @@ def known_costs(space: SearchSpace, traced: TracedTask, profile: HardwareProfile
     return known
 
 
-def baseline_of(space: SearchSpace, task: Task, emit: Emit) -> Baseline:
+def baseline_of(space: SearchSpace, task: Task, threads: int, emit: Emit) -> Baseline:
     """The 32-bit model, trained now or read from the cache.
 
     Raises: TaskError if training diverges; StorageError if the cache cannot be written.
@@ -140,7 +141,8 @@ def baseline_of(space: SearchSpace, task: Task, emit: Emit) -> Baseline:
     def on_step(step: int, total: int, loss: float) -> None:
         emit(StageProgress(stage="baseline", done=step, total=total, what=f"loss {loss:.3f}"))
 
-    return trained_baseline(task, seed=space.search.seed, progress=on_step)
+    with torch_threads(threads):
+        return trained_baseline(task, seed=space.search.seed, progress=on_step)
 
 
 def given_profile(profile: HardwareProfile | str | Path | None) -> HardwareProfile | Path | None:

@@ -10,7 +10,7 @@ from mpsearch.errors import ConfigError, TaskError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.local_runner import InProcessRunner, ProcessPoolRunner
 from mpsearch.search.space import TaskReference
-from mpsearch.search.trial_job import Outcome, StepReport, TrialJob, Workload
+from mpsearch.search.trial_job import Outcome, StepReport, TrialJob, Workload, worthwhile_threads
 from mpsearch.training.weights_file import read_weights
 
 LAYERS = ("0", "2", "4")
@@ -32,7 +32,14 @@ def outcomes(runner, count):
 
 
 def workload_of(space, **args):
-    return Workload(reference=TaskReference(name=space.task.name, args=args), recipe=space.trial, seed=0)
+    return Workload(
+        reference=TaskReference(name=space.task.name, args=args), recipe=space.trial, seed=0, threads=1
+    )
+
+
+def test_small_models_train_on_one_thread_and_large_ones_on_more():
+    assert worthwhile_threads(3_000_000, 50) == 1
+    assert worthwhile_threads(41_000_000, 128) == 5
 
 
 class RunnerConformance:
@@ -121,12 +128,14 @@ class TestProcessPoolRunner(RunnerConformance):
             assert outcomes(runner, 1)[2].failure is None
 
     def test_a_task_that_cannot_be_loaded_there_is_its_own_error(self, space):
-        missing = Workload(reference=TaskReference(name="no_such_module:task"), recipe=space.trial, seed=0)
+        missing = Workload(
+            reference=TaskReference(name="no_such_module:task"), recipe=space.trial, seed=0, threads=1
+        )
         with self.make(missing) as runner, pytest.raises(TaskError, match="no_such_module"):
             runner.wait()
 
     def test_a_task_that_cannot_be_sent_is_refused_with_a_way_out(self, space, tiny_task):
-        held = Workload(reference=space.task, recipe=space.trial, seed=0, task=tiny_task)
+        held = Workload(reference=space.task, recipe=space.trial, seed=0, threads=1, task=tiny_task)
         with pytest.raises(ConfigError, match="use one worker"):
             self.make(held)
 
