@@ -73,8 +73,6 @@ def refusal(module: nn.Module) -> str | None:
         return f"{type(module).__name__} adds parameters to nn.{base.__name__}"
     weight = module._parameters["weight"]
     assert weight is not None
-    if isinstance(weight, nn.UninitializedParameter):
-        return "a lazy layer that never ran: it has no sizes yet"
     if weight.dtype != torch.float32:
         return f"its weight is {weight.dtype}, and only float32 layers are quantized"
     if weight[0].numel() > MAX_PRODUCTS:

@@ -40,7 +40,7 @@ def trace_model(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> ModelTr
 
     Hooks see what is called, so control flow does not matter. The model is left as it was found.
 
-    Raises: TraceError if the model does not run on its example inputs.
+    Raises: TraceError if the model does not run on its example inputs, or holds a lazy module that does not.
     """
     if not isinstance(example_inputs, tuple):
         raise TraceError(
@@ -58,7 +58,17 @@ def trace_model(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> ModelTr
                 f"{type(model).__name__} must run on its example inputs ({described}); it raised "
                 f"{type(error).__name__}: {error}. Give the inputs that the model expects."
             ) from error
+    _refuse_idle_lazy_modules(model)
     return _collect(model, seen)
+
+
+def _refuse_idle_lazy_modules(model: nn.Module) -> None:
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
+            raise TraceError(
+                f"Lazy modules must run on the example inputs, since they have no sizes before; {name} of "
+                f"{type(model).__name__} has none. Remove the module, or give it its sizes."
+            )
 
 
 def _collect(model: nn.Module, seen: dict[int, _Seen]) -> ModelTrace:
@@ -200,8 +210,8 @@ def _without_fast_path() -> Iterator[None]:
 def _fingerprint(model: nn.Module, layers: tuple[TracedLayer, ...]) -> str:
     structure = {
         "layers": [[layer.name, [call.to_dict() for call in layer.calls]] for layer in layers],
-        "parameters": [[name, _size(p)] for name, p in model.named_parameters()],
-        "buffers": [[name, _size(b)] for name, b in model.named_buffers()],
+        "parameters": [[name, list(p.shape)] for name, p in model.named_parameters()],
+        "buffers": [[name, list(b.shape)] for name, b in model.named_buffers()],
     }
     return hashlib.sha256(json.dumps(structure, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -220,17 +230,8 @@ def _holds_tensors(module: nn.Module) -> bool:
     return any(t is not None for t in (*module._parameters.values(), *module._buffers.values()))
 
 
-def _has_size(tensor: Tensor) -> bool:
-    """False for the tensors of a lazy module that never ran."""
-    return not isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
-
-
-def _size(tensor: Tensor) -> list[int] | None:
-    return list(tensor.shape) if _has_size(tensor) else None
-
-
 def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size() if _has_size(tensor) else 0
+    return tensor.numel() * tensor.element_size()
 
 
 def _display(name: str) -> str:

@@ -202,21 +202,12 @@ def test_lazy_layers_are_traced_with_the_sizes_that_they_get():
     assert trace.layer("0").weight_count == 21
 
 
-def test_lazy_modules_that_never_ran_have_no_size():
-    class Partly(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc = nn.Linear(4, 2)
-            self.idle = nn.LazyLinear(3)
-            self.norm = nn.LazyBatchNorm1d()
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.fc(x)
-
-    trace = trace_model(Partly(), (torch.zeros(1, 4),))
-    assert [layer.name for layer in trace.layers] == ["fc"]
-    assert {m.name: m.parameter_bytes for m in trace.unquantized} == {"idle": 0, "norm": 8}
-    assert "never ran" in trace.unquantized[0].reason
+@pytest.mark.parametrize("lazy", [nn.LazyLinear(3), nn.LazyBatchNorm1d(affine=False)])
+def test_a_lazy_module_that_does_not_run_is_named(lazy):
+    model = nn.Sequential(nn.Linear(4, 2))
+    model[0].idle = lazy
+    with pytest.raises(TraceError, match=r"must run.*0\.idle\.\w+ of Sequential"):
+        trace_model(model, (torch.zeros(1, 4),))
 
 
 def doubling(layer: nn.Linear) -> None:
