@@ -97,6 +97,24 @@ class ModelTrace:
                 for layer in fields["layers"]
             )
             unquantized = tuple(UnquantizedModule(**module) for module in fields["unquantized"])
-            return cls(**{**fields, "layers": layers, "unquantized": unquantized})
+            trace = cls(**{**fields, "layers": layers, "unquantized": unquantized})
+            trace._check_types()
         except (TypeError, KeyError, AttributeError, ConfigError) as error:
             raise FormatError(f"Not a model trace ({error!r:.200}): {fields!r:.200}.") from error
+        return trace
+
+    def _check_types(self) -> None:
+        texts: list[object] = [self.fingerprint]
+        counts: list[object] = [self.other_parameter_bytes, self.peak_activation_bytes]
+        flags: list[object] = []
+        for layer in self.layers:
+            texts += [layer.name, *layer.aliases]
+            counts += [layer.weight_count, len(layer.calls) - 1]  # a layer is called at least once
+            flags.append(layer.has_bias)
+        for module in self.unquantized:
+            texts += [module.name, module.type_name, module.reason]
+            counts.append(module.parameter_bytes)
+        for kind, values in ((str, texts), (int, counts), (bool, flags)):
+            odd = [v for v in values if type(v) is not kind or (isinstance(v, int) and v < 0)]
+            if odd:
+                raise TypeError(f"{odd[0]!r:.80} instead of {kind.__name__}")
