@@ -1,0 +1,90 @@
+"""The Python API on a model in memory, from search to export."""
+
+import pytest
+import torch
+
+import mpsearch
+
+
+@pytest.fixture
+def data(tiny_task):
+    return tuple(
+        (part.inputs, part.targets) for part in (tiny_task.train, tiny_task.validation, tiny_task.test)
+    )
+
+
+@pytest.fixture
+def search(tiny_module, data, profile, tmp_path):
+    def call(**changes):
+        arguments = {
+            "schemes": ["w1.58a8", "w8a8", "w32a32"],
+            "trial": mpsearch.TrialRecipe(
+                steps=2, high_bit_steps=1, batch_size=32, calibration_samples=32, bn_samples=32
+            ),
+            "baseline": mpsearch.BaselineRecipe(epochs=2, batch_size=32),
+            "trials": 5,
+            "out": tmp_path / "run",
+            "hw": profile,
+            "progress": False,
+            **changes,
+        }
+        torch.manual_seed(0)  # the same model in every call
+        return mpsearch.search(tiny_module.build_model(0.0), data, **arguments)
+
+    return call
+
+
+def test_a_model_in_memory_is_searched_and_its_knee_exported(search, tmp_path):
+    run = search(layers=[{"match": "0", "pin": "w8a8"}], budgets={"memory": "100KB"})
+    assert isinstance(run, mpsearch.Run)
+    assert len(run.trials) == 5
+    assert all(record.policy["0"].name == "w8a8" for record in run.records)
+    assert run.budgets.memory_bytes == 100_000
+    assert set(run.test_scores) == set(run.front.numbers)
+    assert run.front.knee().export(tmp_path / "policy.json", format="policy").exists()
+    assert run.front.knee().export(tmp_path / "packed").exists()
+
+
+def test_a_run_of_a_model_in_memory_is_opened_with_its_task(search, tmp_path, tiny_module, data):
+    run = search()
+    task = mpsearch.task_from(tiny_module.build_model(0.0), data)
+    opened = mpsearch.load_run(run.path, task=task)
+    assert opened.records == run.records
+    assert opened.export(opened.front.knee(), tmp_path / "packed").exists()
+
+
+def test_searching_again_goes_on(search):
+    assert len(search(trials=7).records) == 7
+    assert [r.number for r in search(trials=8).records] == list(range(8))
+
+
+def test_several_workers_search_a_model_in_memory(search):
+    # Importable parts only: the fixture's module is not importable in another process.
+    with pytest.raises(mpsearch.ConfigError, match="use one worker"):
+        search(workers=2, metric=lambda output, targets: (output.argmax(-1) == targets).float())
+
+
+def test_events_are_told_to_the_caller(search):
+    events = []
+    search(on_event=events.append)
+    assert type(events[-1]).__name__ == "SearchFinished"
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"schemes": ["w8a8"]}, {"objectives": ["accuracy"]}, {"pretrained": True}]
+)
+def test_what_a_space_says_itself_is_not_said_again_in_the_call(arguments):
+    with pytest.raises(mpsearch.ConfigError, match="change it there"):
+        mpsearch.search("digits", **arguments)
+
+
+def test_a_model_without_data_and_a_task_with_it_are_refused(tiny_task, tiny_module, data):
+    with pytest.raises(mpsearch.ConfigError, match="needs `data`"):
+        mpsearch.search(tiny_module.build_model(0.0))
+    with pytest.raises(mpsearch.ConfigError, match="holds its data"):
+        mpsearch.search(tiny_task, data)
+
+
+def test_a_wrong_rule_is_told_without_a_line(search):
+    with pytest.raises(mpsearch.ConfigError, match=r"unknown key `mach` in `layers\[0\]`"):
+        search(layers=[{"mach": "0", "pin": "w8a8"}])
