@@ -68,19 +68,6 @@ class _StraightThrough(Function):
         return grads[0], grads[0]
 
 
-class _SignSte(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.slope = slope
-        return binarize(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return ctx.slope(x).mul_(grads[0]), None
-
-
 class _ScaleGrad(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
@@ -106,15 +93,6 @@ def straight_through(x: Tensor, value: Tensor) -> Tensor:
 def round_ste(x: Tensor) -> Tensor:
     """Round half to even; gradient 1."""
     return straight_through(x, x.detach().round())
-
-
-def sign_ste(x: Tensor, *, gradient: SignGradient = "clipped") -> Tensor:
-    """+1 where x >= 0 (so sign(0) = +1), else -1; NaN gives -1. Gradients: see `sign_slope`.
-
-    Raises: ConfigError if the gradient is unknown.
-    """
-    result: Tensor = _SignSte.apply(x, sign_slope(gradient))
-    return result
 
 
 def scale_grad(x: Tensor, factor: float) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mpsearch.errors import ConfigError
-from mpsearch.quant.ste import round_ste, scale_grad, sign_ste, straight_through
+from mpsearch.quant.ste import binarize, round_ste, scale_grad, sign_slope, straight_through
 
 POINTS = torch.tensor([-2.0, -1.0, -0.5, -0.0, 0.0, 0.25, 1.0, 1.5])
 UPSTREAM = torch.arange(1.0, 9.0)
@@ -21,21 +21,21 @@ def gradient_of(function, x=POINTS):
 
 
 def test_sign_of_zero_is_plus_one_also_where_zero_is_negative():
-    assert sign_ste(torch.tensor([0.0, -0.0])).tolist() == [1, 1]
+    assert binarize(torch.tensor([0.0, -0.0])).tolist() == [1, 1]
 
 
 def test_sign_of_nan_is_minus_one_as_in_the_kernels():
-    assert sign_ste(torch.tensor([torch.nan])).tolist() == [-1]
+    assert binarize(torch.tensor([torch.nan])).tolist() == [-1]
 
 
 @pytest.mark.parametrize("name", SLOPES)
-def test_sign_gradient_is_the_named_slope_times_what_comes_from_above(name):
-    assert torch.equal(gradient_of(lambda x: sign_ste(x, gradient=name)), SLOPES[name] * UPSTREAM)
+def test_the_slope_of_sign_is_the_named_one(name):
+    assert torch.equal(sign_slope(name)(POINTS), SLOPES[name])
 
 
 def test_an_unknown_sign_gradient_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"identity, clipped, approx_sign; got 'cubic'"):
-        sign_ste(POINTS, gradient="cubic")
+        sign_slope("cubic")
 
 
 def test_round_goes_half_to_even_and_passes_the_gradient():
