@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import re
-import signal
-import threading
-import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from mpsearch.errors import ConfigError, MpsearchError, RunError, TrialError
+from mpsearch.errors import ConfigError, MpsearchError, RunError
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.search.atomic_file import write_atomically
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.clock import Clock
 from mpsearch.search.events import (
     Event,
     OnEvent,
     SearchFinished,
     SearchStarted,
-    TrialFinished,
-    TrialProgress,
-    TrialStarted,
 )
 from mpsearch.search.held_out import score_front_on_test
 from mpsearch.search.journal import Journal, Log
@@ -48,14 +40,12 @@ from mpsearch.search.runner import Runner
 from mpsearch.search.samplers import sampler_named
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_space
-from mpsearch.search.study import BegunTrial, StudyStore
-from mpsearch.search.trial_job import Outcome, StepReport, TrialJob, Workload, usable_cpus, worthwhile_threads
-from mpsearch.search.trial_record import TrialRecord, now_utc
+from mpsearch.search.study import StudyStore
+from mpsearch.search.trial_job import StepReport, Workload, usable_cpus, worthwhile_threads
+from mpsearch.search.trial_loop import RESUME, TrialLoop
+from mpsearch.search.trial_record import now_utc
 from mpsearch.training.baseline import Baseline
 from mpsearch.training.task import Task
-
-MAX_SAME_FAILURES = 10
-RESUME = "Give the same command again to go on."
 
 
 def run_search(
@@ -150,7 +140,7 @@ class _Search:
     on_event: OnEvent | None
 
     def run(self) -> None:
-        self.began = time.monotonic()
+        self.clock = Clock(self.timeout_s)
         self.log = Log(self.folder.log_file)
         try:
             self._run()
@@ -187,8 +177,11 @@ class _Search:
             lost = store.recover(self.folder.written_records())
             journal = Journal(self.folder, store, self.space, reference)
             journal.repair()
-            loop = _Loop(
-                search=self,
+            loop = TrialLoop(
+                space=self.space,
+                folder=self.folder,
+                clock=self.clock,
+                emit=self.emit,
                 known=known,
                 store=store,
                 journal=journal,
@@ -216,7 +209,7 @@ class _Search:
                 )
             )
             if loop.has_work:
-                with self._runner(traced.task, baseline, threads) as runner:
+                with self._runner(traced.task, baseline, threads, loop.report_step) as runner:
                     loop.run(runner)
         scored = score_front_on_test(
             facts,
@@ -237,10 +230,6 @@ class _Search:
         self.log(event)
         if self.on_event is not None:
             self.on_event(event)
-
-    @property
-    def is_over_time(self) -> bool:
-        return self.timeout_s is not None and time.monotonic() - self.began >= self.timeout_s
 
     def _stored_facts(self) -> RunFacts | None:
         """What an earlier call left here, if it came to its first trial.
@@ -293,7 +282,9 @@ class _Search:
         self.folder.write_json(self.folder.facts_file, facts.to_dict())
         return facts
 
-    def _runner(self, task: Task, baseline: Baseline, threads: int) -> Runner:
+    def _runner(
+        self, task: Task, baseline: Baseline, threads: int, on_step: Callable[[StepReport], None]
+    ) -> Runner:
         workload = Workload(
             reference=self.space.task,
             recipe=self.space.trial,
@@ -303,11 +294,8 @@ class _Search:
             baseline=baseline,
         )
         if self.space.search.workers == 1:
-            return InProcessRunner(workload.load(), self.report_step)
+            return InProcessRunner(workload.load(), on_step)
         return ProcessPoolRunner(workload, self.space.search.workers)
-
-    def report_step(self, report: StepReport) -> None:
-        self.emit(TrialProgress(number=report.number, step=report.step, total=report.total, loss=report.loss))
 
     def _finished(
         self, reason: Any, message: str, *, resume: str | None, front: tuple[int, ...] = ()
@@ -317,189 +305,8 @@ class _Search:
                 reason=reason,
                 message=message,
                 out=self.folder.path,
-                seconds=time.monotonic() - self.began,
+                seconds=self.clock.seconds,
                 resume=resume,
                 front=front,
             )
         )
-
-
-@dataclass(kw_only=True, eq=False)
-class _Loop:
-    """Propose, run, write down; until the trials are done, the time is over or the space is exhausted."""
-
-    search: _Search
-    known: KnownCosts
-    store: StudyStore
-    journal: Journal
-    proposer: Proposer
-    lost: deque[BegunTrial]
-
-    def __post_init__(self) -> None:
-        self.reason = "done"
-        self.message = "All trials are done."
-        self.resume: str | None = None
-        self._running: dict[int, tuple[BegunTrial, str]] = {}
-        self._failures: deque[str] = deque(maxlen=MAX_SAME_FAILURES)
-        used = [record.number for record in self.journal.records] + [trial.number for trial in self.lost]
-        self._next_number = max(used, default=-1) + 1
-        self._anchors = deque(
-            policy for policy in self.known.resolved.anchors() if not self.proposer.has_seen(policy)
-        )
-        self._is_exhausted = False
-
-    @property
-    def total(self) -> int:
-        return self.search.space.search.trials
-
-    @property
-    def has_work(self) -> bool:
-        return len(self.journal.records) < self.total
-
-    def run(self, runner: Runner) -> None:
-        """Raises: TrialError if ten trials in a row fail for one reason."""
-        while True:
-            while runner.running < runner.capacity and self._may_begin(runner):
-                trial = self._next()
-                if trial is None:
-                    self._is_exhausted = True
-                    self._stop("exhausted", self._why_exhausted())
-                    break
-                self._begin(trial, runner)
-            if not runner.running:
-                return
-            for report in runner.wait():
-                if isinstance(report, Outcome):
-                    with uninterrupted():
-                        self._finish(report, runner)
-                else:
-                    self.search.report_step(report)
-
-    def _may_begin(self, runner: Runner) -> bool:
-        if self._is_exhausted or len(self.journal.records) + runner.running >= self.total:
-            return False
-        if self.search.is_over_time:
-            self._stop("timeout", f"The time is over. {RESUME}", RESUME)
-            return False
-        return True
-
-    def _next(self) -> BegunTrial | None:
-        while self.lost:
-            trial = self.lost.popleft()
-            is_affordable = not self._excess(trial)
-            if (trial.origin == "anchor" or is_affordable) and not self.proposer.has_seen(trial.policy):
-                return self.proposer.begin(trial.number, trial.policy, trial.origin)
-        while self._anchors:
-            policy = self._anchors.popleft()
-            if not self.proposer.has_seen(policy):
-                return self.proposer.begin(self._new_number(), policy, "anchor")
-        proposed, refused = self.proposer.propose(self._next_number)
-        for refusal in refused:
-            self.store.refuse(refusal.policy, refusal.violations, refusal.attributes)
-        if proposed is not None:
-            self._new_number()
-        return proposed
-
-    def _begin(self, trial: BegunTrial, runner: Runner) -> None:
-        costs = self.known.costs(trial.policy)
-        self.store.begin(trial, self.search.space.budgets.cost_violations(costs))
-        self._running[trial.number] = (trial, now_utc())
-        runner.submit(TrialJob(number=trial.number, policy=trial.policy, weights=self._weights(trial.number)))
-        self.search.emit(TrialStarted(number=trial.number, policy=trial.policy, origin=trial.origin))
-
-    def _finish(self, outcome: Outcome, runner: Runner) -> None:
-        trial, started = self._running.pop(outcome.number)
-        costs = self.known.costs(trial.policy)
-        is_complete = outcome.failure is None
-        record = TrialRecord(
-            number=trial.number,
-            policy=trial.policy,
-            state="complete" if is_complete else "failed",
-            score=outcome.score,
-            loss=outcome.loss,
-            costs=costs,
-            feasible=is_complete
-            and outcome.score is not None
-            and self.search.space.budgets.are_met_by(costs, outcome.score),
-            seconds=outcome.seconds,
-            steps=outcome.steps,
-            seed=self.search.space.search.seed,
-            origin=trial.origin,
-            started=started,
-            ended=now_utc(),
-            failure=outcome.failure,
-        )
-        on_front = self.journal.add(record, self._weights(record.number))
-        self.proposer.finish(record)
-        self.search.emit(
-            TrialFinished(
-                record=record,
-                finished=len(self.journal.records),
-                total=self.total,
-                on_front=on_front,
-                hypervolume=self.journal.front.hypervolume,
-                best=self.journal.best(),
-                left_s=self._left_s(runner),
-            )
-        )
-        self._stop_if_always_failing(record)
-
-    def _stop_if_always_failing(self, record: TrialRecord) -> None:
-        if record.failure is None:
-            self._failures.clear()
-            return
-        # Steps and losses differ from trial to trial; the reason is the same.
-        self._failures.append(re.sub(r"[-+\d.e]*\d", "#", record.failure))
-        if len(self._failures) == MAX_SAME_FAILURES and len(set(self._failures)) == 1:
-            raise TrialError(
-                f"{MAX_SAME_FAILURES} trials in a row failed for one reason: {record.failure} "
-                "Mend it and give the same command again; finished trials are kept."
-            )
-
-    def _left_s(self, runner: Runner) -> float | None:
-        recent = [record.seconds for record in self.journal.records[-20:] if record.steps]
-        if not recent:
-            return None
-        to_go = self.total - len(self.journal.records)
-        left = to_go * sum(recent) / len(recent) / runner.capacity
-        if self.search.timeout_s is None:
-            return left
-        return min(left, max(0.0, self.search.timeout_s - (time.monotonic() - self.search.began)))
-
-    def _excess(self, trial: BegunTrial) -> bool:
-        violations = self.search.space.budgets.cost_violations(self.known.costs(trial.policy))
-        return any(excess > 0 for excess in violations.values())
-
-    def _why_exhausted(self) -> str:
-        bounded = f" that meets {self.search.space.budgets}" if self.search.space.budgets else ""
-        return f"Every policy{bounded} has been tried: {len(self.journal.records)} trials."
-
-    def _stop(self, reason: str, message: str, resume: str | None = None) -> None:
-        self.reason, self.message, self.resume = reason, message, resume
-
-    def _new_number(self) -> int:
-        self._next_number += 1
-        return self._next_number - 1
-
-    def _weights(self, number: int) -> Path:
-        return self.search.folder.checkpoints / f".{number}.part.safetensors"
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread gets signals
-        return
-    held: list[int] = []
-
-    def hold(number: int, _frame: FrameType | None) -> None:
-        held.append(number)
-
-    before = signal.signal(signal.SIGINT, hold)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if held:
-        raise KeyboardInterrupt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 
 from mpsearch.errors import ConfigError
@@ -39,7 +40,7 @@ ENERGY_UNITS: dict[str, Fraction] = {
 
 # Lengths are bounded so that no text makes a number that takes long to compute.
 _QUANTITY = re.compile(
-    r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(e[+-]?[0-9]{1,2})?\s*([^\W\d_]*)",
+    r"([0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(e[+-]?[0-9]{1,3})?\s*([^\W\d_]*)",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -111,9 +112,10 @@ def _parse(text: str, what: str, examples: str, units: Mapping[str, Fraction], *
     )
     match = _QUANTITY.fullmatch(micro)
     unit = (match[3].lower() if fold_case else match[3]) if match else ""
-    value = (
-        float(Fraction(match[1] + (match[2] or "")) * units[unit]) if match and unit in units else math.nan
-    )
+    value = math.nan
+    if match and unit in units:
+        with suppress(OverflowError):
+            value = float(Fraction(match[1] + (match[2] or "")) * units[unit])
     if not value > 0:  # NaN too
         raise ConfigError(
             f"{what} must be a positive number with a unit ({', '.join(units)}), such as {examples}; "

@@ -6,7 +6,7 @@ from mpsearch.errors import ConfigError
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.trial_record import Costs
 
-positive = st.none() | st.floats(1e-12, 1e12)
+positive = st.none() | st.floats(1e-300, 1e300)
 budgets = st.builds(
     Budgets,
     accuracy=st.none() | st.floats(0, 1),

@@ -1,0 +1,193 @@
+"""Trial after trial: propose, run, write down."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpsearch.errors import TrialError
+from mpsearch.search.clock import Clock
+from mpsearch.search.events import OnEvent, TrialFinished, TrialProgress, TrialStarted
+from mpsearch.search.interrupts import uninterrupted
+from mpsearch.search.journal import Journal
+from mpsearch.search.known_costs import ENUMERABLE, KnownCosts
+from mpsearch.search.proposer import Proposer
+from mpsearch.search.run_folder import RunFolder
+from mpsearch.search.runner import Runner
+from mpsearch.search.space import SearchSpace
+from mpsearch.search.study import BegunTrial, StudyStore
+from mpsearch.search.trial_job import Outcome, StepReport, TrialJob
+from mpsearch.search.trial_record import TrialRecord, now_utc
+
+MAX_SAME_FAILURES = 10
+RESUME = "Give the same command again to go on."
+
+
+@dataclass(kw_only=True, eq=False)
+class TrialLoop:
+    """Propose, run, write down; until the trials are done, the time is over or the space is exhausted."""
+
+    space: SearchSpace
+    folder: RunFolder
+    clock: Clock
+    emit: OnEvent
+    known: KnownCosts
+    store: StudyStore
+    journal: Journal
+    proposer: Proposer
+    lost: deque[BegunTrial]
+
+    def __post_init__(self) -> None:
+        self.reason = "done"
+        self.message = "All trials are done."
+        self.resume: str | None = None
+        self._running: dict[int, tuple[BegunTrial, str]] = {}
+        self._failures: deque[str] = deque(maxlen=MAX_SAME_FAILURES)
+        used = [record.number for record in self.journal.records] + [trial.number for trial in self.lost]
+        self._next_number = max(used, default=-1) + 1
+        self._anchors = deque(
+            policy for policy in self.known.resolved.anchors() if not self.proposer.has_seen(policy)
+        )
+        self._is_exhausted = False
+
+    @property
+    def total(self) -> int:
+        return self.space.search.trials
+
+    @property
+    def has_work(self) -> bool:
+        return len(self.journal.records) < self.total
+
+    def run(self, runner: Runner) -> None:
+        """Raises: TrialError if ten trials in a row fail for one reason."""
+        while True:
+            while runner.running < runner.capacity and self._may_begin(runner):
+                trial = self._next()
+                if trial is None:
+                    self._is_exhausted = True
+                    self._stop("exhausted", self._why_exhausted())
+                    break
+                self._begin(trial, runner)
+            if not runner.running:
+                return
+            for report in runner.wait():
+                if isinstance(report, Outcome):
+                    with uninterrupted():
+                        self._finish(report, runner)
+                else:
+                    self.report_step(report)
+
+    def report_step(self, report: StepReport) -> None:
+        self.emit(TrialProgress(number=report.number, step=report.step, total=report.total, loss=report.loss))
+
+    def _may_begin(self, runner: Runner) -> bool:
+        if self._is_exhausted or len(self.journal.records) + runner.running >= self.total:
+            return False
+        if self.clock.is_over:
+            self._stop("timeout", f"The time is over. {RESUME}", RESUME)
+            return False
+        return True
+
+    def _next(self) -> BegunTrial | None:
+        while self.lost:
+            trial = self.lost.popleft()
+            is_affordable = not self._excess(trial)
+            if (trial.origin == "anchor" or is_affordable) and not self.proposer.has_seen(trial.policy):
+                return self.proposer.begin(trial.number, trial.policy, trial.origin)
+        while self._anchors:
+            policy = self._anchors.popleft()
+            if not self.proposer.has_seen(policy):
+                return self.proposer.begin(self._new_number(), policy, "anchor")
+        proposed, refused = self.proposer.propose(self._next_number)
+        for refusal in refused:
+            self.store.refuse(refusal.policy, refusal.violations, refusal.attributes)
+        if proposed is not None:
+            self._new_number()
+        return proposed
+
+    def _begin(self, trial: BegunTrial, runner: Runner) -> None:
+        costs = self.known.costs(trial.policy)
+        self.store.begin(trial, self.space.budgets.cost_violations(costs))
+        self._running[trial.number] = (trial, now_utc())
+        runner.submit(TrialJob(number=trial.number, policy=trial.policy, weights=self._weights(trial.number)))
+        self.emit(TrialStarted(number=trial.number, policy=trial.policy, origin=trial.origin))
+
+    def _finish(self, outcome: Outcome, runner: Runner) -> None:
+        trial, started = self._running.pop(outcome.number)
+        costs = self.known.costs(trial.policy)
+        is_complete = outcome.failure is None
+        record = TrialRecord(
+            number=trial.number,
+            policy=trial.policy,
+            state="complete" if is_complete else "failed",
+            score=outcome.score,
+            loss=outcome.loss,
+            costs=costs,
+            feasible=is_complete
+            and outcome.score is not None
+            and self.space.budgets.are_met_by(costs, outcome.score),
+            seconds=outcome.seconds,
+            steps=outcome.steps,
+            seed=self.space.search.seed,
+            origin=trial.origin,
+            started=started,
+            ended=now_utc(),
+            failure=outcome.failure,
+        )
+        on_front = self.journal.add(record, self._weights(record.number))
+        self.proposer.finish(record)
+        self.emit(
+            TrialFinished(
+                record=record,
+                finished=len(self.journal.records),
+                total=self.total,
+                on_front=on_front,
+                hypervolume=self.journal.front.hypervolume,
+                best=self.journal.best(),
+                left_s=self._left_s(runner),
+            )
+        )
+        self._stop_if_always_failing(record)
+
+    def _stop_if_always_failing(self, record: TrialRecord) -> None:
+        if record.failure is None:
+            self._failures.clear()
+            return
+        # Steps and losses differ from trial to trial; the reason is the same.
+        self._failures.append(re.sub(r"[-+\d.e]*\d", "#", record.failure))
+        if len(self._failures) == MAX_SAME_FAILURES and len(set(self._failures)) == 1:
+            raise TrialError(
+                f"{MAX_SAME_FAILURES} trials in a row failed for one reason: {record.failure} "
+                "Mend it and give the same command again; finished trials are kept."
+            )
+
+    def _left_s(self, runner: Runner) -> float | None:
+        recent = [record.seconds for record in self.journal.records[-20:] if record.steps]
+        if not recent:
+            return None
+        to_go = self.total - len(self.journal.records)
+        left = to_go * sum(recent) / len(recent) / runner.capacity
+        return left if self.clock.left_s is None else min(left, max(0.0, self.clock.left_s))
+
+    def _excess(self, trial: BegunTrial) -> bool:
+        violations = self.space.budgets.cost_violations(self.known.costs(trial.policy))
+        return any(excess > 0 for excess in violations.values())
+
+    def _why_exhausted(self) -> str:
+        bounded = f" that meets {self.space.budgets}" if self.space.budgets else ""
+        count = len(self.journal.records)
+        if self.known.resolved.policies <= ENUMERABLE:
+            return f"Every policy{bounded} has been tried: {count} trials."
+        return f"No further policy{bounded} was found after {count} trials."
+
+    def _stop(self, reason: str, message: str, resume: str | None = None) -> None:
+        self.reason, self.message, self.resume = reason, message, resume
+
+    def _new_number(self) -> int:
+        self._next_number += 1
+        return self._next_number - 1
+
+    def _weights(self, number: int) -> Path:
+        return self.folder.checkpoints / f".{number}.part.safetensors"
