@@ -35,7 +35,7 @@ class BaselineRecipe:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "epochs", "batch_size")
+        _at_least(self, 1, "epochs", "batch_size")
         if self.optimizer not in OPTIMIZERS:
             raise ConfigError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}; got {self.optimizer!r}.")
         _positive(self, "learning_rate")
@@ -69,7 +69,7 @@ class TrialRecipe:
     high_bit_steps: int = 60
     batch_size: int = 128
     learning_rate: float = 3e-4
-    low_bit_learning_rate: float = 3e-3
+    low_bit_learning_rate: float = 2e-3
     distillation_weight: float = 0.5
     temperature: float = 2.0
     weight_decay: float = 0.0
@@ -80,7 +80,8 @@ class TrialRecipe:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "steps", "high_bit_steps", "batch_size", "calibration_samples", "bn_samples")
+        _at_least(self, 1, "steps", "high_bit_steps", "batch_size")
+        _at_least(self, 2, "calibration_samples", "bn_samples")  # one sample has no variance
         _positive(self, "learning_rate", "low_bit_learning_rate", "temperature")
         _not_negative(self, "weight_decay")
         if not _is_number(self.distillation_weight) or not 0 <= self.distillation_weight <= 1:
@@ -108,11 +109,11 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _at_least_one(recipe: object, *names: str) -> None:
+def _at_least(recipe: object, least: int, *names: str) -> None:
     for name in names:
         value = getattr(recipe, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"`{name}` must be a whole number of at least 1; got {value!r}.")
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ConfigError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
 
 
 def _positive(recipe: object, *names: str) -> None:

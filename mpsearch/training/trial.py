@@ -161,7 +161,8 @@ def _scored(model: nn.Module, task: Task, statistics: Split) -> _Scored:
 
 
 def _inputs(split: Split) -> Iterator[Tensor]:
-    for inputs, _ in split.batches(STATISTICS_BATCH):
+    # Of nearly equal sizes: all count the same in BatchNorm statistics, and none is left with one sample.
+    for inputs in split.inputs.tensor_split(max(1, round(len(split) / STATISTICS_BATCH))):
         yield as_model_input(inputs)
 
 

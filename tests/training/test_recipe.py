@@ -72,3 +72,9 @@ def test_steps_grow_with_the_number_of_layers_below_two_bits():
 def test_one_layer_below_two_bits_raises_the_learning_rate(scheme):
     recipe = TrialRecipe()
     assert recipe.learning_rate_for(policy(scheme, "w8a8", "w8a8", "w8a8")) == recipe.low_bit_learning_rate
+
+
+@pytest.mark.parametrize("name", ["calibration_samples", "bn_samples"])
+def test_statistics_need_two_samples(name):
+    with pytest.raises(ConfigError, match=f"`{name}` must be a whole number of at least 2; got 1"):
+        TrialRecipe(**{name: 1})

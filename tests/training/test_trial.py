@@ -143,3 +143,9 @@ def test_a_task_without_a_test_split_has_no_test_score(tiny_task, baseline):
     task = dataclasses.replace(tiny_task, test=None)
     with pytest.raises(TaskError, match="needs a test split; task 'blobs' has none"):
         trial.test_score(task, trial.baseline_model(task, baseline))
+
+
+def test_a_sample_more_than_a_full_batch_is_not_left_alone_in_one(tiny_task, baseline, monkeypatch):
+    monkeypatch.setattr(trial, "STATISTICS_BATCH", 10)
+    recipe = dataclasses.replace(RECIPE, calibration_samples=21, bn_samples=31)
+    assert run_trial(tiny_task, baseline, uniform("w4a8"), recipe).score > 0
