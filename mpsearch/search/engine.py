@@ -170,7 +170,7 @@ class _Search:
         known = known_costs(self.space, traced, profile, self.emit)
         macs = sum(layer.macs for layer in traced.trace.layers)
         threads = min(worthwhile_threads(macs, self.space.trial.batch_size), len(usable_cpus()))
-        baseline = baseline_of(self.space, traced.task, threads, self.emit)
+        baseline = baseline_of(traced.task, threads, self.emit)
         facts = self._settle(known_facts, traced, profile, known, baseline)
         reference = reference_point(self.space.objectives, facts.greatest_costs)
         with StudyStore(self.folder.database, known.resolved, self.space.objectives) as store:

@@ -131,8 +131,8 @@ def known_costs(space: SearchSpace, traced: TracedTask, profile: HardwareProfile
     return known
 
 
-def baseline_of(space: SearchSpace, task: Task, threads: int, emit: Emit) -> Baseline:
-    """The 32-bit model, trained now or read from the cache.
+def baseline_of(task: Task, threads: int, emit: Emit) -> Baseline:
+    """The 32-bit model, trained now or read from the cache: one for all seeds of the search.
 
     Raises: TaskError if training diverges; StorageError if the cache cannot be written.
     """
@@ -142,7 +142,7 @@ def baseline_of(space: SearchSpace, task: Task, threads: int, emit: Emit) -> Bas
         emit(StageProgress(stage="baseline", done=step, total=total, what=f"loss {loss:.3f}"))
 
     with torch_threads(threads):
-        return trained_baseline(task, seed=space.search.seed, progress=on_step)
+        return trained_baseline(task, progress=on_step)
 
 
 def given_profile(profile: HardwareProfile | str | Path | None) -> HardwareProfile | Path | None:

@@ -29,8 +29,8 @@ OnStep = Callable[[int, int, float], None]
 class Workload:
     """What all trials of a search share. With a `task` it may refuse to go to another process.
 
-    `seed` is that of baseline and trials: policies are compared on the same batches. `threads` are the most
-    that torch may use for one trial.
+    `seed` is that of every trial: policies are compared on the same batches. `threads` are the most that torch
+    may use for one trial.
     """
 
     reference: TaskReference
@@ -43,7 +43,7 @@ class Workload:
     def load(self) -> LoadedWorkload:
         """Task and baseline, from the cache where they are."""
         task = self.task or load_task(self.reference.name, self.reference.args)
-        baseline = self.baseline or trained_baseline(task, seed=self.seed)
+        baseline = self.baseline or trained_baseline(task)
         return LoadedWorkload(
             task=task, baseline=baseline, recipe=self.recipe, seed=self.seed, threads=self.threads
         )
