@@ -29,8 +29,8 @@ OnStep = Callable[[int, int, float], None]
 class Workload:
     """What all trials of a search share. With a `task` it may refuse to go to another process.
 
-    `seed` is that of every trial: policies are compared on the same batches. `threads` are the most that torch
-    may use for one trial.
+    `seed` is that of every trial: policies are compared on the same batches. `threads` are the most that
+    torch may use for one trial.
     """
 
     reference: TaskReference
