@@ -4,50 +4,59 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from mpsearch.errors import StorageError
 
-_NEXT_STEP = {
-    errno.ENOSPC: "Free some space; the search goes on where it was.",
-    errno.EDQUOT: "Free some space; the search goes on where it was.",
-    errno.EROFS: "Choose another folder with --out.",
-    errno.EACCES: "Choose another folder with --out, or change its permissions.",
-    errno.EPERM: "Choose another folder with --out, or change its permissions.",
-}
+PART_SUFFIX = ".part"  # of a file that is being written; a kill may leave it behind
+_NAME_KEPT = 100  # letters of the file's name in that of its part: both must fit the system's limit
 
 
 @contextmanager
-def storing(path: Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write `path` into a StorageError with the next step."""
+def storing(path: Path, setting: str = "--out") -> Iterator[None]:
+    """Turn an operating system's refusal to write `path` into a StorageError with the next step.
+
+    `setting` is what the user would change to write elsewhere.
+    """
     try:
         yield
     except OSError as error:
-        step = _NEXT_STEP.get(error.errno or 0, "Check the disk, or choose another folder with --out.")
-        raise StorageError(f"{path} must be writable; got: {error.strerror or error}. {step}") from error
+        raise StorageError(
+            f"{path} must be writable; got: {error.strerror or error}. {_next_step(error, setting)}"
+        ) from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write to a temporary file beside `path`, flush it to the disk, rename it.
+@contextmanager
+def whole_file(path: Path, setting: str = "--out") -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` once the block is done: flushed to the disk, renamed.
 
-    Raises: StorageError if the disk is full or the folder cannot be written.
+    Raises: StorageError if the disk is full or the folder cannot be written; `path` is then as it was.
     """
-    with storing(path):
+    part = path.with_name(f".{path.name[:_NAME_KEPT]}.{secrets.token_hex(4)}{PART_SUFFIX}")
+    with storing(path, setting):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with part.open("xb") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)  # mkstemp makes it private; a run folder is meant to be shared
-            Path(temporary).replace(path)
+            part.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
+
+
+def write_atomically(path: Path, content: str | bytes, setting: str = "--out") -> None:
+    """Replace the file by one with this content.
+
+    Raises: StorageError as `whole_file`.
+    """
+    with whole_file(path, setting) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def append_line(path: Path, line: str) -> None:
@@ -59,3 +68,22 @@ def append_line(path: Path, line: str) -> None:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def parts_in(folder: Path) -> list[Path]:
+    """What writers that were killed have left in `folder`."""
+    return [path for path in folder.iterdir() if path.name.startswith(".") and path.suffix == PART_SUFFIX]
+
+
+def _next_step(error: OSError, setting: str) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"Free some space and go on with the same command, or choose another place ({setting})."
+        case errno.EROFS:
+            return f"Choose another place ({setting})."
+        case errno.EACCES | errno.EPERM:
+            return f"Choose another place ({setting}), or change its permissions."
+        case errno.ENAMETOOLONG:
+            return f"Choose a shorter name ({setting})."
+        case _:
+            return f"Check the disk, or choose another place ({setting})."

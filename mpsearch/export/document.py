@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mpsearch.atomic_file import write_atomically
 from mpsearch.errors import FormatError
-from mpsearch.search.atomic_file import write_atomically
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write to a temporary file beside `path`, then rename it.
+    """Replace `path` by a file with the object.
 
     Raises: StorageError if the disk is full or the folder cannot be written.
     """

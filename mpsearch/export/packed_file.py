@@ -30,12 +30,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from mpsearch.atomic_file import storing
 from mpsearch.errors import ExportError, FormatError, MpsearchError
 from mpsearch.export.manifest import LayerGeometry, Manifest
 from mpsearch.kernels.packing import pack_weights, packed_size_bytes, unpack_weights
 from mpsearch.kernels.quantized_layer import ActivationFormat, QuantizedLayer
 from mpsearch.precision.scheme import Scheme
-from mpsearch.search.atomic_file import storing
 
 WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mpsearch.atomic_file import write_atomically
 from mpsearch.errors import ConfigError, FormatError, UnmeasuredError
 from mpsearch.hardware.energy_table import EnergyTable, horowitz_table
 from mpsearch.hardware.fingerprint import MachineFingerprint
 from mpsearch.hardware.interpolation import MINIMUM_MEASUREMENTS, LatencyEstimate, LatencyModel
 from mpsearch.hardware.json_fields import array, number, object_of, text, whole
 from mpsearch.hardware.measurement import Measurement, RemainderMeasurement
-from mpsearch.hardware.profile_file import MEASURE_AGAIN, profile_text, read_document, write_text_atomically
+from mpsearch.hardware.profile_file import MEASURE_AGAIN, profile_text, read_document
 from mpsearch.models.layer_shape import LayerShape
 from mpsearch.precision.scheme import Scheme
 
@@ -128,7 +129,7 @@ class HardwareProfile:
 
         Raises: StorageError if the path cannot be written.
         """
-        write_text_atomically(profile_text(self.to_dict()), Path(path))
+        write_atomically(Path(path), profile_text(self.to_dict()))
 
     @classmethod
     def load(cls, path: Path | str) -> HardwareProfile:

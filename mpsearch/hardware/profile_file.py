@@ -1,14 +1,12 @@
-"""Reading and writing a profile's JSON: one measurement a line, never half a file."""
+"""A profile's JSON: one measurement a line, and what is wrong with a file that is none."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from mpsearch.errors import FormatError, ProfileError, StorageError
+from mpsearch.errors import FormatError, ProfileError
 
 MEASURE_AGAIN = "Measure again: mpsearch profile --out PROFILE.json"
 
@@ -24,32 +22,6 @@ def profile_text(document: dict[str, Any]) -> str:
             text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).replace("\n", "\n  ")
         lines.append(f"  {json.dumps(key)}: {text}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def write_text_atomically(text: str, path: Path) -> None:
-    """Write beside the file, then rename: a reader finds the old file or the new one, whole.
-
-    Raises: StorageError if the folder cannot be written or the disk is full.
-    """
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes files that only the owner can read
-        Path(temporary).replace(path)
-        temporary = None
-    except OSError as error:
-        raise StorageError(
-            f"The profile must be written to {path}; got {error.strerror or error}. "
-            "Free some space or give another path with --out."
-        ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def read_document(path: Path, schema: int) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mpsearch.atomic_file import write_atomically
 from mpsearch.errors import ConfigError, MpsearchError, RunError
 from mpsearch.hardware.profile import HardwareProfile
-from mpsearch.search.atomic_file import write_atomically
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.clock import Clock
 from mpsearch.search.events import (

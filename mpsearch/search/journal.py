@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mpsearch.search.atomic_file import storing, write_atomically
+from mpsearch.atomic_file import parts_in, storing, write_atomically
 from mpsearch.search.events import Event, Notice, SearchFinished, SearchStarted, StageStarted, TrialFinished
 from mpsearch.search.front_keeper import FrontKeeper
 from mpsearch.search.run_folder import RunFolder
@@ -44,6 +44,9 @@ class Journal:
             for path in self.folder.checkpoints.iterdir():
                 if path not in keep:
                     path.unlink(missing_ok=True)
+        with storing(self.folder.path):
+            for part in parts_in(self.folder.path):
+                part.unlink(missing_ok=True)
 
     def add(self, record: TrialRecord, weights: Path) -> bool:
         """Write a finished trial; returns whether it is on the front."""

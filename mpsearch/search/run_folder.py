@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mpsearch.atomic_file import append_line, parts_in, storing, write_atomically
 from mpsearch.errors import FormatError, RunError
-from mpsearch.search.atomic_file import append_line, storing, write_atomically
 from mpsearch.search.stored_records import read_records
 from mpsearch.search.trial_record import TrialRecord
 
@@ -94,6 +94,7 @@ class RunFolder:
                 self.log_file.name,
                 self.space_file.name,
             }
+            known |= {part.name for part in parts_in(self.path)}
             strangers = [entry.name for entry in self.path.iterdir() if entry.name not in known]
             if strangers and not self.exists:
                 raise RunError(

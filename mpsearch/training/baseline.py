@@ -72,7 +72,7 @@ def trained_baseline(
         "seconds": trained.seconds,
         "made_of": parts,
     }
-    write_weights(path, trained.state_dict, described)
+    write_weights(path, trained.state_dict, described, "MPSEARCH_CACHE")
     return trained
 
 

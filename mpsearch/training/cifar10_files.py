@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mpsearch.errors import DataError, StorageError
+from mpsearch.atomic_file import whole_file
+from mpsearch.errors import DataError
 
 PIXELS = (3, 32, 32)
 RECORD_BYTES = 1 + 3 * 32 * 32  # one label, then the red, green and blue planes
@@ -154,24 +153,12 @@ def _read_decoded(path: Path) -> Cifar10Arrays | None:
 
 
 def _write_decoded(path: Path, arrays: Cifar10Arrays) -> None:
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            np.savez(
-                file,
-                train_images=arrays.train_images,
-                train_labels=arrays.train_labels,
-                test_images=arrays.test_images,
-                test_labels=arrays.test_labels,
-                digest=np.array(arrays.digest),
-            )
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise StorageError(
-            f"The cache folder {path.parent} must be writable; got: {error}. "
-            "Free some space, or set MPSEARCH_CACHE."
-        ) from error
+    with whole_file(path, "MPSEARCH_CACHE") as file:
+        np.savez(
+            file,
+            train_images=arrays.train_images,
+            train_labels=arrays.train_labels,
+            test_images=arrays.test_images,
+            test_labels=arrays.test_labels,
+            digest=np.array(arrays.digest),
+        )

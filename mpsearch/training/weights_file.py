@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,34 +11,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mpsearch.errors import FormatError, StorageError
+from mpsearch.atomic_file import write_atomically
+from mpsearch.errors import FormatError
 
 DESCRIPTION = "mpsearch"
 
 
-def write_weights(path: Path, weights: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
-    """Write both into a temporary file beside `path`, then rename it.
+def write_weights(
+    path: Path, weights: Mapping[str, Tensor], description: Mapping[str, Any], setting: str = "--out"
+) -> None:
+    """Replace `path` by a file with both.
 
     Raises: StorageError if the disk is full or the folder cannot be written.
     """
     unshared = {name: tensor.detach().contiguous().clone() for name, tensor in weights.items()}
     data = save(unshared, metadata={DESCRIPTION: json.dumps(description, sort_keys=True)})
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise StorageError(
-            f"{path} must be writable; got: {error}. Free some space, or choose another folder "
-            "(MPSEARCH_CACHE for baselines)."
-        ) from error
+    write_atomically(path, data, setting)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -55,7 +41,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise FormatError(
             f"{path} must be a safetensors file written by mpsearch; got: {error}. "
-            "Delete it to make it again."
+            "Restore it from a copy, or make it again."
         ) from error
     if not isinstance(description, dict):
         raise FormatError(f"The description in {path} must be an object; got {description!r}.")

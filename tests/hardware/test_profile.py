@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -138,27 +137,13 @@ def test_a_missing_file_and_a_folder_are_typed_errors(tmp_path):
 def test_a_path_that_cannot_be_written_is_a_storage_error_and_leaves_nothing(profile, tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")
-    with pytest.raises(StorageError, match="another path with --out"):
+    with pytest.raises(StorageError, match=r"another place \(--out\)"):
         profile.save(blocker / "p.json")
     folder = tmp_path / "p.json"
     folder.mkdir()
     with pytest.raises(StorageError):
         profile.save(folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "p.json"]
-
-
-def test_a_full_disk_keeps_the_old_file(profile, tmp_path, monkeypatch):
-    path = tmp_path / "p.json"
-    path.write_text("old")
-
-    def full(_descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageError, match="No space left"):
-        profile.save(path)
-    assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["p.json"]
 
 
 JSON = st.recursive(

@@ -250,6 +250,14 @@ def test_a_folder_with_other_files_is_refused(search, tmp_path):
     assert (tmp_path / "run" / "thesis.tex").read_text() == "mine"
 
 
+def test_a_file_that_a_killed_search_left_half_written_is_no_stranger_and_is_removed(search, tmp_path):
+    (tmp_path / "run").mkdir()
+    part = tmp_path / "run" / ".profile.json.0123abcd.part"
+    part.write_text('{"sch')
+    search(trials=2)
+    assert not part.exists()
+
+
 def test_a_full_disk_is_a_storage_error_and_nothing_is_lost(search, training, tmp_path, monkeypatch):
     search(trials=4)
 
@@ -257,7 +265,7 @@ def test_a_full_disk_is_a_storage_error_and_nothing_is_lost(search, training, tm
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mpsearch.search.atomic_file.os.fsync", full)
+        patch.setattr("mpsearch.atomic_file.os.fsync", full)
         with pytest.raises(StorageError, match=r"No space left.*Free some space"):
             search(trials=8)
     run = search(trials=8)
