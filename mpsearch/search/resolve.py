@@ -21,6 +21,7 @@ from mpsearch.search.space import LayerRule, SearchSpace
 from mpsearch.search.trial_record import Costs
 
 Codes = NDArray[np.int64]
+_SHOWN_REASONS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +116,12 @@ def resolve(space: SearchSpace, trace: ModelTrace) -> ResolvedSpace:
     by no rule, or the rules of a group allow different schemes.
     """
     if not trace.layers:
+        reasons = [f"{module.name} ({module.type_name}): {module.reason}" for module in trace.unquantized]
+        rest = len(reasons) - _SHOWN_REASONS
+        told = "; ".join(reasons[:_SHOWN_REASONS]) or "it has no module with parameters"
         raise ConfigError(
-            "The model must have a layer that can be quantized; it has none. See `mpsearch space show`."
+            "The model must have a layer that can be quantized (Linear, Conv1d or Conv2d); it has none: "
+            f"{told}{f'; and {rest} more' if rest > 0 else ''}."
         )
     rule_of: dict[str, LayerRule] = {}
     for layer in trace.layers:

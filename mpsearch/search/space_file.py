@@ -53,6 +53,10 @@ def find_space(name_or_path: str | Path) -> Path:
     try:
         if path.is_file():
             return path
+    except PermissionError as error:
+        raise ConfigError(
+            f"{path} must be readable; got: {error.strerror}. Check its permissions."
+        ) from error
     except (OSError, ValueError):
         pass  # a name too long or with a null byte is no file either
     built_in = built_in_spaces()
@@ -154,7 +158,8 @@ def _read_yaml(text: str, source: str) -> tuple[Any, dict[Place, int]]:
         ) from None
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError, KeyError) as error:
         # Beside its own errors, the YAML library lets those of a malformed date or number through.
-        raise ConfigError(f"{source}: not valid YAML: {str(error)[:200]}.") from None
+        problem = str(error).partition("\n")[0]
+        raise ConfigError(f"{source}: not valid YAML: {problem[:200]}.") from None
     except RecursionError:
         raise ConfigError(f"{source} is nested too deeply to be a space.") from None
 

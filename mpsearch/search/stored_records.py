@@ -85,5 +85,5 @@ def translated(error: Exception, path: Path) -> FormatError | StorageError:
 def _corrupt(path: Path, what: str) -> FormatError:
     return FormatError(
         f"{path} must be a whole SQLite database of a search; got: {what.splitlines()[0][:200]}. Restore "
-        "it from a copy, or move it away: `mpsearch pareto` then reads {path.with_name('trials.jsonl').name}."
+        "it from a copy, or move it away: its finished trials are read from trials.jsonl then."
     )

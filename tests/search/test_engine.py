@@ -278,7 +278,7 @@ def test_a_truncated_database_is_a_format_error(search, tmp_path):
     database.write_bytes(database.read_bytes()[:5000])
     with pytest.raises(FormatError, match=r"study.db must be a whole SQLite database"):
         search(trials=8)
-    with pytest.raises(FormatError, match=r"trials.jsonl"):
+    with pytest.raises(FormatError, match=r"finished trials are read from trials.jsonl"):
         load_run(tmp_path / "run")
 
 

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from mpsearch.errors import ConfigError
+from mpsearch.models.trace import trace_model
 from mpsearch.search.resolve import all_codes, resolve
 
 LAYERS = ("0", "2", "4")
@@ -88,3 +91,9 @@ def test_a_last_rule_for_all_may_have_nothing_left_to_do(space_of, trace):
         layers='[{operator: linear, schemes: [w1a1, w8a8]}, {match: "*", schemes: [w8a8, w32a32]}]'
     )
     assert resolve(space, trace).policies == 8
+
+
+def test_a_model_without_quantizable_layers_is_refused_with_the_reasons(space):
+    trace = trace_model(nn.Sequential(nn.BatchNorm1d(3), nn.LayerNorm(3)), (torch.ones(2, 3),))
+    with pytest.raises(ConfigError, match=r"it has none: 0 \(BatchNorm1d\): normalization .*; 1 \(LayerNorm"):
+        resolve(space, trace)

@@ -103,6 +103,11 @@ def test_what_is_no_mapping_is_refused(text):
         parse_space(text)
 
 
+def test_a_control_character_is_told_in_one_line():
+    with pytest.raises(ConfigError, match=r"\A[^\n]*unacceptable character[^\n]*\Z"):
+        parse_space("schema: 1\n\x00")
+
+
 def test_a_newer_schema_is_a_format_error():
     with pytest.raises(FormatError, match="schema 2; this mpsearch reads up to 1"):
         parse_space(GOOD.replace("schema: 1", "schema: 2"))
