@@ -16,6 +16,10 @@ def call_energy_j(shape: LayerShape, scheme: Scheme, *, layer_bytes: int, table:
     scheme's activation bits) and each output (float32) goes through the cache once. What stays 32-bit
     outside the layers is the same for every policy and is left out.
 
+    A MAC is charged by its scheme alone, also where our kernel computes it otherwise: a depthwise layer at
+    w1a1 is charged XNOR energy, although the kernel multiplies bytes there (nine bits to a filter are
+    too few to be worth packing). The figure is that of an accelerator with the scheme's own operators.
+
     Units: joules.
     Source: the figures and their sources are in `hardware/energy_table.py`.
     """
