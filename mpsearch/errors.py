@@ -19,6 +19,8 @@ MpsearchError
 └── ExportError              a policy cannot be exported, or a packed model not run
 """
 
+from __future__ import annotations
+
 
 class MpsearchError(Exception):
     """Base class: catch this to catch every deliberate error of mpsearch."""
@@ -49,7 +51,24 @@ class ProfileError(MpsearchError):
 
 
 class UnmeasuredError(ProfileError):
-    """A needed (layer shape, scheme) is not in the profile."""
+    """A needed (layer shape, scheme) is not in the profile.
+
+    The message ends in the command that adds it; `naming` puts the user's own files into it.
+    """
+
+    def __init__(
+        self, lack: str, threads: int = 1, space: str = "SPACE.yaml", profile: str = "PROFILE.json"
+    ) -> None:
+        super().__init__(lack, threads, space, profile)
+        self.lack, self.threads, self.space, self.profile = lack, threads, space, profile
+
+    def __str__(self) -> str:
+        on_threads = f" --threads {self.threads}" if self.threads != 1 else ""
+        return f"{self.lack} Add it: mpsearch profile --space {self.space} --out {self.profile}{on_threads}"
+
+    def naming(self, *, space: str, profile: str | None) -> UnmeasuredError:
+        """The same error with these files in its command."""
+        return UnmeasuredError(self.lack, self.threads, space, profile or self.profile)
 
 
 class FormatError(MpsearchError):

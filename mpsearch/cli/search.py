@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mpsearch.cli.budget_options import MaxEnergy, MaxLatency, MaxMemory, MinAccuracy, budgets_from
-from mpsearch.errors import RunError
+from mpsearch.errors import RunError, UnmeasuredError
 
 _HOW = "How to search"
 _WHERE = "Machine"
@@ -91,15 +92,16 @@ def search(
     from mpsearch.report.progress import search_view
     from mpsearch.report.run_overview import next_step, run_overview
     from mpsearch.search.quantities import parse_duration_s
+    from mpsearch.search.run_folder import RunFolder
     from mpsearch.search.space_file import load_space
 
     budgets = budgets_from(max_memory, max_latency, max_energy, min_accuracy)
     timeout_s = None if timeout is None else parse_duration_s(timeout)
     loaded = load_space(space)
     folder = out or Path("runs") / loaded.name
-    if resume and not folder.is_dir():
+    if resume and not RunFolder(folder).has_begun:
         raise RunError(
-            f"--resume needs a run that is there; {folder} is not. Leave --resume out to begin it, or name "
+            f"--resume needs a run that is there; {folder} is none. Leave --resume out to begin it, or name "
             "another --out."
         )
     from mpsearch.search.engine import run_search  # torch and optuna: after what can be refused at once
@@ -120,14 +122,14 @@ def search(
                 threads=threads,
                 on_event=view,
             )
+    except UnmeasuredError as error:
+        profile = None if hw is None else shlex.quote(str(hw))
+        raise error.naming(space=shlex.quote(space), profile=profile) from error
     except KeyboardInterrupt as error:
         console.print(
             f"Interrupted. What is finished is in {folder}; the same command goes on.", style="yellow"
         )
         raise typer.Exit(130) from error
-    finished = view.state.finished_event
-    if finished is not None and finished.resume:
-        console.print(finished.message, style="yellow", markup=False)
     answers = output()
     answers.print(run_overview(run))
     if run.front.records:

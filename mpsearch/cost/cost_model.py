@@ -14,7 +14,7 @@ from mpsearch.cost.extremes import CostExtremes, cost_extremes
 from mpsearch.cost.latency import Origin, layer_latency_s
 from mpsearch.cost.memory import layer_memory_bytes
 from mpsearch.errors import ConfigError, UnmeasuredError
-from mpsearch.hardware.profile import HOW_TO_MEASURE, HardwareProfile
+from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.layer_shape import LayerShape
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES, Scheme
@@ -140,7 +140,8 @@ class CostModel:
             shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             raise UnmeasuredError(
                 f"Every layer must be measured at every scheme it may take; profile {profile.name!r} lacks "
-                f"{shown}. Add them: {HOW_TO_MEASURE}"
+                f"{shown}.",
+                threads=profile.threads,
             )
         return cls(
             tables,

@@ -23,7 +23,6 @@ from mpsearch.precision.scheme import Scheme
 __all__ = ["PROFILE_SCHEMA", "HardwareProfile", "LatencyEstimate", "Measurement", "RemainderMeasurement"]
 
 PROFILE_SCHEMA = 1
-HOW_TO_MEASURE = "mpsearch profile --space SPACE.yaml --out PROFILE.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,8 @@ class HardwareProfile:
         if model is None or not model.covers(shape):
             raise UnmeasuredError(
                 f"Every layer must be measured, or lie among measured ones; profile {self.name!r} has no "
-                f"{scheme} {shape}. Add it: {HOW_TO_MEASURE}"
+                f"{scheme} {shape}.",
+                threads=self.threads,
             )
         return model.estimate(shape)
 
@@ -96,7 +96,8 @@ class HardwareProfile:
         if found is None:
             raise UnmeasuredError(
                 f"What stays 32-bit in a model must be measured; profile {self.name!r} has nothing for model "
-                f"{model_fingerprint}. Add it: {HOW_TO_MEASURE}"
+                f"{model_fingerprint}.",
+                threads=self.threads,
             )
         return found
 

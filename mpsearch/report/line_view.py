@@ -63,7 +63,8 @@ class LineView:
         if isinstance(event, TrialFinished):
             return _trial_line(event)
         if isinstance(event, SearchFinished):
-            return f"{event.reason}: {event.message}" + (f" {event.resume}" if event.resume else "")
+            # Who interrupts a command is told by the command itself.
+            return "" if event.reason == "interrupted" else f"{event.reason}: {event}"
         return ""
 
     def _stage_line(self, event: StageProgress) -> str:
@@ -87,7 +88,7 @@ def _trial_line(event: TrialFinished) -> str:
         "on the front" if event.on_front else "",
         "" if record.feasible else "over budget",
         f"hypervolume {event.hypervolume:.4f}",
-        f"best under budget {event.best.number}" if event.best else "",
+        f"best {event.best.number}" if event.best else "",
         f"{wait_text(event.left_s)} left" if event.left_s is not None else "",
     ]
     return "  ".join(part for part in parts if part)

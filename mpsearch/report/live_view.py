@@ -19,7 +19,7 @@ from mpsearch.report.scatter import Mark, MarkKind, Scatter
 from mpsearch.report.search_state import STAGES, SearchState
 from mpsearch.report.sparkline import sparkline
 from mpsearch.report.units import budgets_text, bytes_text, joules_text, percent_text, seconds_text, wait_text
-from mpsearch.search.events import Event, Notice
+from mpsearch.search.events import Event, Notice, SearchFinished
 from mpsearch.search.objective import Objective
 from mpsearch.search.trial_record import TrialRecord
 
@@ -66,6 +66,8 @@ class LiveView:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Notice):
             self._console.print(Text(event.message, "yellow" if event.is_warning else "dim"), soft_wrap=False)
+        if isinstance(event, SearchFinished) and event.reason in {"timeout", "exhausted"}:
+            self._console.print(Text(str(event), "yellow"), soft_wrap=True)
         with self._lock:
             self.state.update(event)
 

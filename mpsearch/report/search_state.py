@@ -46,7 +46,6 @@ class SearchState:
     stages_seen: list[Stage] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     started: SearchStarted | None = None
-    finished_event: SearchFinished | None = None
     records: dict[int, TrialRecord] = field(default_factory=dict)
     running: dict[int, RunningTrial] = field(default_factory=dict)
     last: TrialFinished | None = None
@@ -111,8 +110,7 @@ def _trial_finished(state: SearchState, event: TrialFinished) -> None:
     state.finished_here += 1
 
 
-def _search_finished(state: SearchState, event: SearchFinished) -> None:
-    state.finished_event = event
+def _search_finished(state: SearchState, _event: SearchFinished) -> None:
     state.running.clear()
 
 

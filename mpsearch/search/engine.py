@@ -145,7 +145,7 @@ class _Search:
         try:
             self._run()
         except KeyboardInterrupt:
-            self._finished("interrupted", f"Interrupted. {RESUME}", resume=RESUME)
+            self._finished("interrupted", "Interrupted.", resume=RESUME)
             raise
         except MpsearchError as error:
             self.log.write(f"{type(error).__name__}: {error}")

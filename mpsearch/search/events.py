@@ -111,5 +111,8 @@ class SearchFinished(Event):
     resume: str | None = None
     front: tuple[int, ...] = field(default=())
 
+    def __str__(self) -> str:
+        return f"{self.message} {self.resume}" if self.resume else self.message
+
 
 OnEvent = Callable[[Event], None]

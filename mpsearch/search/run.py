@@ -110,9 +110,14 @@ class Run:
     def checkpoint(self, number: int) -> Path:
         """The trained weights (safetensors) of a trial on the front.
 
-        Raises: RunError if there are none: weights are kept for the front only.
+        Raises: RunError if they are not there: they are kept for the front only, and a copy may lack them.
         """
         path = RunFolder(self.path).checkpoint(self.trial(number).number)
+        if not path.exists() and number in self.front:
+            raise RunError(
+                f"The weights of trial {number} must lie in {path}; they are not there. Restore them from "
+                "where the search ran, or export with --format policy, which needs none."
+            )
         if not path.exists():
             on_front = ", ".join(map(str, self.front.numbers))
             raise RunError(
@@ -193,7 +198,7 @@ def load_run(path: str | Path, *, exporter: Exporter | None = None) -> Run:
     """
     folder = RunFolder(Path(path))
     if not folder.exists:
-        if folder.profile_file.exists():
+        if folder.has_begun:
             raise RunError(
                 f"The search in {path} has not come to its first trial. Give its `mpsearch search` "
                 "command again."

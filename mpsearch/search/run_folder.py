@@ -78,6 +78,11 @@ class RunFolder:
         """Whether a search has begun here: run.json is the last file written before the first trial."""
         return self.facts_file.exists()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a search was begun here, though it may have ended before its first trial."""
+        return self.exists or self.profile_file.exists()
+
     def create(self) -> None:
         """Make the folder, or accept one that is empty or holds a run.
 

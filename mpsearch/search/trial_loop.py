@@ -86,7 +86,7 @@ class TrialLoop:
         if self._is_exhausted or len(self.journal.records) + runner.running >= self.total:
             return False
         if self.clock.is_over:
-            self._stop("timeout", f"The time is over. {RESUME}", RESUME)
+            self._stop("timeout", "The time is over.", RESUME)
             return False
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -93,6 +94,17 @@ def test_on_a_terminal_the_view_fits_and_shows_where_the_search_stands(finished_
     whole = "\n".join(text)
     for word in ("searching", "29/30", "hypervolume", "best", "running", "step 100/200", "12 s left"):
         assert word in whole
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_how_to_go_on_is_told_once(is_terminal):
+    console = Console(file=io.StringIO(), width=80, force_terminal=is_terminal)
+    ended = dataclasses.replace(
+        FINISHED, reason="timeout", message="The time is over.", resume="Give the command again."
+    )
+    search_view(console)(ended)
+    assert console.file.getvalue().count("The time is over. Give the command again.") == 1
+    assert console.file.getvalue().count("again") == 1
 
 
 @pytest.mark.parametrize("count", range(5))
