@@ -140,8 +140,10 @@ def _space_for(
     objectives: Sequence[str] | None,
     trial: TrialRecipe | None,
 ) -> SearchSpace:
+    from mpsearch.training.task import IN_MEMORY  # noqa: PLC0415 - as in `search`
+
     values: dict[str, Any] = {
-        "task": {"name": f"{task.name} (in memory)"},
+        "task": {"name": task.name + IN_MEMORY},
         "layers": [
             *(dict(rule) for rule in layers),
             {"match": "*", "schemes": list(SCHEMES if schemes is None else schemes)},

@@ -61,12 +61,16 @@ def export(
     if format is Format.PACKED:
         from mpsearch.export.manifest import Manifest
         from mpsearch.export.packed_file import MANIFEST_FILE
+        from mpsearch.training.task import BUILT_IN_TASKS
 
-        check = Manifest.load(written / MANIFEST_FILE).check
+        manifest = Manifest.load(written / MANIFEST_FILE)
+        check = manifest.check
         agreed = f"{percent_text(check.agreement)} of {check.samples} validation samples"
         style = "" if check.agreement >= 0.99 else "yellow"
         console.print(
             f"agrees with the trial on {agreed}, largest difference {check.max_abs_error:.2g}", style=style
         )
         command = f"mpsearch bench {shlex.quote(str(written))}"
+        if manifest.task not in BUILT_IN_TASKS:
+            command += f" --task {shlex.quote(manifest.task)}"
         console.print(Text.assemble(("next   ", "bold"), (command, "cyan")), soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,14 @@ def read_document(path: Path, *, schema: int, what: str) -> dict[str, Any]:
 
 
 def required(document: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where: Path) -> Any:
-    """`document[key]`, of that type; a bool is not a number.
+    """`document[key]`, of that type; a bool is not a number, nor is NaN or infinity.
 
     Raises: FormatError if it is missing or of another type.
     """
     value = document.get(key)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+    is_odd = isinstance(value, bool) and kind is not bool
+    is_odd |= isinstance(value, float) and not math.isfinite(value)
+    if not isinstance(value, kind) or is_odd:
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
         raise FormatError(f"`{key}` in {where} must be {names}; got {value!r}. Export it again.")
     return value

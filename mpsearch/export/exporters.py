@@ -22,7 +22,8 @@ def export_trial(run: Run, record: TrialRecord, out: Path, *, format: str = "pac
         raise ExportError(f"A format must be one of {', '.join(EXPORTERS)}; got {format!r}.")
     if not record.is_complete:
         raise ExportError(
-            f"Only a finished trial can be exported; trial {record.number} failed: {record.failure}. "
+            f"Only a finished trial can be exported; trial {record.number} failed: "
+            f"{(record.failure or 'no reason').rstrip('.')}. "
             "`mpsearch pareto` lists the others."
         )
     return EXPORTERS[format](run, record, out, **options)

@@ -69,6 +69,24 @@ class Prediction:
     profile: str
     threads: int
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any], where: Path) -> Prediction:
+        """Raises: FormatError if a field is missing, of the wrong type, or out of range."""
+        latency_s = required(fields, "latency_s", _NUMBER, where)
+        threads = required(fields, "threads", int, where)
+        if latency_s <= 0 or threads < 1:
+            raise FormatError(
+                f"`latency_s` and `threads` in {where} must be above 0; got {latency_s} and {threads}. "
+                "Export it again."
+            )
+        return cls(
+            latency_s=latency_s,
+            memory_bytes=required(fields, "memory_bytes", int, where),
+            energy_j=required(fields, "energy_j", _NUMBER, where),
+            profile=required(fields, "profile", str, where),
+            threads=threads,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
@@ -158,13 +176,7 @@ class Manifest:
             policy=policy,
             layers=layers,
             tied=tuple(tied),
-            predicted=Prediction(
-                latency_s=required(sections["predicted"], "latency_s", _NUMBER, path),
-                memory_bytes=required(sections["predicted"], "memory_bytes", int, path),
-                energy_j=required(sections["predicted"], "energy_j", _NUMBER, path),
-                profile=required(sections["predicted"], "profile", str, path),
-                threads=required(sections["predicted"], "threads", int, path),
-            ),
+            predicted=Prediction.from_dict(sections["predicted"], path),
             metric=required(sections["score"], "metric", str, path),
             validation_score=required(sections["score"], "value", _NUMBER, path),
             run=required(sections["origin"], "run", str, path),

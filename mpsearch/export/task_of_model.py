@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from pathlib import Path
 
 from torch import Tensor
 
 from mpsearch.errors import ExportError
 from mpsearch.export.manifest import Manifest
-from mpsearch.training.task import BUILT_IN_TASKS, Task, load_task
+from mpsearch.training.task import BUILT_IN_TASKS, IN_MEMORY, Task, load_task
 
 
 def trusted_task(manifest: Manifest, folder: Path, named: str | None) -> Task:
@@ -21,9 +22,11 @@ def trusted_task(manifest: Manifest, folder: Path, named: str | None) -> Task:
     Raises: ExportError if the user must name it; what `load_task` raises.
     """
     if named is None and manifest.task not in BUILT_IN_TASKS:
+        is_named = not manifest.task.endswith(IN_MEMORY)
+        name = shlex.quote(manifest.task) if is_named else "path/file.py:function"
         raise ExportError(
             f"{folder} needs the task {manifest.task!r}, which is code outside of mpsearch. If you trust it, "
-            f"name it: `mpsearch bench {folder} --task {manifest.task}`."
+            f"name it: `mpsearch bench {shlex.quote(str(folder))} --task {name}`."
         )
     return load_task(named or manifest.task, dict(manifest.task_args))
 

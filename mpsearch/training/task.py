@@ -25,6 +25,7 @@ from mpsearch.errors import ConfigError, MpsearchError, TaskError
 from mpsearch.training.recipe import BaselineRecipe
 from mpsearch.training.split import Split
 
+IN_MEMORY = " (in memory)"  # ends the name of a task that was an object, which no name can load again
 BUILT_IN_TASKS: dict[str, str] = {
     "digits": "mpsearch.training.digits_task:digits_task",
     "cifar10": "mpsearch.training.cifar10_task:cifar10_task",
@@ -198,6 +199,11 @@ def load_task(name: str, args: Mapping[str, Any] | None = None) -> Task:
     Raises: ConfigError if there is no such name or file, or the function takes no such argument;
     TaskError if the module cannot be imported, the function fails, or what it returns is no Task.
     """
+    if name.endswith(IN_MEMORY):
+        raise ConfigError(
+            f"A task must have a name that can be loaded; {name!r} was an object in Python. Open its run by "
+            "mpsearch.load_run(path, task=task), or name a function that returns the same Task."
+        )
     target = BUILT_IN_TASKS.get(name, name)
     module_name, _, function_name = target.rpartition(":")
     if not module_name or not function_name:

@@ -98,10 +98,11 @@ def test_another_architecture_is_refused(trained_run, task, tmp_path):
         model_from_packed(packed, wider)
 
 
-def test_a_trial_without_kept_weights_is_refused_with_those_that_have_them(trained_run, tmp_path):
-    (trained_run.path / "checkpoints" / "0.safetensors").unlink()
-    with pytest.raises(RunError, match="front"):
-        export_trial(trained_run, trained_run.records[0], tmp_path / "out")
+def test_a_trial_on_the_front_whose_weights_were_not_copied_says_so(trained_run, tmp_path):
+    number = trained_run.front.numbers[0]
+    trained_run.checkpoint(number).unlink()
+    with pytest.raises(RunError, match=r"not there. Restore them .* --format policy"):
+        export_trial(trained_run, trained_run.trial(number), tmp_path / "out")
 
 
 def test_a_policy_file_comes_back(finished_run, tmp_path):

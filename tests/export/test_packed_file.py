@@ -199,6 +199,9 @@ def test_a_truncated_or_missing_file_is_a_format_error(tmp_path, file):
         (lambda m: m["policy"].clear(), "policy"),
         (lambda m: m["check"].update(samples=5), "samples"),
         (lambda m: m.pop("predicted"), "predicted"),
+        (lambda m: m["predicted"].update(latency_s=0), "latency_s"),
+        (lambda m: m["predicted"].update(latency_s=float("nan")), "latency_s"),
+        (lambda m: m["predicted"].update(threads=0), "threads"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_a_format_error_that_names_the_key(tmp_path, change, named):

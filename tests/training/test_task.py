@@ -61,6 +61,11 @@ def test_an_unknown_name_lists_the_known_ones_nearest_first(name, order):
         load_task(name)
 
 
+def test_a_task_that_was_an_object_says_how_to_open_its_run():
+    with pytest.raises(ConfigError, match=r"was an object in Python. Open its run by mpsearch.load_run"):
+        load_task("mlp (in memory)")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"must name an existing file; there is no .*gone.py"):
         load_task(f"{tmp_path}/gone.py:make")
