@@ -10,8 +10,9 @@ import typer
 
 from mpsearch.cli import bench, doctor, export, pareto, profile, search, show, space
 from mpsearch.cli.console import messages
-from mpsearch.errors import MpsearchError
+from mpsearch.errors import MpsearchError, StorageError
 
+EXIT_BROKEN_PIPE = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 _DEBUG = "--debug"
@@ -69,18 +70,39 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     debug = len(arguments) < len(sys.argv) - 1
     try:
-        app(args=arguments, prog_name="mpsearch")
-    except MpsearchError as error:
-        if debug:
-            raise
-        _fail(error)
-        raise SystemExit(EXIT_ERROR) from error
+        try:
+            app(args=arguments, prog_name="mpsearch")
+        finally:
+            sys.stdout.flush()  # here, where a full disk is still an error with a message
     except KeyboardInterrupt as error:
         messages().print("Interrupted.", style="yellow")
         raise SystemExit(EXIT_INTERRUPTED) from error
-    except BrokenPipeError as error:  # the reader of a pipe has seen enough
+    except BrokenPipeError as error:  # the reader of a pipe has seen enough: quietly, as typer ends it
+        _drop_unwritten_output()
+        raise SystemExit(EXIT_BROKEN_PIPE) from error
+    except (MpsearchError, OSError) as error:
+        _drop_unwritten_output()
+        if debug:
+            raise
+        _fail(error if isinstance(error, MpsearchError) else _refused(error))
+        raise SystemExit(EXIT_ERROR) from error
+
+
+def _refused(error: OSError) -> StorageError:
+    """What the operating system refused, where no command says it better: a path too long, no permission."""
+    place = "Standard output" if error.filename is None else str(error.filename)
+    return StorageError(
+        f"{place} must be readable and writable; got: {error.strerror or error}. Check the name, its "
+        "permissions and the disk; --debug shows where it was needed."
+    )
+
+
+def _drop_unwritten_output() -> None:
+    """What cannot be written would fail once more, with a traceback, when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from error
 
 
 def _fail(error: MpsearchError) -> None:

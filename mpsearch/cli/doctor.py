@@ -87,9 +87,11 @@ def _data_rows() -> list[tuple[str, str, str]]:
     data = data_dir()
     if data is None:
         row = ("data", "MPSEARCH_DATA is not set: needed for cifar10, not for digits", "")
-    elif not data.is_dir():
-        row = ("data", f"{data} is not there: set MPSEARCH_DATA to a folder of data sets", _MISSING)
     else:
-        sets = ", ".join(sorted(path.name for path in data.iterdir() if path.is_dir()))
-        row = ("data", f"{data}: {sets or 'empty'}", _OK if sets else _MISSING)
+        try:
+            sets = ", ".join(sorted(path.name for path in data.iterdir() if path.is_dir()))
+            row = ("data", f"{data}: {sets or 'empty'}", _OK if sets else _MISSING)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            row = ("data", f"{data}: {reason}. Set MPSEARCH_DATA to a folder of data sets", _MISSING)
     return [row, ("cache", str(cache_dir()), "")]

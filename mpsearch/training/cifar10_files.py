@@ -42,7 +42,12 @@ def read_cifar10(folder: Path, *, cache_dir: Path) -> Cifar10Arrays:
 
     Raises: DataError if no layout matches or a file is unreadable; StorageError if the cache is not writable.
     """
-    train_files, test_files, read = _find_layout(folder)
+    try:
+        train_files, test_files, read = _find_layout(folder)
+    except OSError as error:
+        raise DataError(
+            f"CIFAR-10 must lie in a readable folder; got {folder}: {error.strerror}. Check its permissions."
+        ) from error
     cached = cache_dir / "cifar10" / f"{_files_key([*train_files, *test_files])}.npz"
     arrays = _read_decoded(cached)
     if arrays is None:
@@ -71,6 +76,8 @@ def read_parquet(path: Path) -> Part:
         for place, data in enumerate(encoded):
             with Image.open(io.BytesIO(data)) as image:
                 images[place] = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    except PermissionError as error:
+        raise DataError(f"{path} must be readable; got: {error}. Check its permissions.") from error
     except (OSError, KeyError, TypeError, ValueError, pyarrow.ArrowException) as error:
         raise DataError(
             f"{path} must be a Parquet file with columns `img` (with 32x32 images as `bytes`) and `label`; "

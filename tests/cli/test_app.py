@@ -76,6 +76,9 @@ def test_help_imports_nothing_heavy(tmp_path):
         (["pareto", "nowhere"], "RunError: nowhere"),
         (["search", "digitz"], "Did you mean"),
         (["search", "digits", "--resume", "--out", "nowhere"], "--resume needs a run"),
+        (["search", "digits", "--resume", "--out", "."], "--resume needs a run"),
+        (["pareto", "n" * 300], "File name too long"),
+        (["profile", "--out", "n" * 300], "File name too long"),
         (["search", "digits", "--max-memory", "60"], "ConfigError: A size must be"),
         (["search", "digits", "--timeout", "soon"], "ConfigError: A duration must be"),
         (["profile", "--no-grid"], "ConfigError: A profile needs something to measure"),
@@ -182,6 +185,50 @@ def test_pareto_csv_has_a_line_a_trial(searched):
     assert len(mpsearch("pareto", "runs/tiny", "--csv", cwd=searched).stdout.splitlines()) == 6
 
 
+@pytest.mark.parametrize("arguments", [["--json"], ["--csv"], []])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_an_answer_that_cannot_be_written_is_an_error_of_one_line(searched, arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mpsearch", "pareto", "runs/tiny", *arguments],
+            cwd=searched,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("StorageError: Standard output")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--json"], ["--csv"], []])
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly(searched, arguments):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mpsearch", "pareto", "runs/tiny", *arguments],
+        cwd=searched,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()
+    process.stdout = None
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (1, "")
+
+
+def test_a_profile_that_lacks_layers_names_the_users_own_command(searched):
+    document = json.loads((searched / "runs" / "tiny" / "profile.json").read_text())
+    document["measurements"] = document["measurements"][:1]
+    (searched / "few.json").write_text(json.dumps(document))
+    done = mpsearch("search", "tiny.yaml", "--hw", "few.json", "--out", "runs/few", cwd=searched)
+    assert done.returncode == 2
+    assert "Add it: mpsearch profile --space tiny.yaml --out few.json\n" in done.stderr
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_the_front_is_shown_in_any_encoding(searched, encoding):
     done = mpsearch("pareto", "runs/tiny", cwd=searched, PYTHONIOENCODING=encoding)
@@ -198,7 +245,7 @@ def test_show_lists_every_layer(searched):
 def test_an_exported_model_runs_and_agrees_with_its_trial(searched):
     exported = mpsearch("export", "runs/tiny", "--pick", "smallest", "--out", "packed", cwd=searched)
     assert exported.returncode == 0, exported.stderr
-    assert "mpsearch bench packed" in exported.stdout
+    assert exported.stdout.splitlines()[-1].endswith("mpsearch bench packed")
     done = mpsearch("bench", "packed", "--json", cwd=searched)
     report = json.loads(done.stdout)
     keys = {

@@ -1,6 +1,7 @@
 """Both layouts, on files that the tests write."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,6 +151,15 @@ def test_a_binary_file_with_a_broken_record_is_a_data_error(tmp_path, size):
     (tmp_path / "b.bin").write_bytes(bytes(size))
     with pytest.raises(DataError, match=f"whole records of 3073 bytes; got {size} bytes"):
         read_binary(tmp_path / "b.bin")
+
+
+def test_a_folder_that_may_not_be_read_is_a_data_error(tmp_path, monkeypatch):
+    def refused(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(DataError, match=r"Permission denied\. Check its permissions"):
+        read_cifar10(tmp_path, cache_dir=tmp_path)
 
 
 def test_labels_of_another_data_set_are_refused(tmp_path):
