@@ -67,10 +67,12 @@ class Front:
         records: Sequence[TrialRecord],
         objectives: tuple[Objective, ...],
         budgets: Budgets,
+        reference_point: Mapping[str, float],
         export: ExportPoint,
     ) -> None:
         self.objectives = objectives
         self.budgets = budgets
+        self.reference_point = reference_point
         self._export = export
         self._complete = tuple(record for record in records if record.is_complete)
         kept = non_dominated(minimised(points_of(self._complete, objectives), objectives))
@@ -102,7 +104,7 @@ class Front:
         return points_of(self.records, self.objectives)
 
     def knee(self) -> FrontPoint:
-        """The point where giving up more of one objective starts to buy little of the others.
+        """The point from which any step along the front loses more than it gains, in shares of `box_shares`.
 
         Among the points that meet the budgets, where there are any; else among all.
 
@@ -114,7 +116,7 @@ class Front:
             )
         feasible = [r for r in self.records if self.budgets.are_met_by(r.costs, r.accuracy)]
         candidates = feasible or list(self.records)
-        index = knee_index(minimised(points_of(candidates, self.objectives), self.objectives))
+        index = knee_index(box_shares(candidates, self.objectives, self.reference_point))
         return self._point(candidates[index])
 
     def best(self, budgets: Budgets | Mapping[str, Any] | None = None) -> FrontPoint:
@@ -154,3 +156,19 @@ def points_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -
     """Objectives in natural units, (P, M)."""
     rows = [[getattr(record, o.field) for o in objectives] for record in records]
     return np.array(rows, dtype=float).reshape(len(records), len(objectives))
+
+
+def box_shares(
+    records: Sequence[TrialRecord], objectives: Sequence[Objective], reference: Mapping[str, float]
+) -> np.ndarray:
+    """Objectives to be minimised, (P, M), each scaled so that 0 is its ideal and 1 its reference point.
+
+    The ideal is accuracy 1 at no cost.
+    """
+    points = points_of(records, objectives)
+    for column, objective in enumerate(objectives):
+        if objective.direction == "maximize":
+            points[:, column] = 1 - points[:, column]
+        else:
+            points[:, column] /= reference[objective.name]
+    return points

@@ -14,7 +14,7 @@ from mpsearch.models.model_trace import ModelTrace
 from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.front import Front, FrontPoint, points_of
+from mpsearch.search.front import Front, FrontPoint, box_shares
 from mpsearch.search.objective import Objective
 from mpsearch.search.pick import pick_trial
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
@@ -67,7 +67,7 @@ class Run:
 
     @cached_property
     def front(self) -> Front:
-        return Front(self.records, self.objectives, self.budgets, self.export)
+        return Front(self.records, self.objectives, self.budgets, self.reference_point, self.export)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -178,14 +178,8 @@ def reference_point(objectives: tuple[Objective, ...], greatest: Costs) -> dict[
 def normalised_hypervolume(
     records: tuple[TrialRecord, ...], objectives: tuple[Objective, ...], reference: Mapping[str, float]
 ) -> float:
-    """Hypervolume with every objective scaled so that 0 is its ideal and 1 its reference point."""
-    points = points_of(records, objectives)
-    for column, objective in enumerate(objectives):
-        if objective.direction == "maximize":
-            points[:, column] = 1 - points[:, column]
-        else:
-            points[:, column] /= reference[objective.name]
-    return hypervolume(points, [1.0] * len(objectives))
+    """Hypervolume in shares of the box between the reference point and the ideal."""
+    return hypervolume(box_shares(records, objectives, reference), [1.0] * len(objectives))
 
 
 def load_run(path: str | Path, *, exporter: Exporter | None = None) -> Run:
