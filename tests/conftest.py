@@ -1,4 +1,4 @@
-"""A finished run made of made-up numbers: quick, the same every time, and no torch."""
+"""Which package child processes import; and a finished run of made-up numbers: always the same, and no torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import mpsearch
 from mpsearch.cost.cost_model import CostModel
 from mpsearch.hardware.fingerprint import MachineFingerprint
 from mpsearch.hardware.profile import HardwareProfile, Measurement, RemainderMeasurement
@@ -17,6 +18,16 @@ from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES, Scheme
 from mpsearch.search.run import BaselineScore, Run
 from mpsearch.search.space_file import parse_space
 from mpsearch.search.trial_record import Costs, TrialRecord
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _children_import_the_package_under_test():
+    """The installed one where that is tested: source in the working directory has no compiled kernels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(mpsearch.__file__).resolve().parents[1]))
+        patch.setenv("PYTHONSAFEPATH", "1")
+        yield
+
 
 SPACE = """
 schema: 1

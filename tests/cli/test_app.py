@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ["search", "pareto", "show", "export", "bench", "profile", "space list", "space show", "doctor"]
 SPACE = """
 schema: 1
@@ -28,7 +27,7 @@ def mpsearch(*arguments: str, cwd: Path, **environment: str) -> subprocess.Compl
     return subprocess.run(
         [sys.executable, "-m", "mpsearch", *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         encoding=environment.get("PYTHONIOENCODING", "utf-8"),
@@ -67,7 +66,7 @@ def test_help_imports_nothing_heavy(tmp_path):
         "heavy = {'torch', 'optuna', 'pandas', 'ray', 'numpy', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +133,7 @@ def test_the_same_search_again_trains_nothing_and_shows_the_same_front(searched)
 
 def test_an_interrupted_search_says_where_its_trials_are_and_goes_on(searched):
     command = ["search", "tiny.yaml", "--trials", "400", "--out", "runs/stopped"]
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPSEARCH_CACHE": str(searched / "cache")}
+    environment = {"OMP_NUM_THREADS": "1", "MPSEARCH_CACHE": str(searched / "cache")}
     process = subprocess.Popen(
         [sys.executable, "-m", "mpsearch", *command],
         cwd=searched,
@@ -192,7 +191,6 @@ def test_an_answer_that_cannot_be_written_is_an_error_of_one_line(searched, argu
         done = subprocess.run(
             [sys.executable, "-m", "mpsearch", "pareto", "runs/tiny", *arguments],
             cwd=searched,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -209,7 +207,6 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(searched, argume
     process = subprocess.Popen(
         [sys.executable, "-m", "mpsearch", "pareto", "runs/tiny", *arguments],
         cwd=searched,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -44,8 +44,7 @@ def command(tmp_path, space_of, profile):
 
 
 def start(command):
-    path = os.pathsep.join([".", *sys.path])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
