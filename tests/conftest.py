@@ -1,4 +1,4 @@
-"""Which package child processes import; and a finished run of made-up numbers: always the same, and no torch."""
+"""Which package child processes import; and a finished run of made-up numbers: quick, and no torch."""
 
 from __future__ import annotations
 

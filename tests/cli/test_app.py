@@ -287,7 +287,7 @@ def test_a_damaged_packed_model_is_refused(searched, tmp_path):
 
 
 def test_doctor_names_the_kernel_of_every_scheme(tmp_path):
-    done = mpsearch("doctor", cwd=tmp_path)
+    done = mpsearch("doctor", cwd=tmp_path, MPSEARCH_DATA="")
     assert done.returncode == 0
     for word in ("torch", "ray", "w1a1:", "w8a8:", "MPSEARCH_DATA"):
         assert word in done.stdout
