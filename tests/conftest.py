@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def _children_import_the_package_under_test():
         patch.setenv("PYTHONPATH", str(Path(mpsearch.__file__).resolve().parents[1]))
         patch.setenv("PYTHONSAFEPATH", "1")
         yield
+
+
+@pytest.fixture
+def _children_hear_ctrl_c():
+    """Also where pytest runs in the background of a script: SIGINT is ignored there, and by all children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a handler becomes the default on exec
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 SPACE = """

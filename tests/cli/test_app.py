@@ -131,6 +131,7 @@ def test_the_same_search_again_trains_nothing_and_shows_the_same_front(searched)
     assert done.stdout == (searched / "search.out").read_text()
 
 
+@pytest.mark.usefixtures("_children_hear_ctrl_c")
 def test_an_interrupted_search_says_where_its_trials_are_and_goes_on(searched):
     command = ["search", "tiny.yaml", "--trials", "400", "--out", "runs/stopped"]
     environment = {"OMP_NUM_THREADS": "1", "MPSEARCH_CACHE": str(searched / "cache")}
@@ -143,12 +144,16 @@ def test_an_interrupted_search_says_where_its_trials_are_and_goes_on(searched):
         text=True,
     )
     told = []
-    for line in process.stderr:
-        told.append(line)
-        if line.startswith("trial 3 "):
-            process.send_signal(signal.SIGINT)
-            break
-    _, rest = process.communicate(timeout=60)
+    try:
+        for line in process.stderr:
+            told.append(line)
+            if line.startswith("trial 3 "):
+                process.send_signal(signal.SIGINT)
+                break
+        _, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 130, "".join(told) + rest
     assert "the same command goes on" in rest
     assert "Traceback" not in rest

@@ -43,9 +43,22 @@ def command(tmp_path, space_of, profile):
     return build
 
 
-def start(command):
+@pytest.fixture
+def start(_children_hear_ctrl_c):
+    """Starts a command in another process; none of them outlives the test."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    processes = []
+
+    def popen(command):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        processes.append(process)
+        return process
+
+    yield popen
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def wait_for_trials(folder, count, process):
@@ -60,7 +73,7 @@ def wait_for_trials(folder, count, process):
 
 
 @pytest.mark.parametrize(("workers", "moments"), [(1, (2, 5, 9)), (2, (4,))])
-def test_a_search_that_is_killed_keeps_its_trials_and_goes_on(command, tmp_path, workers, moments):
+def test_a_search_that_is_killed_keeps_its_trials_and_goes_on(command, start, tmp_path, workers, moments):
     folder = RunFolder(tmp_path / "run")
     finished = 0
     for kill_at in moments:
@@ -87,16 +100,14 @@ def test_a_search_that_is_killed_keeps_its_trials_and_goes_on(command, tmp_path,
     assert sorted(line["number"] for line in lines) == list(range(14))
 
 
-def test_a_second_process_on_one_run_is_refused_with_the_first_ones_number(command, tmp_path, space, profile):
+def test_a_second_process_on_one_run_is_refused_with_the_first_ones_number(
+    command, start, tmp_path, space, profile
+):
     process = start(command(trials=400))
-    try:
-        wait_for_trials(RunFolder(tmp_path / "run"), 1, process)
-        with pytest.raises(RunError, match=f"process {process.pid} does"):
-            run_search(space, out=tmp_path / "run", profile=profile)
-        assert load_run(tmp_path / "run").records  # reading is no searching
-    finally:
-        process.kill()
-        process.communicate()
+    wait_for_trials(RunFolder(tmp_path / "run"), 1, process)
+    with pytest.raises(RunError, match=f"process {process.pid} does"):
+        run_search(space, out=tmp_path / "run", profile=profile)
+    assert load_run(tmp_path / "run").records  # reading is no searching
 
 
 def test_a_lock_that_a_killed_process_left_is_no_lock(tmp_path):
@@ -107,7 +118,7 @@ def test_a_lock_that_a_killed_process_left_is_no_lock(tmp_path):
         assert folder.lock_file.read_text() == f"{os.getpid()}\n"
 
 
-def test_ctrl_c_ends_a_search_with_workers(command, tmp_path):
+def test_ctrl_c_ends_a_search_with_workers(command, start, tmp_path):
     process = start(command(workers=2, trials=400))
     folder = RunFolder(tmp_path / "run")
     wait_for_trials(folder, 3, process)
