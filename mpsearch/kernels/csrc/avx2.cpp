@@ -313,7 +313,7 @@ extern const Implementation kAvx2 = {
     "avx2",    kAvx2Feature,
     20.0,      {tile_int8, tile_small<Int4>, tile_small<Ternary>, tile_small<Binary>, tile_xor},
     depthwise, quantize,
-    binarize,
+    binarize,  finish_portably,
 };
 
 }  // namespace mpsearch

@@ -275,6 +275,7 @@ extern const Implementation kAvx512 = {
     depthwise,
     quantize,
     binarize,
+    finish_portably,
 };
 
 }  // namespace mpsearch

@@ -1,4 +1,4 @@
-// The contract between the portable driver (layer.cpp) and the kernels of each instruction set.
+// The contract between the portable driver (driver.cpp) and the kernels of each instruction set.
 //
 // Every layer is a convolution in NHWC; a linear layer is a 1x1 convolution. Activations are quantized once
 // into a scratch image with its padding around it, one row of bytes per pixel and group; a kernel then
@@ -101,6 +101,53 @@ struct QuantizeArgs {
   const float* threshold;  // 1 bit: bit = x >= threshold[channel]; NaN becomes 0
 };
 
+// How an epilogue writes a consumer's activations.
+enum class ImageKind : int {
+  kBytes = 0,        // one byte per channel, as QuantizeArgs says
+  kBits = 1,         // 32 channels to a word, as QuantizeArgs says
+  kBinaryBytes = 2,  // depthwise with 1-bit activations: the byte 2 for +1 and 0 for -1
+};
+
+struct ImageTarget {
+  ImageKind kind;
+  std::uint8_t* const* places;  // by pixel: its first byte in the consumer's padded image
+  float inverse_scale;          // kBytes
+  std::int32_t zero;            // kBytes
+  const float* threshold;       // the others: by channel
+};
+
+// What follows a layer's scale and bias, in float32, each step rounded once:
+//     y = fma(z, multiplier[c], offset[c])
+//     y = y + residual[pixel][c]
+//     y = min(high, max(low, y)); NaN stays NaN
+// Then y is stored, quantized, or both. A null pointer leaves its step out. Tables by channel are readable
+// up to the next multiple of kEpilogueUnit.
+inline constexpr int kEpilogueUnit = 32;
+
+struct Epilogue {
+  const float* multiplier;  // null if and only if `offset` is
+  const float* offset;
+  const float* residual;  // pixels x channels
+  float low;              // -infinity and
+  float high;             // infinity: no bounds
+  float* out;             // pixels x channels
+  std::int64_t channels;
+  const ImageTarget* images;
+  int image_count;
+};
+
+// A tile of pixels x columns that its epilogue takes from L1. Columns count from 0 at first_column, which is
+// a multiple of kEpilogueUnit if there are images; places count from 0 at first_pixel.
+struct FinishArgs {
+  const Epilogue* epilogue;
+  const float* z;
+  std::ptrdiff_t z_stride;
+  int rows;
+  int columns;
+  std::int64_t first_pixel;
+  std::int64_t first_column;
+};
+
 // One instruction set's kernels. simdjson's pattern: a table of these, best first.
 struct Implementation {
   const char* name;        // the value of MPSEARCH_FORCE_ISA that selects it
@@ -110,7 +157,11 @@ struct Implementation {
   void (*depthwise)(const DepthwiseTile&) noexcept;
   void (*quantize)(const QuantizeArgs&) noexcept;  // to bytes
   void (*binarize)(const QuantizeArgs&) noexcept;  // to ceil(channels / 32) words a row
+  void (*finish)(const FinishArgs&) noexcept;
 };
+
+// Portable, for every implementation that has no faster one.
+void finish_portably(const FinishArgs& args) noexcept;
 
 extern const Implementation kScalar;
 #if defined(__x86_64__)

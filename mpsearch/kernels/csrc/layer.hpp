@@ -1,4 +1,5 @@
 // One packed layer: quantize or binarize the input, then compute tiles of output with an implementation.
+// layer.cpp builds it, activations.cpp fills its image, driver.cpp walks over the tiles.
 #pragma once
 
 #include <cstdint>
@@ -8,21 +9,9 @@
 
 #include "aligned_buffer.hpp"
 #include "contract.hpp"
+#include "geometry.hpp"
 
 namespace mpsearch {
-
-struct Axis {
-  std::int64_t kernel;
-  std::int64_t stride;
-  std::int64_t padding;
-  std::int64_t dilation;
-
-  // At most 0 if the kernel does not fit.
-  std::int64_t out_size(std::int64_t size) const noexcept {
-    const std::int64_t room = size + 2 * padding - dilation * (kernel - 1) - 1;
-    return room < 0 ? 0 : room / stride + 1;
-  }
-};
 
 // What QuantizedLayer (quantized_layer.py) says. Pointers are read during construction only.
 struct LayerSpec {
@@ -60,36 +49,51 @@ class Layer {
   void run_integer(const std::int8_t* a, std::int64_t batch, std::int64_t height, std::int64_t width,
                    std::int32_t* sums);
 
+  // A program's layer goes through these three in turn, under the program's own lock.
+  // Sizes the image and all tables for one input size; nothing after it allocates.
+  void plan(std::int64_t batch, std::int64_t height, std::int64_t width);
+  // Fills the image from batch x height x width x in_channels floats.
+  void load(const float* x);
+  // From the image to `out`, or through the epilogue if it is not null.
+  void compute(float* out, const Epilogue* epilogue);
+
  private:
-  // One axis for one input size. Places of the output that see the same valid taps form a border class.
-  struct AxisPlan {
-    std::int64_t in_size = 0;
-    std::int64_t padded_size = 0;
-    std::int64_t out_size = 0;
-    std::vector<std::int32_t> border_class;                         // by output place
-    std::vector<std::pair<std::int64_t, std::int64_t>> valid_taps;  // by class: first, one past last
-    void build(const Axis& axis, std::int64_t in_size);
+  struct Input {
+    const float* x;        // or null
+    const std::int8_t* a;  // or null
   };
-  struct Scratch {  // of one thread
-    std::vector<const std::uint8_t*> pixels;
-    std::vector<const std::int32_t*> init;
+  struct Output {
+    float* out;                // or null
+    std::int32_t* sums;        // or null
+    const Epilogue* epilogue;  // or null
   };
-  struct Call;
+  // How one input size is cut into chunks for the threads.
+  struct Work {
+    int threads = 1;
+    std::int64_t block_rows = 0;
+    std::int64_t row_chunks = 0;
+    std::int64_t column_chunks = 1;
+    std::int64_t units_per_chunk = 0;  // of kUnitPanels panels
+  };
 
   // Bits against bits; the border needs its own initial sums.
   bool is_xor() const noexcept { return has_binary_activations() && !is_depthwise_; }
-  void plan(std::int64_t batch, std::int64_t height, std::int64_t width);
-  void fill_padding();
+
+  void fill_padding(std::int64_t batch);
   void build_border_init();
-  void execute(Call& call);
-  void load_lines(const Call& call, std::int64_t first, std::int64_t last);
-  void load_pixels(const Call& call, std::int64_t first, std::int64_t count, std::uint8_t* out) const;
+  void find_pixels(std::int64_t batch);
+  void plan_work();
+
+  void load_image(const Input& input);
+  void load_lines(const Input& input, std::int64_t first, std::int64_t last);
+  void load_pixels(const Input& input, std::int64_t first, std::int64_t count, std::uint8_t* out) const;
   void quantize_pixels(const float* x, std::int64_t count, std::uint8_t* out) const;
   void copy_integers(const std::int8_t* a, std::int64_t count, std::uint8_t* out) const;
   void repeat_channels(std::uint8_t* pixel) const noexcept;
-  void find_pixels(Scratch& scratch, std::int64_t group, std::int64_t first, std::int64_t last) const;
-  void compute_dense(const Call& call, Scratch& scratch, std::int64_t row_chunk, std::int64_t column_chunk);
-  void compute_depthwise(const Call& call, Scratch& scratch, std::int64_t row_chunk);
+
+  void compute_image(const Output& output) const;
+  void compute_dense(const Output& output, std::int64_t row_chunk, std::int64_t column_chunk) const;
+  void compute_depthwise(const Output& output, std::int64_t row_chunk) const;
 
   const Implementation& implementation_;
   const int threads_;
@@ -118,8 +122,9 @@ class Layer {
   AlignedBuffer<std::int32_t> init_;         // kXor: one table per border class; else one table
   AlignedBuffer<std::uint8_t> activations_;  // batch x padded height x padded width pixels
   std::vector<std::ptrdiff_t> tap_offsets_;
-  std::vector<Scratch> scratch_;
-  std::int64_t block_rows_ = 0;
+  std::vector<const std::uint8_t*> pixels_;      // by output pixel: its first tap in the first group
+  std::vector<const std::int32_t*> pixel_init_;  // kXor: by output pixel; else empty, one table serves all
+  Work work_;
 };
 
 }  // namespace mpsearch

@@ -1,11 +1,9 @@
 #include "pack_weights.hpp"
 
+#include "rounding.hpp"
+
 namespace mpsearch {
 namespace {
-
-std::int64_t round_up(std::int64_t value, std::int64_t unit) noexcept {
-  return (value + unit - 1) / unit * unit;
-}
 
 // Puts weight `k` of a unit (channel k of it), for one lane, into its block.
 void put(Layout layout, std::uint8_t* block, int lane, int k, int weight) noexcept {

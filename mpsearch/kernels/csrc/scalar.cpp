@@ -157,7 +157,7 @@ void binarize(const QuantizeArgs& args) noexcept {
 
 extern const Implementation kScalar = {
     "scalar",  0,        2.0,      {tile<Int8>, tile<Int4>, tile<Ternary>, tile<Binary>, tile_xor},
-    depthwise, quantize, binarize,
+    depthwise, quantize, binarize, finish_portably,
 };
 
 }  // namespace mpsearch

@@ -1,0 +1,107 @@
+// Filling a layer's padded activation image.
+#include <algorithm>
+
+#include "layer.hpp"
+
+namespace mpsearch {
+namespace {
+
+// The bytes 2 for +1 and 0 for -1, so that 1 is the number 0.
+void binarize_to_bytes(const float* x, const float* threshold, std::int64_t count,
+                       std::uint8_t* out) noexcept {
+  for (std::int64_t c = 0; c < count; ++c) out[c] = static_cast<std::uint8_t>((x[c] >= threshold[c]) << 1);
+}
+
+}  // namespace
+
+// Lines of the input, of all images one after another, into the padded images.
+void Layer::load_lines(const Input& input, std::int64_t first, std::int64_t last) {
+  const std::int64_t width = columns_.in_size;
+  if (height_.padding == 0 && width_.padding == 0) {  // one long line
+    load_pixels(input, first * width, (last - first) * width,
+                activations_.data() + first * width * pixel_bytes_);
+    return;
+  }
+  for (std::int64_t line = first; line < last; ++line) {
+    const std::int64_t row =
+        line / rows_.in_size * rows_.padded_size + line % rows_.in_size + height_.padding;
+    const std::int64_t pixel = row * columns_.padded_size + width_.padding;
+    load_pixels(input, line * width, width, activations_.data() + pixel * pixel_bytes_);
+  }
+}
+
+void Layer::load_pixels(const Input& input, std::int64_t first, std::int64_t count, std::uint8_t* out) const {
+  if (input.a != nullptr) {
+    copy_integers(input.a + first * in_channels_, count, out);
+  } else {
+    quantize_pixels(input.x + first * in_channels_, count, out);
+  }
+  if (is_depthwise_ && out_channels_ > in_channels_) {
+    for (std::int64_t pixel = 0; pixel < count; ++pixel) repeat_channels(out + pixel * pixel_bytes_);
+  }
+}
+
+void Layer::quantize_pixels(const float* x, std::int64_t count, std::uint8_t* out) const {
+  if (is_depthwise_ && has_binary_activations()) {
+    for (std::int64_t pixel = 0; pixel < count; ++pixel, x += in_channels_, out += pixel_bytes_) {
+      binarize_to_bytes(x, threshold_.data(), in_channels_, out);
+    }
+    return;
+  }
+  QuantizeArgs args{};
+  args.x = x;
+  args.rows = count;
+  args.channels = in_channels_;
+  args.x_stride = in_channels_;
+  args.out = out;
+  args.out_stride = pixel_bytes_;
+  args.inverse_scale = inverse_scale_;
+  args.zero = zero_;
+  args.threshold = has_binary_activations() ? threshold_.data() : nullptr;
+  if (args.threshold == nullptr && pixel_bytes_ == in_channels_) {  // no gaps: one long row
+    args.channels *= args.rows;
+    args.rows = 1;
+    implementation_.quantize(args);
+    return;
+  }
+  const std::int64_t parts = is_depthwise_ ? 1 : groups_;
+  args.channels = in_channels_ / parts;
+  for (std::int64_t part = 0; part < parts; ++part) {
+    if (args.threshold == nullptr) {
+      implementation_.quantize(args);
+    } else {
+      implementation_.binarize(args);
+      args.threshold += args.channels;
+    }
+    args.x += args.channels;
+    args.out += group_bytes_;
+  }
+}
+
+void Layer::copy_integers(const std::int8_t* a, std::int64_t count, std::uint8_t* out) const {
+  const std::int64_t parts = is_depthwise_ ? 1 : groups_;
+  const std::int64_t channels = in_channels_ / parts;
+  const int offset = has_binary_activations() ? 1 : 128;
+  for (std::int64_t pixel = 0; pixel < count; ++pixel, out += pixel_bytes_) {
+    for (std::int64_t part = 0; part < parts; ++part, a += channels) {
+      std::uint8_t* row = out + part * group_bytes_;
+      if (is_xor()) {
+        std::fill_n(row, group_bytes_, std::uint8_t{0});
+        for (std::int64_t c = 0; c < channels; ++c) {
+          row[c / 8] = static_cast<std::uint8_t>(row[c / 8] | (a[c] > 0) << (c % 8));
+        }
+      } else {
+        for (std::int64_t c = 0; c < channels; ++c) row[c] = static_cast<std::uint8_t>(a[c] + offset);
+      }
+    }
+  }
+}
+
+// Depthwise with several output channels per input channel: each byte as many times, from the last.
+void Layer::repeat_channels(std::uint8_t* pixel) const noexcept {
+  for (std::int64_t column = out_channels_ - 1; column > 0; --column) {
+    pixel[column] = pixel[column / group_columns_];
+  }
+}
+
+}  // namespace mpsearch

@@ -1,0 +1,186 @@
+// Walking over a layer's tiles of output, on one thread or several.
+#include <algorithm>
+
+#include "layer.hpp"
+#include "rounding.hpp"
+#include "thread_pool.hpp"
+
+namespace mpsearch {
+namespace {
+
+constexpr double kSingleThreadNs = 100e3;         // below this, waking a thread costs more than it gives
+constexpr double kQuantizeBytesPerNs = 4;         // rough
+constexpr double kXorSpeedup = 5;                 // of a bit over a byte, rough
+constexpr std::int64_t kBlockBytes = 256 * 1024;  // activations read again and again: half an L2 cache
+constexpr std::int64_t kMostBlockRows = 1024;
+constexpr std::int64_t kUnitPanels = 4;    // panels that a thread works on before it moves on
+constexpr std::int64_t kChunkPixels = 64;  // quantized at a time by one of several threads
+
+// Columns whose sums wait in L1 for the epilogue: whole words of bits.
+constexpr std::int64_t kTileColumns = kUnitPanels * kPanel;
+static_assert(kTileColumns % 32 == 0);
+
+}  // namespace
+
+void Layer::run(const float* x, std::int64_t batch, std::int64_t height, std::int64_t width, float* out) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  plan(batch, height, width);
+  load_image({x, nullptr});
+  compute_image({out, nullptr, nullptr});
+}
+
+void Layer::run_integer(const std::int8_t* a, std::int64_t batch, std::int64_t height, std::int64_t width,
+                        std::int32_t* sums) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  plan(batch, height, width);
+  load_image({nullptr, a});
+  compute_image({nullptr, sums, nullptr});
+}
+
+void Layer::load(const float* x) { load_image({x, nullptr}); }
+
+void Layer::compute(float* out, const Epilogue* epilogue) { compute_image({out, nullptr, epilogue}); }
+
+void Layer::plan_work() {
+  const std::int64_t out_rows = static_cast<std::int64_t>(pixels_.size());
+  const std::int64_t in_pixels = batch_ * rows_.in_size * columns_.in_size;
+  const double macs =
+      static_cast<double>(out_rows * out_channels_) * static_cast<double>(taps_ * group_channels_);
+  const double speed = implementation_.macs_per_ns * (is_xor() ? kXorSpeedup : 1.0);
+  const double quantize_ns = static_cast<double>(in_pixels * in_channels_) / kQuantizeBytesPerNs;
+  work_ = Work{};
+  work_.threads = macs / speed + quantize_ns < kSingleThreadNs ? 1 : threads_;
+
+  const std::int64_t row_bytes = std::max<std::int64_t>(1, taps_ * group_bytes_);
+  const std::int64_t rows =
+      std::min({kBlockBytes / row_bytes, kMostBlockRows, divide_up(out_rows, 2 * threads_)});
+  work_.block_rows = round_up(std::max<std::int64_t>(rows, 1), kTileRows);
+  work_.row_chunks = divide_up(out_rows, work_.block_rows);
+  if (is_depthwise_) return;
+  const std::int64_t units = groups_ * divide_up(panels_, kUnitPanels);
+  const bool split_columns = work_.threads > 1 && work_.row_chunks < 2 * work_.threads;
+  work_.column_chunks = split_columns ? std::min<std::int64_t>(units, 2 * work_.threads) : 1;
+  work_.units_per_chunk = divide_up(units, work_.column_chunks);
+}
+
+void Layer::load_image(const Input& input) {
+  const std::int64_t lines = batch_ * rows_.in_size;
+  const std::int64_t chunk_lines = work_.threads == 1 ? lines : divide_up(kChunkPixels, columns_.in_size);
+  for_each_chunk(divide_up(lines, chunk_lines), work_.threads, [&](std::int64_t chunk, int) {
+    load_lines(input, chunk * chunk_lines, std::min(lines, (chunk + 1) * chunk_lines));
+  });
+}
+
+void Layer::compute_image(const Output& output) const {
+  for_each_chunk(work_.row_chunks * work_.column_chunks, work_.threads, [&](std::int64_t chunk, int) {
+    if (is_depthwise_) {
+      compute_depthwise(output, chunk);
+    } else {
+      compute_dense(output, chunk % work_.row_chunks, chunk / work_.row_chunks);
+    }
+  });
+}
+
+void Layer::compute_dense(const Output& output, std::int64_t row_chunk, std::int64_t column_chunk) const {
+  const std::int64_t first = row_chunk * work_.block_rows;
+  const std::int64_t last = std::min(static_cast<std::int64_t>(pixels_.size()), first + work_.block_rows);
+  const std::int64_t group_units = divide_up(panels_, kUnitPanels);
+  const std::int64_t first_unit = column_chunk * work_.units_per_chunk;
+  const std::int64_t last_unit = std::min(groups_ * group_units, first_unit + work_.units_per_chunk);
+  const auto kernel = implementation_.tile[static_cast<int>(layout_)];
+  const LayoutInfo info = kLayouts[static_cast<int>(layout_)];
+  const std::int64_t panel_bytes = taps_ * (group_bytes_ / info.unit) * info.block;
+  alignas(64) float waiting[kTileRows * kTileColumns];
+  for (std::int64_t unit = first_unit; unit < last_unit; ++unit) {
+    const std::int64_t group = unit / group_units;
+    const std::int64_t panel = unit % group_units * kUnitPanels;
+    const std::int64_t column = panel * kPanel;
+    const std::int64_t table_column = group * table_columns_ + column;
+
+    Tile tile{};
+    const std::uint8_t* pixels[kTileRows];
+    const std::int32_t* init[kTileRows];
+    for (const std::int32_t*& entry : init) entry = init_.data() + table_column;
+    tile.init = init;
+    tile.tap_offsets = tap_offsets_.data();
+    tile.tap_count = taps_;
+    tile.tap_bytes = group_bytes_;
+    tile.weights = weights_.data() + (group * panels_ + panel) * panel_bytes;
+    tile.panel_bytes = static_cast<std::size_t>(panel_bytes);
+    tile.scale = scale_.data() + table_column;
+    tile.bias = bias_.data() + table_column;
+    tile.columns = static_cast<int>(std::min(kTileColumns, group_columns_ - column));
+    FinishArgs finish{
+        output.epilogue, waiting, kTileColumns, 0, tile.columns, 0, group * group_columns_ + column};
+    for (std::int64_t m = first; m < last; m += kTileRows) {
+      tile.rows = static_cast<int>(std::min<std::int64_t>(kTileRows, last - m));
+      tile.pixels = pixels_.data() + m;
+      if (group > 0) {
+        for (int i = 0; i < tile.rows; ++i) pixels[i] = tile.pixels[i] + group * group_bytes_;
+        tile.pixels = pixels;
+      }
+      if (!pixel_init_.empty()) {
+        for (int i = 0; i < tile.rows; ++i)
+          init[i] = pixel_init_[static_cast<std::size_t>(m + i)] + table_column;
+      }
+      if (output.epilogue != nullptr) {
+        tile.out = waiting;
+        tile.out_stride = kTileColumns;
+        kernel(tile);
+        finish.rows = tile.rows;
+        finish.first_pixel = m;
+        implementation_.finish(finish);
+        continue;
+      }
+      const std::int64_t at = m * out_channels_ + finish.first_column;
+      tile.out = output.out == nullptr ? nullptr : output.out + at;
+      tile.sums = output.sums == nullptr ? nullptr : output.sums + at;
+      tile.out_stride = out_channels_;
+      kernel(tile);
+    }
+  }
+}
+
+void Layer::compute_depthwise(const Output& output, std::int64_t row_chunk) const {
+  const std::int64_t first = row_chunk * work_.block_rows;
+  const std::int64_t last = std::min(static_cast<std::int64_t>(pixels_.size()), first + work_.block_rows);
+  DepthwiseTile tile{};
+  tile.tap_offsets = tap_offsets_.data();
+  tile.tap_count = taps_;
+  tile.weight_stride = table_columns_;
+  if (output.epilogue == nullptr) {
+    tile.pixels = pixels_.data() + first;
+    tile.weights = depthwise_weights_.data();
+    tile.init = init_.data();
+    tile.scale = scale_.data();
+    tile.bias = bias_.data();
+    tile.out = output.out == nullptr ? nullptr : output.out + first * out_channels_;
+    tile.sums = output.sums == nullptr ? nullptr : output.sums + first * out_channels_;
+    tile.out_stride = out_channels_;
+    tile.rows = static_cast<int>(last - first);
+    tile.columns = out_channels_;
+    implementation_.depthwise(tile);
+    return;
+  }
+  alignas(64) float waiting[kTileRows * kTileColumns];
+  const std::uint8_t* pixels[kTileRows];
+  tile.pixels = pixels;
+  tile.out = waiting;
+  tile.out_stride = kTileColumns;
+  for (std::int64_t m = first; m < last; m += kTileRows) {
+    tile.rows = static_cast<int>(std::min<std::int64_t>(kTileRows, last - m));
+    for (std::int64_t column = 0; column < out_channels_; column += kTileColumns) {
+      for (int i = 0; i < tile.rows; ++i) pixels[i] = pixels_[static_cast<std::size_t>(m + i)] + column;
+      tile.weights = depthwise_weights_.data() + column;
+      tile.init = init_.data() + column;
+      tile.scale = scale_.data() + column;
+      tile.bias = bias_.data() + column;
+      tile.columns = std::min(kTileColumns, out_channels_ - column);
+      implementation_.depthwise(tile);
+      implementation_.finish(
+          {output.epilogue, waiting, kTileColumns, tile.rows, static_cast<int>(tile.columns), m, column});
+    }
+  }
+}
+
+}  // namespace mpsearch
