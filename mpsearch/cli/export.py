@@ -32,6 +32,12 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="File or folder to write.", show_default="RUN-TRIAL, here")
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the task's code lies now, path/file.py:function, if it was moved since the search."
+        ),
+    ] = None,
 ) -> None:
     """Write one policy of a run: as a policy file, or as a packed model that runs.
 
@@ -48,7 +54,7 @@ def export(
     from mpsearch.search.pick import pick_trial
     from mpsearch.search.run import load_run
 
-    found = load_run(run)
+    found = load_run(run) if task is None else load_run(run).with_task_at(task)
     record = pick_trial(found, pick)
     default = f"{found.path.name}-{record.number}" + (".policy.json" if format is Format.POLICY else "")
     written = export_trial(found, record, out or Path(default), format=format.value)
@@ -61,6 +67,7 @@ def export(
     if format is Format.PACKED:
         from mpsearch.export.manifest import Manifest
         from mpsearch.export.packed_file import MANIFEST_FILE
+        from mpsearch.export.task_of_model import task_option
         from mpsearch.training.task import BUILT_IN_TASKS
 
         manifest = Manifest.load(written / MANIFEST_FILE)
@@ -72,5 +79,5 @@ def export(
         )
         command = f"mpsearch bench {shlex.quote(str(written))}"
         if manifest.task not in BUILT_IN_TASKS:
-            command += f" --task {shlex.quote(manifest.task)}"
+            command += f" --task {task_option(manifest, written)}"
         console.print(Text.assemble(("next   ", "bold"), (command, "cyan")), soft_wrap=True)

@@ -10,6 +10,7 @@ from mpsearch.errors import ExportError
 from mpsearch.export.policy_file import PolicyFile
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
+from mpsearch.training.task_name import relative_to
 
 
 def export_trial(run: Run, record: TrialRecord, out: Path, *, format: str = "packed", **options: Any) -> Path:  # noqa: A002
@@ -35,7 +36,7 @@ def export_policy(run: Run, record: TrialRecord, out: Path) -> Path:
     PolicyFile(
         policy=record.policy,
         model_fingerprint=run.model.fingerprint,
-        task=run.space.task.name,
+        task=relative_to(path.parent, run.space.task.name),
         metric=run.objectives[0].name,
         validation_score=record.accuracy,
         latency_s=record.latency_s,

@@ -36,6 +36,7 @@ from mpsearch.export.manifest import LayerGeometry, Manifest
 from mpsearch.kernels.packing import pack_weights, packed_size_bytes, unpack_weights
 from mpsearch.kernels.quantized_layer import ActivationFormat, QuantizedLayer
 from mpsearch.precision.scheme import Scheme
+from mpsearch.training.task_name import relative_to
 
 WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -86,6 +87,7 @@ def write_packed(folder: Path, packed: PackedFile) -> Manifest:
     outputs = save({_OUTPUTS: packed.check_outputs.detach().contiguous().clone()})
     manifest = replace(
         packed.manifest,
+        task=relative_to(folder, packed.manifest.task),
         weights_sha256=hashlib.sha256(data).hexdigest(),
         weights_bytes=len(data),
         check=replace(packed.manifest.check, outputs_sha256=hashlib.sha256(outputs).hexdigest()),

@@ -263,7 +263,7 @@ class _Search:
                 f"A run keeps to one baseline; data or recipe of task {self.space.task.name!r} changed since "
                 f"{self.folder.path} was begun. Choose another --out."
             )
-        write_atomically(self.folder.space_file, self.space.to_yaml())
+        write_atomically(self.folder.space_file, self.space.in_folder(self.folder.path).to_yaml())
         if facts is not None:
             return facts
         profile.save(self.folder.profile_file)

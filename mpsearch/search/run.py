@@ -22,6 +22,7 @@ from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_space
 from mpsearch.search.trial_record import Costs, TrialRecord
+from mpsearch.training.task_name import located
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +134,11 @@ class Run:
             for r in self.records
         )
         return replace(self, space=replace(self.space, budgets=budgets), records=judged)
+
+    def with_task_at(self, name: str) -> Run:
+        """The same run with its task's code found by this name, seen from the current folder."""
+        reference = replace(self.space.task, name=located(name, Path.cwd()))
+        return replace(self, space=replace(self.space, task=reference))
 
     def export(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,6 +13,7 @@ from mpsearch.precision.scheme import Scheme
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.objective import Objective
 from mpsearch.training.recipe import TrialRecipe
+from mpsearch.training.task_name import relative_to, without_folder
 
 SPACE_SCHEMA = 1
 
@@ -97,6 +99,10 @@ class SearchSpace:
             "search": asdict(self.search),
         }
 
+    def in_folder(self, folder: Path) -> SearchSpace:
+        """The space as a file in `folder` holds it: the way to the task's file begins there."""
+        return replace(self, task=replace(self.task, name=relative_to(folder, self.task.name)))
+
     def to_yaml(self) -> str:
         """`to_dict` as YAML: the resolved space, which loads to an equal one."""
         text: str = yaml.safe_dump(
@@ -107,7 +113,7 @@ class SearchSpace:
     def differences(self, other: SearchSpace) -> tuple[str, ...]:
         """Keys in which the two ask for different searches; what may change from call to call is left out.
 
-        That is the name, the budgets, the number of trials and the number of workers.
+        That is the name, the budgets, the number of trials and of workers, and the folder of the task's file.
         """
         mine, theirs = _comparable(self), _comparable(other)
         return tuple(key for key in mine if mine[key] != theirs[key])
@@ -117,6 +123,7 @@ def _comparable(space: SearchSpace) -> dict[str, Any]:
     fields = space.to_dict()
     search = fields.pop("search")
     trial = fields.pop("trial")
+    fields["task"]["name"] = without_folder(space.task.name)
     for key in ("name", "budgets"):
         fields.pop(key)
     return {

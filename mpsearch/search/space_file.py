@@ -18,6 +18,7 @@ from mpsearch.search.objective import objectives_named
 from mpsearch.search.space import SPACE_SCHEMA, LayerRule, SearchSettings, SearchSpace, TaskReference
 from mpsearch.search.space_schema import SpaceForm, valid_keys
 from mpsearch.training.recipe import TrialRecipe
+from mpsearch.training.task_name import located
 
 MAX_FILE_BYTES = 2_000_000
 _SHOWN_ERRORS = 5
@@ -41,7 +42,7 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} must be a readable text file; got: {error}.") from error
     space = parse_space(text, source=str(path), name=path.stem)
-    return replace(space, task=_located(space.task, path.parent))
+    return replace(space, task=replace(space.task, name=located(space.task.name, path.parent, Path.cwd())))
 
 
 def find_space(name_or_path: str | Path) -> Path:
@@ -224,13 +225,3 @@ def _dotted(place: Place) -> str:
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
-
-
-def _located(task: TaskReference, folder: Path) -> TaskReference:
-    file, separator, function = task.name.rpartition(":")
-    if not separator or not file.endswith(".py") or Path(file).is_absolute():
-        return task
-    for base in (folder, Path.cwd()):
-        if (base / file).is_file():
-            return replace(task, name=f"{(base / file).resolve()}:{function}")
-    return task

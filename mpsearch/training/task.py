@@ -242,9 +242,16 @@ def _module(name: str, module_name: str) -> ModuleType:
 
 
 def _file_module(name: str, file_name: str) -> ModuleType:
-    path = Path(file_name).expanduser().resolve()
-    if not path.is_file():
-        raise ConfigError(f"Task {name!r} must name an existing file; there is no {path}.")
+    try:
+        path = Path(file_name).expanduser().resolve()
+        is_file = path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, of an unknown user, with a null byte
+        raise ConfigError(f"Task {name!r:.200} must name an existing file; got: {error}.") from error
+    if not is_file:
+        raise ConfigError(
+            f"Task {name!r} must name an existing file; there is no {path}. Put it there, or name its place, "
+            "in the space or with --task."
+        )
     _search_imports_in(path.parent)
     label = f"mpsearch_task_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(label, path)

@@ -139,3 +139,32 @@ def test_a_damaged_policy_file_is_a_format_error(tmp_path, text):
     (tmp_path / "p.json").write_text(text)
     with pytest.raises(FormatError):
         PolicyFile.load(tmp_path / "p.json")
+
+
+@pytest.fixture
+def run_of_a_file(trained_run, tmp_path):
+    """`trained_run`, its task named by a file of the user's."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine.py").write_text("")
+    reference = dataclasses.replace(trained_run.space.task, name=f"{tmp_path}/code/mine.py:make")
+    return dataclasses.replace(trained_run, space=dataclasses.replace(trained_run.space, task=reference))
+
+
+@pytest.mark.parametrize("kind", EXPORTERS)
+def test_no_format_holds_an_absolute_path_to_the_task(run_of_a_file, tmp_path, kind):
+    written = export_trial(run_of_a_file, run_of_a_file.records[0], tmp_path / "out" / "here", format=kind)
+    file = written / "manifest.json" if kind == "packed" else written / "policy.json"
+    text = (file if written.is_dir() else written).read_text()
+    assert str(tmp_path) not in text
+    assert "../../code/mine.py:make" in text
+
+
+def test_a_packed_model_says_how_to_name_its_task_from_here(run_of_a_file, tmp_path, monkeypatch):
+    written = export_trial(run_of_a_file, run_of_a_file.records[0], tmp_path / "out")
+    (tmp_path / "down").mkdir()
+    monkeypatch.chdir(tmp_path / "down")
+    with pytest.raises(ExportError, match=r"--task \.\./code/mine.py:make`"):
+        verify_packed(written)
+    (tmp_path / "code" / "mine.py").unlink()
+    with pytest.raises(ExportError, match=r"--task PATH-TO/mine.py:make`"):
+        verify_packed(written)
