@@ -167,6 +167,9 @@ extern const Implementation kScalar;
 #if defined(__x86_64__)
 extern const Implementation kAvx2;
 extern const Implementation kAvx512;
+#elif defined(__aarch64__)
+extern const Implementation kNeon;
+extern const Implementation kNeonDotprod;
 #endif
 
 }  // namespace mpsearch

@@ -2,6 +2,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace mpsearch {
@@ -21,6 +24,7 @@ constexpr Name kNames[] = {
     {kAvx512VnniFeature, "avx512_vnni"},
     {kAvx512VpopcntdqFeature, "avx512_vpopcntdq"},
     {kNeonFeature, "neon"},
+    {kNeonDotprodFeature, "neon_dotprod"},
 };
 
 #if defined(__x86_64__)
@@ -58,7 +62,13 @@ std::uint32_t probe() noexcept {
 
 #elif defined(__aarch64__)
 
-std::uint32_t probe() noexcept { return kNeonFeature; }
+std::uint32_t probe() noexcept {
+  std::uint32_t features = kNeonFeature;
+#if defined(__linux__)
+  if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) features |= kNeonDotprodFeature;
+#endif
+  return features;
+}
 
 #else
 

@@ -16,6 +16,7 @@ enum Feature : std::uint32_t {
   kAvx512VnniFeature = 1u << 5,
   kAvx512VpopcntdqFeature = 1u << 6,
   kNeonFeature = 1u << 7,
+  kNeonDotprodFeature = 1u << 8,
 };
 
 std::uint32_t cpu_features() noexcept;

@@ -11,6 +11,9 @@ constexpr const Implementation* kImplementations[] = {
 #if defined(__x86_64__)
     &kAvx512,
     &kAvx2,
+#elif defined(__aarch64__)
+    &kNeonDotprod,
+    &kNeon,
 #endif
     &kScalar,
 };
