@@ -1,7 +1,7 @@
 """The native kernels: one packed layer, and what this machine offers.
 
-Environment: MPSEARCH_FORCE_ISA=scalar|avx2|avx512 makes every layer built from then on use that
-instruction set; unset or empty, the best one of the machine.
+Environment: MPSEARCH_FORCE_ISA=scalar|avx2|avx512 (x86) or scalar|neon|neon_dotprod (64-bit Arm) makes
+every layer built from then on use that instruction set; unset or empty, the best one of the machine.
 """
 
 from __future__ import annotations

@@ -14,95 +14,17 @@ from mpsearch.kernels.reference import integer_output, quantize_activations, run
 ISAS = available_isas()
 SCHEMES = tuple(WEIGHT_RANGES)
 
-# name: input (N, H, W), then the layer
-CASES = {
-    "linear": ((5, 1, 1), {"channels": 96, "columns": 48}),
-    "linear of one row": ((1, 1, 1), {"channels": 257, "columns": 100}),
-    "linear of 2 rows": ((2, 1, 1), {"channels": 64, "columns": 129}),
-    "linear of 8 rows": ((8, 1, 1), {"channels": 40, "columns": 31}),
-    "linear of one channel to one": ((3, 1, 1), {"channels": 1, "columns": 1}),
-    "linear of 1 KiB rows": ((9, 1, 1), {"channels": 1024, "columns": 16}),
-    "linear of 8 Kibit rows": ((4, 1, 1), {"channels": 8192, "columns": 17}),
-    "without bias": ((7, 1, 1), {"channels": 33, "columns": 17, "has_bias": False}),
-    "conv1d": ((2, 1, 37), {"channels": 20, "columns": 30, "kernel": (1, 5), "padding": (0, 2)}),
-    "conv1d dilated": (
-        (1, 1, 40),
-        {"channels": 8, "columns": 5, "kernel": (1, 3), "padding": (0, 4), "dilation": (1, 4)},
-    ),
-    "1x1": ((2, 5, 7), {"channels": 24, "columns": 40}),
-    "1x1 strided and padded": (
-        (1, 6, 5),
-        {"channels": 35, "columns": 18, "stride": (2, 2), "padding": (1, 1)},
-    ),
-    "3x3": ((1, 9, 11), {"channels": 16, "columns": 16, "kernel": (3, 3), "padding": (1, 1)}),
-    "3x3 of 3 channels": ((2, 8, 8), {"channels": 3, "columns": 19, "kernel": (3, 3), "padding": (1, 1)}),
-    "3x3 without padding": ((1, 7, 6), {"channels": 37, "columns": 65, "kernel": (3, 3)}),
-    "3x3 strided": (
-        (1, 9, 9),
-        {"channels": 16, "columns": 32, "kernel": (3, 3), "padding": (1, 1), "stride": (2, 2)},
-    ),
-    "3x5 uneven everything": (
-        (2, 9, 12),
-        {
-            "channels": 5,
-            "columns": 70,
-            "kernel": (3, 5),
-            "padding": (2, 3),
-            "stride": (2, 1),
-            "dilation": (2, 1),
-        },
-    ),
-    "3x3 dilated": (
-        (1, 8, 8),
-        {"channels": 40, "columns": 16, "kernel": (3, 3), "padding": (2, 2), "dilation": (2, 2)},
-    ),
-    "5x5": ((1, 6, 6), {"channels": 33, "columns": 9, "kernel": (5, 5), "padding": (2, 2)}),
-    "7x7 as large as its input": (
-        (1, 4, 3),
-        {"channels": 3, "columns": 20, "kernel": (7, 7), "padding": (3, 3), "stride": (2, 2)},
-    ),
-    "pixels that see padding alone": ((1, 2, 2), {"channels": 6, "columns": 4, "padding": (2, 2)}),
-    "grouped": (
-        (2, 6, 6),
-        {"channels": 24, "columns": 40, "kernel": (3, 3), "padding": (1, 1), "groups": 4},
-    ),
-    "grouped wide": ((1, 5, 5), {"channels": 128, "columns": 160, "groups": 2}),
-    "grouped without gaps": ((3, 4, 4), {"channels": 32, "columns": 32, "groups": 2, "kernel": (3, 3)}),
-    "depthwise": (
-        (2, 8, 8),
-        {"channels": 80, "columns": 80, "kernel": (3, 3), "padding": (1, 1), "groups": 80},
-    ),
-    "depthwise ragged, strided": (
-        (1, 7, 9),
-        {
-            "channels": 21,
-            "columns": 21,
-            "kernel": (5, 5),
-            "padding": (2, 2),
-            "stride": (2, 2),
-            "groups": 21,
-        },
-    ),
-    "depthwise with multiplier": (
-        (2, 5, 5),
-        {"channels": 11, "columns": 33, "kernel": (3, 3), "padding": (1, 1), "groups": 11},
-    ),
-    "depthwise conv1d": (
-        (1, 1, 30),
-        {"channels": 17, "columns": 17, "kernel": (1, 7), "padding": (0, 3), "groups": 17},
-    ),
-}
-
 
 @pytest.mark.parametrize("zero_point", [0, -128])
-@pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("isa", ISAS)
-def test_a_layer_equals_the_reference_to_the_bit(make_layer, native_on, isa, scheme, name, zero_point):
+def test_a_layer_equals_the_reference_to_the_bit(
+    make_layer, native_on, layer_cases, isa, scheme, case_name, zero_point
+):
     if scheme == "w1a1" and zero_point:
         zero_point = 0  # bits have none; the case still gets a second seed
-    (batch, height, width), fields = CASES[name]
-    layer = make_layer(scheme, zero_point=zero_point, seed=len(name) - zero_point, **fields)
+    (batch, height, width), fields = layer_cases[case_name]
+    layer = make_layer(scheme, zero_point=zero_point, seed=len(case_name) - zero_point, **fields)
     native = native_on(isa, layer)
     rng = np.random.default_rng(7)
     x = rng.normal(size=(batch, height, width, layer.in_channels)).astype(np.float32)

@@ -21,11 +21,14 @@ def test_the_best_implementation_comes_first_and_scalar_always_runs(monkeypatch,
     monkeypatch.delenv("MPSEARCH_FORCE_ISA", raising=False)
     isas = available_isas()
     assert isas[-1] == "scalar"
-    assert list(isas) == [isa for isa in ("avx512", "avx2", "scalar") if isa in isas]
+    best_first = ("avx512", "avx2", "neon_dotprod", "neon", "scalar")
+    assert list(isas) == [isa for isa in best_first if isa in isas]
     assert NativeLayer(make_layer("w8a8", columns=1, channels=1)).isa == isas[0]
     assert {native.selected_isa(scheme) for scheme in WEIGHT_RANGES} == {isas[0]}
     if "avx512" in isas:
         assert {"avx2", "avx512f", "avx512_vnni"} <= set(native.cpu_features())
+    if "neon_dotprod" in isas:
+        assert {"neon", "neon_dotprod"} <= set(native.cpu_features())
 
 
 @pytest.mark.parametrize("isa", available_isas())

@@ -130,7 +130,7 @@ extern const Implementation kNeon = {
     "neon",    kNeonFeature,
     12.0,      {tile<Neon, Int8>, tile<Neon, Int4>, tile<Neon, Ternary>, tile<Neon, Binary>, tile<Neon, Xor>},
     depthwise, quantize,
-    binarize,
+    binarize,  finish_portably,
 };
 
 }  // namespace mpsearch

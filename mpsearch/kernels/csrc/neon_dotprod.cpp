@@ -70,6 +70,7 @@ extern const Implementation kNeonDotprod = {
     depthwise,
     quantize,
     binarize,
+    finish_portably,
 };
 
 }  // namespace mpsearch

@@ -300,8 +300,8 @@ void quantize(const QuantizeArgs& args) noexcept {
       for (int half = 0; half < 2; ++half) {
         const float32x4_t scaled =
             vmulq_n_f32(load_first(x + c + 4 * half, left - 4 * half, 0.0f), args.inverse_scale);
-        const uint32x4_t number = vandq_u32(vreinterpretq_u32_f32(scaled), vceqq_f32(scaled, scaled));
-        const float32x4_t clipped = vminq_f32(vmaxq_f32(vreinterpretq_f32_u32(number), low), high);
+        // NaN passes through both bounds; as an integer it is 0.
+        const float32x4_t clipped = vminq_f32(vmaxq_f32(scaled, low), high);
         halves[half] = vmovn_s32(vaddq_s32(vcvtnq_s32_f32(clipped), zero));
       }
       const uint8x8_t bytes = vmovn_u16(vreinterpretq_u16_s16(vcombine_s16(halves[0], halves[1])));

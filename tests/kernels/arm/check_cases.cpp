@@ -2,7 +2,9 @@
 // bit. test_arm.py writes the file from the numpy reference.
 //
 //     check_cases                      prints the available implementations, best first
-//     check_cases FILE IMPLEMENTATION  prints how many cases are equal; exits with 1 at the first that is not
+//     check_cases FILE IMPLEMENTATION  prints how many cases are equal; exits with 1 at the first that is
+//     not.
+//                                      An empty name stands for the best one.
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -59,7 +61,7 @@ void compare(const std::string& name, const char* what, const std::vector<T>& go
   }
 }
 
-void check_case(Reader& reader, const std::string& implementation) {
+void check_case(Reader& reader, const mpsearch::Implementation& implementation) {
   const std::string name = reader.text();
   mpsearch::LayerSpec spec{};
   spec.scheme = reader.text();
@@ -87,7 +89,7 @@ void check_case(Reader& reader, const std::string& implementation) {
   spec.threshold = threshold.empty() ? nullptr : threshold.data();
   spec.inverse_scale = inverse_scale.at(0);
 
-  mpsearch::Layer layer(spec, mpsearch::find_implementation(implementation), kThreads);
+  mpsearch::Layer layer(spec, implementation, kThreads);
   std::vector<std::int32_t> sums(expected_sums.size());
   layer.run_integer(a.data(), batch, height, width, sums.data());
   compare(name, "sums", sums, expected_sums);
@@ -105,10 +107,12 @@ int main(int count, char** arguments) {
         std::puts(implementation->name);
       return 0;
     }
+    const mpsearch::Implementation& implementation =
+        mpsearch::find_implementation(count > 2 ? arguments[2] : "");
     Reader reader(arguments[1]);
     int cases = 0;
-    for (; !reader.at_end(); ++cases) check_case(reader, arguments[2]);
-    std::printf("%d cases equal\n", cases);
+    for (; !reader.at_end(); ++cases) check_case(reader, implementation);
+    std::printf("%d cases equal on %s\n", cases, implementation.name);
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

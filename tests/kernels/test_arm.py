@@ -1,0 +1,236 @@
+"""The Arm kernels, cross-compiled and run under user-mode emulation: equal to the reference, to the bit."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mpsearch.kernels.quantized_layer import WEIGHT_RANGES, QuantizedLayer
+from mpsearch.kernels.reference import integer_output, quantize_activations, run_reference
+
+COMPILER = "aarch64-linux-gnu-g++"
+EMULATOR = "qemu-aarch64"
+TOOLS = (COMPILER, EMULATOR, "cmake", "ninja")
+SOURCE = Path(__file__).parent / "arm"
+BUILD = Path(__file__).parents[2] / "build" / "arm"
+
+SCHEMES = tuple(WEIGHT_RANGES)
+# What each processor offers, best first. The first of these has dot products, the second has none.
+PROCESSORS = {"max": ["neon_dotprod", "neon", "scalar"], "cortex-a53": ["neon", "scalar"]}
+
+
+@pytest.fixture(scope="session")
+def check_cases() -> Path:
+    """The program arm/check_cases.cpp for a 64-bit Arm processor."""
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(
+            f"{', '.join(missing)} not found: the Arm kernels cannot be tested here. "
+            "Run `apt-get install g++-aarch64-linux-gnu qemu-user cmake ninja-build`."
+        )
+    target = ("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64")
+    configure = [
+        "cmake",
+        "-S",
+        SOURCE,
+        "-B",
+        BUILD,
+        "-G",
+        "Ninja",
+        *target,
+        f"-DCMAKE_CXX_COMPILER={COMPILER}",
+    ]
+    for command in (configure, ["cmake", "--build", BUILD]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return BUILD / "check_cases"
+
+
+def emulate(processor: str, *command: object) -> subprocess.CompletedProcess[str]:
+    words = [EMULATOR, "-cpu", processor, *map(str, command)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+
+
+def array_bytes(array: NDArray[np.generic] | None, dtype: type) -> bytes:
+    """A count of 8 bytes, then the elements."""
+    values = np.ascontiguousarray(np.zeros(0) if array is None else array, dtype)
+    return np.int64(values.size).tobytes() + values.tobytes()
+
+
+def case_bytes(name: str, layer: QuantizedLayer, x: NDArray[np.float32]) -> bytes:
+    """One layer, one input, and what the reference makes of it, in the order that check_cases.cpp reads."""
+    a = quantize_activations(x, layer.activation)
+    sums = integer_output(layer, a)
+    vertical, horizontal = zip(
+        layer.weight.shape[2:], layer.stride, layer.padding, layer.dilation, strict=True
+    )
+    sizes = (*x.shape[:3], layer.out_channels, layer.in_channels, layer.groups, *vertical, *horizontal)
+    return b"".join(
+        (
+            *(
+                array_bytes(np.frombuffer(text.encode(), np.uint8), np.uint8)
+                for text in (name, layer.scheme.name)
+            ),
+            array_bytes(np.array((*sizes, layer.activation.zero_point)), np.int64),
+            array_bytes(layer.weight, np.int8),
+            array_bytes(np.float32(layer.activation.scale) * layer.weight_scale, np.float32),
+            array_bytes(layer.bias, np.float32),
+            array_bytes(layer.activation.threshold, np.float32),
+            array_bytes(np.array(layer.activation.inverse_scale), np.float32),
+            array_bytes(x, np.float32),
+            array_bytes(a, np.int8),
+            array_bytes(sums, np.int32),
+            array_bytes(run_reference(layer, x), np.float32),
+        )
+    )
+
+
+def zero_points(scheme: str) -> tuple[int, ...]:
+    return (0,) if scheme == "w1a1" else (0, -128)
+
+
+def listed_cases(make_layer, layer_cases) -> Iterator[bytes]:
+    """Those that the kernels of this machine are held to (conftest.py)."""
+    rng = np.random.default_rng(7)
+    for name, (size, fields) in layer_cases.items():
+        for scheme in SCHEMES:
+            for zero_point in zero_points(scheme):
+                layer = make_layer(scheme, zero_point=zero_point, seed=len(name) - zero_point, **fields)
+                x = rng.normal(size=(*size, layer.in_channels)).astype(np.float32)
+                yield case_bytes(f"{name}, {scheme}, zero point {zero_point}", layer, x)
+
+
+def random_cases(make_layer) -> Iterator[bytes]:
+    rng = np.random.default_rng(11)
+    for seed in range(300):
+        kernel, dilation, padding = rng.integers(1, 5, 2), rng.integers(1, 3, 2), rng.integers(0, 4, 2)
+        size = np.maximum(1, dilation * (kernel - 1) + 1 - 2 * padding) + rng.integers(0, 5, 2)
+        groups = int(rng.choice([1, 1, 1, 2, 5]))
+        scheme = SCHEMES[seed % len(SCHEMES)]
+        layer = make_layer(
+            scheme,
+            columns=groups * int(rng.integers(1, 81)),
+            channels=groups * int(rng.integers(1, 71)),
+            groups=groups,
+            kernel=tuple(kernel.tolist()),
+            dilation=tuple(dilation.tolist()),
+            padding=tuple(padding.tolist()),
+            stride=tuple(rng.integers(1, 4, 2).tolist()),
+            zero_point=int(rng.choice(zero_points(scheme))),
+            seed=seed,
+        )
+        x = rng.normal(size=(rng.integers(1, 4), *size, layer.in_channels)).astype(np.float32)
+        yield case_bytes(f"random case {seed}", layer, x)
+
+
+def extreme_cases(make_layer) -> Iterator[bytes]:
+    """All activations at one end of their range and all weights at one of theirs, up to the longest sum."""
+    for scheme, reduction in ((s, k) for s in SCHEMES for k in (1, 31, 4096, 65536)):
+        for weight in WEIGHT_RANGES[scheme]:
+            for zero_point in zero_points(scheme):
+                layer = make_layer(
+                    scheme,
+                    columns=3,
+                    channels=reduction,
+                    weight=weight,
+                    zero_point=zero_point,
+                    has_bias=False,
+                )
+                for rows in (1, 2, 5):
+                    for end in (-1e9, 1e9):
+                        x = np.full((rows, 1, 1, reduction), end, np.float32)
+                        yield case_bytes(f"{rows} x {reduction} of {end}, {scheme} of {weight}", layer, x)
+
+
+def special_cases(make_layer) -> Iterator[bytes]:
+    """NaN, infinities, halves, values at the threshold; lines of several lengths."""
+    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, 3e38, -3e38]
+    for scheme in SCHEMES:
+        for zero_point in zero_points(scheme):
+            for channels in (1, 7, 16, 40):
+                layer = make_layer(
+                    scheme, columns=2, channels=channels, zero_point=zero_point, has_bias=False
+                )
+                halves = (np.arange(-150, 290) + 0.5) / layer.activation.inverse_scale
+                x = np.resize(np.concatenate((special, halves)), (448 // channels, 1, 1, channels))
+                x = x.astype(np.float32)
+                if layer.activation.threshold is not None:
+                    x[5, 0, 0] = layer.activation.threshold
+                yield case_bytes(f"special floats, {channels} channels, {scheme}", layer, x)
+
+
+def threaded_cases(make_layer) -> Iterator[bytes]:
+    """Layers that are work enough for two threads."""
+    for scheme in SCHEMES:
+        for name, size, fields in (
+            ("wide", (1, 14, 14), {"columns": 200, "channels": 128, "kernel": (3, 3), "padding": (1, 1)}),
+            ("one long row", (1, 1, 1), {"columns": 3000, "channels": 2000}),
+        ):
+            layer = make_layer(scheme, **fields)
+            x = np.random.default_rng(1).normal(size=(*size, layer.in_channels)).astype(np.float32)
+            yield case_bytes(f"two threads, {name}, {scheme}", layer, x)
+
+
+KINDS = ("listed", "random", "extreme", "special", "threaded")
+
+
+@pytest.fixture(scope="session")
+def case_files(tmp_path_factory, make_layer, layer_cases) -> dict[str, tuple[Path, int]]:
+    """By kind: a file of cases, and how many are in it."""
+    folder = tmp_path_factory.mktemp("arm")
+    files = {}
+    for kind, cases in (
+        ("listed", listed_cases(make_layer, layer_cases)),
+        ("random", random_cases(make_layer)),
+        ("extreme", extreme_cases(make_layer)),
+        ("special", special_cases(make_layer)),
+        ("threaded", threaded_cases(make_layer)),
+    ):
+        path = folder / kind
+        with path.open("wb") as file:
+            files[kind] = path, sum(1 for case in cases if file.write(case))
+    return files
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_processor_is_offered_what_it_can_run_best_first(check_cases, processor):
+    done = emulate(processor, check_cases)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == PROCESSORS[processor]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("processor", "isa"), [(p, isa) for p, isas in PROCESSORS.items() for isa in isas])
+def test_arm_kernels_equal_the_reference_to_the_bit(check_cases, case_files, processor, isa, kind):
+    path, count = case_files[kind]
+    done = emulate(processor, check_cases, path, isa)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{count} cases equal on {isa}\n", "")
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_without_a_name_the_best_implementation_runs(check_cases, case_files, processor):
+    path, count = case_files["special"]
+    done = emulate(processor, check_cases, path, "")
+    assert done.stdout == f"{count} cases equal on {PROCESSORS[processor][0]}\n", done.stderr
+
+
+def test_dot_products_are_refused_by_a_processor_without_them(check_cases, case_files):
+    done = emulate("cortex-a53", check_cases, case_files["special"][0], "neon_dotprod")
+    assert done.returncode == 1
+    assert "that this machine has (neon, scalar); got 'neon_dotprod'" in done.stderr
+
+
+def test_a_wrong_expectation_is_noticed(check_cases, tmp_path, make_layer):
+    layer = make_layer("w8a8", columns=3, channels=5)
+    case = bytearray(case_bytes("a case", layer, np.ones((1, 1, 1, 5), np.float32)))
+    case[-1] ^= 0x40  # in the exponent of the last output
+    (tmp_path / "case").write_bytes(case)
+    done = emulate("max", check_cases, tmp_path / "case", "neon")
+    assert done.returncode == 1
+    assert done.stderr.startswith("a case: y[2] is ")
