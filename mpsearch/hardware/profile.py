@@ -16,7 +16,7 @@ from mpsearch.hardware.fingerprint import MachineFingerprint
 from mpsearch.hardware.interpolation import MINIMUM_MEASUREMENTS, LatencyEstimate, LatencyModel
 from mpsearch.hardware.json_fields import array, number, object_of, text, whole
 from mpsearch.hardware.measurement import Measurement, RemainderMeasurement
-from mpsearch.hardware.profile_file import MEASURE_AGAIN, profile_text, read_document
+from mpsearch.hardware.profile_file import profile_text, read_document, repair_of
 from mpsearch.models.layer_shape import LayerShape
 from mpsearch.precision.scheme import Scheme
 
@@ -143,7 +143,7 @@ class HardwareProfile:
         try:
             return cls.from_dict(document)
         except FormatError as error:
-            raise FormatError(f"{path} is not a hardware profile. {error} {MEASURE_AGAIN}") from error
+            raise FormatError(f"{path} is not a hardware profile. {error} {repair_of(path)}") from error
 
     def to_dict(self) -> dict[str, Any]:
         ordered = sorted(

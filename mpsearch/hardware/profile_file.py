@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 from mpsearch.errors import FormatError, ProfileError
 
-MEASURE_AGAIN = "Measure again: mpsearch profile --out PROFILE.json"
+
+def repair_of(path: Path | str) -> str:
+    """What to do about a file that is no profile."""
+    return f"Restore it, or delete it and measure again: {_measuring(path)}"
 
 
 def profile_text(document: dict[str, Any]) -> str:
@@ -33,25 +37,29 @@ def read_document(path: Path, schema: int) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(
-            f"{path} is not a hardware profile: it is not UTF-8 text ({error.reason}). {MEASURE_AGAIN}"
+            f"{path} is not a hardware profile: it is not UTF-8 text ({error.reason}). {repair_of(path)}"
         ) from error
     except OSError as error:
         raise ProfileError(
             f"A hardware profile must be a readable file; got {path}: {error.strerror or error}. "
-            f"{MEASURE_AGAIN}"
+            f"Check the name, or measure one: {_measuring(path)}"
         ) from error
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is truncated or not JSON: {error}. {MEASURE_AGAIN}") from error
+        raise FormatError(f"{path} is truncated or not JSON: {error}. {repair_of(path)}") from error
     if not isinstance(document, dict):
-        raise FormatError(f"{path} must hold a JSON object; got {type(document).__name__}. {MEASURE_AGAIN}")
+        raise FormatError(f"{path} must hold a JSON object; got {type(document).__name__}. {repair_of(path)}")
     found = document.get("schema")
     if type(found) is not int or found < 1:
-        raise FormatError(f"{path} is not a hardware profile: `schema` is {found!r:.80}. {MEASURE_AGAIN}")
+        raise FormatError(f"{path} is not a hardware profile: `schema` is {found!r:.80}. {repair_of(path)}")
     if found > schema:
         raise FormatError(
             f"{path} has schema {found}, and this mpsearch reads up to {schema}. Upgrade mpsearch, "
-            f"or {MEASURE_AGAIN[0].lower()}{MEASURE_AGAIN[1:]}"
+            f"or delete it and measure again: {_measuring(path)}"
         )
     return document
+
+
+def _measuring(path: Path | str) -> str:
+    return f"mpsearch profile --out {shlex.quote(str(path))}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,16 +73,16 @@ def run_search(
     `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the front is scored once
     on the test split. `task` replaces the space's own, for a task that has no name.
 
-    Raises: ConfigError, BudgetError, TaskError, DataError, TraceError, ProfileError, UnmeasuredError before
-    any training; RunError if the folder is in use or holds another search; StorageError if it cannot be
-    written; TrialError if ten trials in a row fail for one reason; KeyboardInterrupt, with all finished
-    trials on disk.
+    Raises: ConfigError, BudgetError, TaskError, DataError, TraceError, ProfileError, UnmeasuredError
+    before any training, and the folder is then as it was but for a profile that was measured; RunError if
+    the folder is in use or holds another search; StorageError if it cannot be written; TrialError if ten
+    trials in a row fail for one reason; KeyboardInterrupt, with all finished trials on disk.
     """
     if timeout_s is not None and not timeout_s > 0:
         raise ConfigError(f"`timeout_s` must be above 0 seconds; got {timeout_s}.")
     folder = RunFolder(Path(out))
-    folder.create()
-    with folder.locked():
+    found = folder.create()
+    with folder.locked(), _as_found_unless_begun(folder, found):
         search = _Search(
             space=with_settings(
                 space, trials=trials, workers=workers, budgets=budgets, seed=seed, sampler=sampler
@@ -95,6 +96,15 @@ def run_search(
         )
         search.run()
     return replace(load_run(folder.path, exporter=exporter), task=task)
+
+
+@contextmanager
+def _as_found_unless_begun(folder: RunFolder, found: frozenset[Path]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if not folder.has_begun:
+            folder.discard(but=found)
 
 
 def with_settings(

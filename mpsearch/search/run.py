@@ -193,10 +193,20 @@ def load_run(path: str | Path, *, exporter: Exporter | None = None) -> Run:
 
     A run shared as its small files, without study.db, is read from trials.jsonl.
 
-    Raises: RunError if there is no run, or its first trial has not begun; FormatError if a file of it is
-    truncated, corrupt or of a newer schema.
+    Raises: RunError if there is no run, it cannot be read, or its first trial has not begun; FormatError
+    if a file of it is truncated, corrupt or of a newer schema.
     """
-    folder = RunFolder(Path(path))
+    try:
+        return _loaded(RunFolder(Path(path)), exporter)
+    except OSError as error:  # a path too long, a file or folder without permission
+        raise RunError(
+            f"{path} must be the folder of a run, and readable; got: {error.strerror or error}. Check its "
+            "name and permissions."
+        ) from error
+
+
+def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
+    path = folder.path
     if not folder.exists:
         if folder.has_begun:
             raise RunError(

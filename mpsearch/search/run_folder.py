@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,15 +83,15 @@ class RunFolder:
         """Whether a search was begun here, though it may have ended before its first trial."""
         return self.exists or self.profile_file.exists()
 
-    def create(self) -> None:
-        """Make the folder, or accept one that is empty or holds a run.
+    def create(self) -> frozenset[Path]:
+        """Make the folder, or accept one that is empty or holds a run; returns what was there before.
 
         Raises: RunError if it holds other files; StorageError if it cannot be made.
         """
         with storing(self.path):
             if self.path.exists() and not self.path.is_dir():
                 raise RunError(f"A run needs a folder; {self.path} is a file. Choose another --out.")
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            found = {self.path, *self.path.iterdir()} if self.path.exists() else set()
             known = {
                 self.checkpoints.name,
                 self.lock_file.name,
@@ -99,13 +99,29 @@ class RunFolder:
                 self.log_file.name,
                 self.space_file.name,
             }
-            known |= {part.name for part in parts_in(self.path)}
-            strangers = [entry.name for entry in self.path.iterdir() if entry.name not in known]
+            known |= {part.name for part in parts_in(self.path)} if found else set()
+            strangers = [entry.name for entry in found - {self.path} if entry.name not in known]
             if strangers and not self.exists:
                 raise RunError(
                     f"A run needs an empty folder or that of a run; {self.path} holds {min(strangers)!r}. "
                     "Choose another --out."
                 )
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        return frozenset(found)
+
+    def discard(self, *, but: Collection[Path]) -> None:
+        """Remove what a search that was refused before it began has left. Only the holder of the lock may.
+
+        `but` is what `create` returned.
+        """
+        with suppress(OSError):  # what cannot be removed may stay: another search can begin here all the same
+            for path in {self.log_file, *parts_in(self.path)}.difference(but):
+                path.unlink(missing_ok=True)
+            if self.lock_file not in but:
+                self.lock_file.unlink()
+            for folder in (self.checkpoints, self.path):
+                if folder not in but:
+                    folder.rmdir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -124,6 +140,11 @@ class RunFolder:
                     f"One process at a time may search in {self.path}; process {holder} does. Wait for "
                     "it, stop it, or choose another --out. `mpsearch pareto` reads a run while it goes on."
                 ) from None
+            if not _is_at(self.lock_file, handle):
+                raise RunError(
+                    f"One process at a time may search in {self.path}; another just gave it up. Give the "
+                    "command again."
+                )
             with storing(self.lock_file):
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
@@ -188,6 +209,13 @@ class RunFolder:
 
 def record_line(record: TrialRecord) -> str:
     return json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Whether the open file is still the one of that name: `RunFolder.discard` may have come first."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(handle), path.stat())
+    return False
 
 
 def _read(path: Path) -> str:

@@ -117,7 +117,10 @@ def test_a_truncated_file_names_itself_and_the_next_step(profile, tmp_path):
     path = tmp_path / "cut.json"
     profile.save(path)
     path.write_text(path.read_text()[:-200])
-    with pytest.raises(FormatError, match=r"cut\.json is truncated.*mpsearch profile --out"):
+    with pytest.raises(
+        FormatError,
+        match=r"cut\.json is truncated.*delete it and measure again: mpsearch profile --out .*/cut\.json$",
+    ):
         HardwareProfile.load(path)
 
 
@@ -130,7 +133,7 @@ def test_a_newer_schema_asks_for_an_upgrade(profile, tmp_path):
 
 def test_a_missing_file_and_a_folder_are_typed_errors(tmp_path):
     for path in (tmp_path / "none.json", tmp_path):
-        with pytest.raises(ProfileError, match="mpsearch profile --out"):
+        with pytest.raises(ProfileError, match=f"measure one: mpsearch profile --out {path}"):
             HardwareProfile.load(path)
 
 

@@ -107,6 +107,49 @@ def test_a_budget_that_no_policy_meets_is_refused_before_any_training(search, tr
     assert training.trained == []
 
 
+def test_a_refused_search_leaves_no_folder_and_can_be_repeated(search, tmp_path):
+    for _ in range(2):
+        with pytest.raises(BudgetError):
+            search(budgets={"memory": "100B"})
+        assert not (tmp_path / "run").exists()
+    assert search().records
+
+
+def test_a_refused_search_leaves_a_folder_that_was_there_as_it_was(search, tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(BudgetError):
+        search(budgets={"memory": "100B"})
+    assert list((tmp_path / "run").iterdir()) == []
+    (tmp_path / "run" / "log.txt").write_text("mine\n")
+    with pytest.raises(BudgetError):
+        search(budgets={"memory": "100B"})
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["log.txt"]
+    (tmp_path / "run" / "thesis.txt").write_text("keep me")
+    with pytest.raises(RunError, match=r"holds 'thesis.txt'"):
+        search()
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["log.txt", "thesis.txt"]
+
+
+def test_a_refused_search_keeps_the_profile_that_it_measured(search, tmp_path, profile, monkeypatch):
+    def measured(*, on_measured, **_):
+        on_measured(profile)
+        return profile
+
+    monkeypatch.setattr("mpsearch.search.preparation.profile_machine", measured)
+    with pytest.raises(BudgetError):
+        search(profile=None, budgets={"memory": "100B"})
+    assert (tmp_path / "run" / "profile.json").exists()
+    monkeypatch.delattr("mpsearch.search.preparation.profile_machine")
+    assert search(profile=None).records
+
+
+def test_a_refused_continuation_takes_nothing_from_a_run(search, tmp_path):
+    before = search()
+    with pytest.raises(BudgetError):
+        search(budgets={"memory": "100B"}, trials=20)
+    assert search().records == before.records
+
+
 def test_budgets_that_can_be_met_alone_but_not_together_are_refused(search, profile):
     # Where few bits are slow, small and fast exclude each other.
     slowest_first = {name: len(SCHEMES) - place for place, name in enumerate(SCHEMES)}

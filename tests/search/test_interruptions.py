@@ -118,6 +118,25 @@ def test_a_lock_that_a_killed_process_left_is_no_lock(tmp_path):
         assert folder.lock_file.read_text() == f"{os.getpid()}\n"
 
 
+def test_a_lock_that_was_discarded_meanwhile_is_no_lock(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    found = folder.create()
+    opened = os.open
+
+    def discarded_at_once(path, *arguments):
+        handle = opened(path, *arguments)
+        folder.discard(but=found)
+        return handle
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", discarded_at_once)
+        with pytest.raises(RunError, match="another just gave it up"), folder.locked():
+            pass
+    folder.create()
+    with folder.locked():
+        pass
+
+
 def test_ctrl_c_ends_a_search_with_workers(command, start, tmp_path):
     process = start(command(workers=2, trials=400))
     folder = RunFolder(tmp_path / "run")

@@ -118,6 +118,12 @@ def test_what_is_no_run_is_refused_and_runs_nearby_are_named(run, tmp_path):
         load_run(tmp_path / "nothing" / "here")
 
 
+@pytest.mark.parametrize("name", ["n" * 300, "n/" * 3000, "null\0byte", ""])
+def test_a_path_that_cannot_be_one_is_a_run_error(name):
+    with pytest.raises(RunError, match="must be the folder of a run"):
+        load_run(name)
+
+
 def test_a_search_that_did_not_come_to_its_first_trial_is_no_run_yet(tmp_path, profile):
     (tmp_path / "young").mkdir()
     profile.save(tmp_path / "young" / "profile.json")
