@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mpsearch.kernels.quantized_layer import WEIGHT_RANGES, QuantizedLayer
+from mpsearch.kernels.quantized_layer import WEIGHT_RANGES, ActivationFormat, QuantizedLayer
 from mpsearch.kernels.reference import integer_output, quantize_activations, run_reference
 
 COMPILER = "aarch64-linux-gnu-g++"
@@ -63,7 +64,7 @@ def array_bytes(array: NDArray[np.generic] | None, dtype: type) -> bytes:
     return np.int64(values.size).tobytes() + values.tobytes()
 
 
-def case_bytes(name: str, layer: QuantizedLayer, x: NDArray[np.float32]) -> bytes:
+def case_bytes(name: str, layer: QuantizedLayer, x: NDArray[np.float32], epilogue: bytes = b"") -> bytes:
     """One layer, one input, and what the reference makes of it, in the order that check_cases.cpp reads."""
     a = quantize_activations(x, layer.activation)
     sums = integer_output(layer, a)
@@ -77,7 +78,7 @@ def case_bytes(name: str, layer: QuantizedLayer, x: NDArray[np.float32]) -> byte
                 array_bytes(np.frombuffer(text.encode(), np.uint8), np.uint8)
                 for text in (name, layer.scheme.name)
             ),
-            array_bytes(np.array((*sizes, layer.activation.zero_point)), np.int64),
+            array_bytes(np.array((*sizes, layer.activation.zero_point, bool(epilogue))), np.int64),
             array_bytes(layer.weight, np.int8),
             array_bytes(np.float32(layer.activation.scale) * layer.weight_scale, np.float32),
             array_bytes(layer.bias, np.float32),
@@ -87,6 +88,7 @@ def case_bytes(name: str, layer: QuantizedLayer, x: NDArray[np.float32]) -> byte
             array_bytes(a, np.int8),
             array_bytes(sums, np.int32),
             array_bytes(run_reference(layer, x), np.float32),
+            epilogue,
         )
     )
 
@@ -177,7 +179,94 @@ def threaded_cases(make_layer) -> Iterator[bytes]:
             yield case_bytes(f"two threads, {name}, {scheme}", layer, x)
 
 
-KINDS = ("listed", "random", "extreme", "special", "threaded")
+BYTES, BITS, BINARY_BYTES = range(3)  # ImageKind of contract.hpp
+UNTOUCHED = 0xEE  # what check_cases.cpp finds behind every pixel of an image, or complains
+
+
+def image_bytes(kind: int, y: NDArray[np.float32], zero_point: int, rng: np.random.Generator) -> bytes:
+    """What a consumer of y gets to read, in its own format."""
+    channels = y.shape[-1]
+    if kind == BYTES:
+        fmt = ActivationFormat(bits=8, scale=np.float32(0.037), zero_point=zero_point)
+        threshold, inverse_scale = None, fmt.inverse_scale
+        content = (quantize_activations(y, fmt).astype(np.int16) + 128).astype(np.uint8)
+    else:
+        threshold, inverse_scale = rng.normal(size=channels).astype(np.float32), np.float32(0)
+        reached = y >= threshold
+        content = 2 * reached.astype(np.uint8)
+        if kind == BITS:
+            to_words = np.pad(reached, [(0, 0)] * (y.ndim - 1) + [(0, -channels % 32)])
+            content = np.packbits(to_words, axis=-1, bitorder="little")
+    guard = np.full((*y.shape[:-1], 1), UNTOUCHED, np.uint8)
+    return (
+        array_bytes(np.array((kind, zero_point + 128)), np.int64)
+        + array_bytes(np.array(inverse_scale), np.float32)
+        + array_bytes(threshold, np.float32)
+        + array_bytes(np.concatenate((content, guard), axis=-1), np.uint8)
+    )
+
+
+def epilogue_bytes(
+    layer: QuantizedLayer,
+    x: NDArray[np.float32],
+    *,
+    has_affine: bool,
+    has_residual: bool,
+    bounds: tuple[float, float],
+    image_kinds: Iterable[int],
+) -> bytes:
+    """y = min(high, max(low, fma(z, multiplier, offset) + residual)), and images of it."""
+    rng = np.random.default_rng(5)
+    y = run_reference(layer, x)
+    multiplier = offset = residual = None
+    if has_affine:
+        # So few bits that 64 hold the exact sum of product and offset: it is rounded once, as in an fma.
+        multiplier = (rng.integers(-127, 128, layer.out_channels) / 64).astype(np.float32)
+        offset = (rng.integers(-1000, 1000, layer.out_channels) / 256).astype(np.float32)
+        multiplier[-1] = np.nan
+        exact = y.astype(np.longdouble) * multiplier.astype(np.longdouble) + offset.astype(np.longdouble)
+        y = exact.astype(np.float32)
+    if has_residual:
+        residual = rng.normal(size=y.shape).astype(np.float32)
+        y = y + residual
+    y = np.clip(y, *np.array(bounds, np.float32))
+    kinds = tuple(image_kinds)
+    return b"".join(
+        (
+            array_bytes(np.array((*x.shape[:3], len(kinds))), np.int64),
+            *(array_bytes(part, np.float32) for part in (multiplier, offset, residual, np.array(bounds), y)),
+            *(image_bytes(kind, y, zero_point=-128 * (i % 2), rng=rng) for i, kind in enumerate(kinds)),
+        )
+    )
+
+
+def finished_cases(make_layer) -> Iterator[bytes]:
+    """Epilogues of every kind behind layers of every kind; groups have no images."""
+    image, padded = (1, 6, 5), {"kernel": (3, 3), "padding": (1, 1)}
+    layers = (
+        ("linear", (5, 1, 1), {"channels": 48, "columns": 97}, True),
+        ("3x3", image, {"channels": 20, "columns": 40, **padded}, True),
+        ("depthwise", image, {"channels": 69, "columns": 69, "groups": 69, **padded}, True),
+        ("grouped", image, {"channels": 12, "columns": 34, "groups": 2, **padded}, False),
+    )
+    all_bounds = ((-np.inf, np.inf), (0.0, np.inf), (-1.0, 1.0))
+    options = tuple(itertools.product((False, True), (False, True), all_bounds))
+    for (name, size, fields, has_images), scheme in itertools.product(layers, SCHEMES):
+        layer = make_layer(scheme, **fields)
+        x = np.random.default_rng(2).normal(size=(*size, layer.in_channels)).astype(np.float32)
+        for has_affine, has_residual, bounds in options:
+            epilogue = epilogue_bytes(
+                layer,
+                x,
+                has_affine=has_affine,
+                has_residual=has_residual,
+                bounds=bounds,
+                image_kinds=(BYTES, BYTES, BITS, BINARY_BYTES) if has_images else (),
+            )
+            yield case_bytes(f"{name}, {scheme}, {has_affine} {has_residual} {bounds}", layer, x, epilogue)
+
+
+KINDS = ("listed", "random", "extreme", "special", "threaded", "finished")
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +280,7 @@ def case_files(tmp_path_factory, make_layer, layer_cases) -> dict[str, tuple[Pat
         ("extreme", extreme_cases(make_layer)),
         ("special", special_cases(make_layer)),
         ("threaded", threaded_cases(make_layer)),
+        ("finished", finished_cases(make_layer)),
     ):
         path = folder / kind
         with path.open("wb") as file:
