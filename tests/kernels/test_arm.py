@@ -144,7 +144,7 @@ def extreme_cases(make_layer) -> Iterator[bytes]:
                     zero_point=zero_point,
                     has_bias=False,
                 )
-                for rows in (1, 2, 5):
+                for rows in (1, 3):
                     for end in (-1e9, 1e9):
                         x = np.full((rows, 1, 1, reduction), end, np.float32)
                         yield case_bytes(f"{rows} x {reduction} of {end}, {scheme} of {weight}", layer, x)
