@@ -14,6 +14,25 @@ void binarize_to_bytes(const float* x, const float* threshold, std::int64_t coun
 
 }  // namespace
 
+ImageTarget Layer::target() {
+  if (places_.empty()) {
+    places_.reserve(static_cast<std::size_t>(batch_ * rows_.in_size * columns_.in_size));
+    for (std::int64_t line = 0; line < batch_ * rows_.in_size; ++line) {
+      const std::int64_t row =
+          line / rows_.in_size * rows_.padded_size + line % rows_.in_size + height_.padding;
+      std::uint8_t* pixel =
+          activations_.data() + (row * columns_.padded_size + width_.padding) * pixel_bytes_;
+      for (std::int64_t column = 0; column < columns_.in_size; ++column, pixel += pixel_bytes_) {
+        places_.push_back(pixel);
+      }
+    }
+  }
+  const ImageKind kind = is_xor()                   ? ImageKind::kBits
+                         : has_binary_activations() ? ImageKind::kBinaryBytes
+                                                    : ImageKind::kBytes;
+  return {kind, places_.data(), inverse_scale_, zero_, threshold_.data()};
+}
+
 // Lines of the input, of all images one after another, into the padded images.
 void Layer::load_lines(const Input& input, std::int64_t first, std::int64_t last) {
   const std::int64_t width = columns_.in_size;

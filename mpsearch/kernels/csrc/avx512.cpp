@@ -276,6 +276,7 @@ extern const Implementation kAvx512 = {
     quantize,
     binarize,
     finish_portably,
+    pool_portably,
 };
 
 }  // namespace mpsearch

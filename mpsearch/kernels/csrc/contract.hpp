@@ -148,6 +148,23 @@ struct FinishArgs {
   std::int64_t first_column;
 };
 
+// One output pixel of a pooling layer: out[c] from taps[t][first_column + c] of all taps, at least one.
+enum class Reduction : int {
+  kMax = 0,     // NaN if any is
+  kWindow = 1,  // their sum in order, / divisor
+  kMean = 2,    // their sum in the order of torch.mean over height and width, channels last, / divisor
+};
+
+struct PoolArgs {
+  Reduction reduction;
+  const float* const* taps;
+  std::int64_t tap_count;
+  std::int64_t first_column;  // kMean: a multiple of kEpilogueUnit
+  std::int64_t columns;
+  float divisor;
+  float* out;
+};
+
 // One instruction set's kernels. simdjson's pattern: a table of these, best first.
 struct Implementation {
   const char* name;        // the value of MPSEARCH_FORCE_ISA that selects it
@@ -158,10 +175,12 @@ struct Implementation {
   void (*quantize)(const QuantizeArgs&) noexcept;  // to bytes
   void (*binarize)(const QuantizeArgs&) noexcept;  // to ceil(channels / 32) words a row
   void (*finish)(const FinishArgs&) noexcept;
+  void (*pool)(const PoolArgs&) noexcept;
 };
 
-// Portable, for every implementation that has no faster one.
+// Portable, for every implementation that has no faster ones.
 void finish_portably(const FinishArgs& args) noexcept;
+void pool_portably(const PoolArgs& args) noexcept;
 
 extern const Implementation kScalar;
 #if defined(__x86_64__)

@@ -1,5 +1,7 @@
-// The portable epilogue of tiles: what every other implementation must agree with. See contract.hpp.
+// The portable epilogue of tiles, and pooling: what every other implementation must agree with. See
+// contract.hpp.
 #include "contract.hpp"
+#include "pool_lanes.hpp"
 
 namespace mpsearch {
 namespace {
@@ -72,5 +74,7 @@ void finish_portably(const FinishArgs& args) noexcept {
     }
   }
 }
+
+void pool_portably(const PoolArgs& args) noexcept { pool_lanes(args); }
 
 }  // namespace mpsearch

@@ -7,6 +7,9 @@
 
 namespace mpsearch {
 
+// Most that a kernel, stride, padding or dilation may be: sums and products of them stay far from overflow.
+inline constexpr std::int64_t kLongestAxis = 1 << 20;
+
 struct Axis {
   std::int64_t kernel;
   std::int64_t stride;

@@ -10,6 +10,8 @@
 namespace mpsearch {
 namespace {
 
+constexpr double kMostImageBytes = 1099511627776.0;
+
 // The densest layout that holds the scheme's weights. Few channels would leave most of a wide block empty:
 // those take the layout with the smallest unit.
 Layout choose_layout(const std::string& scheme, std::int64_t channels) {
@@ -50,7 +52,10 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
   }
   const bool is_binary = spec.scheme == "w1a1";
   layout_ = choose_layout(spec.scheme, group_channels_);
-  if (is_binary) threshold_.assign(spec.threshold, spec.threshold + in_channels_);
+  if (is_binary) {
+    threshold_.assign(spec.threshold, spec.threshold + in_channels_);
+    threshold_.resize(static_cast<std::size_t>(round_up(in_channels_, kEpilogueUnit)));
+  }
 
   const WeightView view{spec.weight, groups_, group_columns_, group_channels_, taps_};
   if (is_depthwise_) {  // one table over all channels; binary activations are the bytes 0 and 2
@@ -104,6 +109,16 @@ std::int64_t Layer::packed_bytes() const noexcept {
 void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
   if (batch == batch_ && height == rows_.in_size && width == columns_.in_size) return;
   batch_ = 0;  // if memory runs out below, the next call plans again
+  const auto padded = [](std::int64_t size, const Axis& axis) {
+    return static_cast<double>(size) + 2.0 * static_cast<double>(axis.padding);
+  };
+  const double bytes = static_cast<double>(batch) * padded(height, height_) * padded(width, width_) *
+                       static_cast<double>(pixel_bytes_);
+  if (bytes > kMostImageBytes) {
+    throw KernelError("The padded activations of a layer take at most 2^40 bytes; a batch of " +
+                      std::to_string(batch) + " inputs of " + std::to_string(height) + "x" +
+                      std::to_string(width) + " would take more. Use a smaller batch.");
+  }
   rows_.build(height_, height);
   columns_.build(width_, width);
   tap_offsets_.resize(static_cast<std::size_t>(taps_));
@@ -121,6 +136,7 @@ void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
     fill_padding(batch);
   }
   find_pixels(batch);
+  places_.clear();
   batch_ = batch;
   plan_work();
 }

@@ -39,6 +39,7 @@ class Layer {
   std::int64_t out_channels() const noexcept { return out_channels_; }
   const Axis& height() const noexcept { return height_; }
   const Axis& width() const noexcept { return width_; }
+  int threads() const noexcept { return threads_; }
   std::int64_t packed_bytes() const noexcept;
   bool has_binary_activations() const noexcept { return !threshold_.empty(); }
 
@@ -54,6 +55,13 @@ class Layer {
   void plan(std::int64_t batch, std::int64_t height, std::int64_t width);
   // Fills the image from batch x height x width x in_channels floats.
   void load(const float* x);
+  // Or where producers write the pixels of the input themselves; only if takes_finished_pixels().
+  ImageTarget target();
+  bool takes_finished_pixels() const noexcept {
+    return groups_ == 1 || (is_depthwise_ && out_channels_ == in_channels_);
+  }
+  // Whether its tiles may be wider than an epilogue's unit: those of groups begin anywhere.
+  bool has_aligned_columns() const noexcept { return groups_ == 1 || is_depthwise_; }
   // From the image to `out`, or through the epilogue if it is not null.
   void compute(float* out, const Epilogue* epilogue);
 
@@ -104,7 +112,7 @@ class Layer {
   Layout layout_ = Layout::kInt8;
   float inverse_scale_ = 0;
   std::int32_t zero_ = 0;         // of unsigned activations
-  std::vector<float> threshold_;  // 1-bit activations only
+  std::vector<float> threshold_;  // 1-bit activations only; to a whole epilogue unit
 
   std::int64_t group_columns_, group_channels_;
   std::int64_t panels_ = 0;         // per group
@@ -124,6 +132,7 @@ class Layer {
   std::vector<std::ptrdiff_t> tap_offsets_;
   std::vector<const std::uint8_t*> pixels_;      // by output pixel: its first tap in the first group
   std::vector<const std::int32_t*> pixel_init_;  // kXor: by output pixel; else empty, one table serves all
+  std::vector<std::uint8_t*> places_;            // by input pixel, if there is a target
   Work work_;
 };
 

@@ -1,178 +1,19 @@
-// The Python module `mpsearch.kernels._native`: checks arguments, releases the interpreter lock, runs a
-// layer.
+// The Python module `mpsearch.kernels._native`.
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
 #include <exception>
-#include <memory>
 #include <string>
 
+#include "bindings.hpp"
 #include "cpu_features.hpp"
 #include "errors.hpp"
 #include "implementations.hpp"
-#include "layer.hpp"
 
 namespace nb = nanobind;
 
 namespace mpsearch {
 namespace {
-
-using Array = nb::ndarray<>;
-using ConstArray = nb::ndarray<nb::ro>;
-
-std::string shape_text(const ConstArray& array) {
-  std::string text = "(";
-  for (std::size_t i = 0; i < array.ndim(); ++i) text += (i ? ", " : "") + std::to_string(array.shape(i));
-  return text + ")";
-}
-
-// True if the elements follow one another in row-major order; sizes of 1 may have any stride.
-template <class A>
-bool is_contiguous(const A& array) {
-  if (array.size() == 0) return true;
-  std::int64_t expected = 1;
-  for (std::size_t i = array.ndim(); i-- > 0;) {
-    const auto size = static_cast<std::int64_t>(array.shape(i));
-    if (size != 1 && array.stride(i) != expected) return false;
-    expected *= size;
-  }
-  return true;
-}
-
-// A C-contiguous array of T with 4 dimensions on the CPU, or ShapeError.
-template <class A, class T>
-A as_array(nb::handle object, const char* name, const char* type_name, std::size_t ndim) {
-  A array;
-  if (object.is_none() || !nb::try_cast<A>(object, array, false)) {
-    throw ShapeError("`" + std::string(name) + "` must be a " + type_name +
-                     " numpy array or CPU tensor, and writable if it is an output; got " +
-                     nb::cast<std::string>(nb::str(object.type())) + ".");
-  }
-  if (array.device_type() != nb::device::cpu::value || array.dtype() != nb::dtype<T>() ||
-      array.ndim() != ndim || !is_contiguous(array)) {
-    throw ShapeError("`" + std::string(name) + "` must be " + type_name +
-                     ", on the CPU, C-contiguous, with " + std::to_string(ndim) + " dimensions; got shape " +
-                     shape_text(ConstArray(array)) + " of " + std::to_string(array.itemsize()) +
-                     "-byte elements" + (is_contiguous(array) ? "" : ", not contiguous") + ".");
-  }
-  return array;
-}
-
-struct Input {
-  std::int64_t batch, height, width;
-};
-
-struct OutSpatial {
-  std::int64_t height, width;
-};
-
-OutSpatial out_spatial(const Layer& layer, std::int64_t height, std::int64_t width) {
-  const OutSpatial out{height < 1 ? 0 : layer.height().out_size(height),
-                       width < 1 ? 0 : layer.width().out_size(width)};
-  if (out.height < 1 || out.width < 1) {
-    throw ShapeError("The kernel must fit the padded input; got an input of " + std::to_string(height) + "x" +
-                     std::to_string(width) + " and a kernel of " + std::to_string(layer.height().kernel) +
-                     "x" + std::to_string(layer.width().kernel) + ".");
-  }
-  return out;
-}
-
-Input check_input(const Layer& layer, const ConstArray& x, const char* name) {
-  if (static_cast<std::int64_t>(x.shape(3)) != layer.in_channels() || x.shape(0) == 0) {
-    throw ShapeError("`" + std::string(name) + "` must be (batch, height, width, " +
-                     std::to_string(layer.in_channels()) + ") and not empty; got " + shape_text(x) + ".");
-  }
-  return {static_cast<std::int64_t>(x.shape(0)), static_cast<std::int64_t>(x.shape(1)),
-          static_cast<std::int64_t>(x.shape(2))};
-}
-
-void check_output(const Layer& layer, const ConstArray& out, const Input& input, const OutSpatial& spatial) {
-  const std::int64_t expected[4] = {input.batch, spatial.height, spatial.width, layer.out_channels()};
-  for (std::size_t i = 0; i < 4; ++i) {
-    if (static_cast<std::int64_t>(out.shape(i)) == expected[i]) continue;
-    throw ShapeError("`out` must be (" + std::to_string(expected[0]) + ", " + std::to_string(expected[1]) +
-                     ", " + std::to_string(expected[2]) + ", " + std::to_string(expected[3]) + "); got " +
-                     shape_text(out) + ".");
-  }
-}
-
-void run(Layer& layer, nb::handle x_object, nb::handle out_object) {
-  const auto x = as_array<ConstArray, float>(x_object, "x", "float32", 4);
-  const auto out = as_array<Array, float>(out_object, "out", "float32", 4);
-  const Input input = check_input(layer, x, "x");
-  check_output(layer, ConstArray(out), input, out_spatial(layer, input.height, input.width));
-  const nb::gil_scoped_release release;
-  layer.run(static_cast<const float*>(x.data()), input.batch, input.height, input.width,
-            static_cast<float*>(out.data()));
-}
-
-void run_integer(Layer& layer, nb::handle a_object, nb::handle sums_object) {
-  const auto a = as_array<ConstArray, std::int8_t>(a_object, "a", "int8", 4);
-  const auto sums = as_array<Array, std::int32_t>(sums_object, "sums", "int32", 4);
-  const Input input = check_input(layer, a, "a");
-  check_output(layer, ConstArray(sums), input, out_spatial(layer, input.height, input.width));
-  const auto* values = static_cast<const std::int8_t*>(a.data());
-  if (layer.has_binary_activations()) {
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      if (values[i] == 1 || values[i] == -1) continue;
-      throw ShapeError("Binary activations must be -1 or +1; got " + std::to_string(values[i]) + ".");
-    }
-  }
-  const nb::gil_scoped_release release;
-  layer.run_integer(values, input.batch, input.height, input.width, static_cast<std::int32_t*>(sums.data()));
-}
-
-// `geometry` is (stride, padding, dilation).
-Axis as_axis(const nb::tuple& geometry, std::size_t kernel) {
-  if (geometry.size() != 3) throw ShapeError("An axis takes stride, padding and dilation.");
-  return {static_cast<std::int64_t>(kernel), nb::cast<std::int64_t>(geometry[0]),
-          nb::cast<std::int64_t>(geometry[1]), nb::cast<std::int64_t>(geometry[2])};
-}
-
-void construct(Layer* place, const std::string& scheme, nb::handle weight_object, nb::handle scale_object,
-               nb::handle bias_object, nb::handle threshold_object, float inverse_scale, int zero_point,
-               const nb::tuple& vertical, const nb::tuple& horizontal, std::int64_t groups, int threads,
-               const std::string& forced_isa) {
-  const auto weight = as_array<ConstArray, std::int8_t>(weight_object, "weight", "int8", 4);
-  const auto scale = as_array<ConstArray, float>(scale_object, "scale", "float32", 1);
-  ConstArray bias;
-  ConstArray threshold;
-  if (!bias_object.is_none()) bias = as_array<ConstArray, float>(bias_object, "bias", "float32", 1);
-  if (!threshold_object.is_none()) {
-    threshold = as_array<ConstArray, float>(threshold_object, "threshold", "float32", 1);
-  }
-  LayerSpec spec{};
-  spec.scheme = scheme;
-  spec.out_channels = static_cast<std::int64_t>(weight.shape(0));
-  spec.in_channels = static_cast<std::int64_t>(weight.shape(1)) * groups;
-  spec.groups = groups;
-  spec.height = as_axis(vertical, weight.shape(2));
-  spec.width = as_axis(horizontal, weight.shape(3));
-  for (const Axis& side : {spec.height, spec.width}) {
-    if (side.kernel < 1 || side.stride < 1 || side.padding < 0 || side.dilation < 1) {
-      throw ShapeError("Kernel, stride and dilation must be at least 1 and padding at least 0; got " +
-                       std::to_string(side.kernel) + ", " + std::to_string(side.stride) + ", " +
-                       std::to_string(side.dilation) + " and " + std::to_string(side.padding) + ".");
-    }
-  }
-  const bool has_threshold = threshold.is_valid();
-  if (groups < 1 || spec.out_channels < 1 || spec.in_channels < 1 || spec.out_channels % groups != 0 ||
-      static_cast<std::int64_t>(scale.shape(0)) != spec.out_channels ||
-      (bias.is_valid() && static_cast<std::int64_t>(bias.shape(0)) != spec.out_channels) ||
-      has_threshold != (scheme == "w1a1") ||
-      (has_threshold && static_cast<std::int64_t>(threshold.shape(0)) != spec.in_channels) ||
-      (zero_point != 0 && zero_point != -128)) {
-    throw ShapeError("The parts of a layer must fit one another; build it from a QuantizedLayer.");
-  }
-  spec.weight = static_cast<const std::int8_t*>(weight.data());
-  spec.scale = static_cast<const float*>(scale.data());
-  spec.bias = bias.is_valid() ? static_cast<const float*>(bias.data()) : nullptr;
-  spec.threshold = has_threshold ? static_cast<const float*>(threshold.data()) : nullptr;
-  spec.inverse_scale = inverse_scale;
-  spec.zero_point = zero_point;
-  new (place) Layer(spec, find_implementation(forced_isa), threads);
-}
 
 nb::tuple names_of_available() {
   nb::list names;
@@ -220,20 +61,8 @@ NB_MODULE(_native, module) {
       "selected_isa", [](const std::string& forced_isa) { return find_implementation(forced_isa).name; },
       nb::arg("forced_isa"));
   module.def("build_info", build_info);
-  nb::class_<Layer>(module, "Layer")
-      .def("__init__", construct, nb::arg("scheme"), nb::arg("weight"), nb::arg("scale"),
-           nb::arg("bias").none(), nb::arg("threshold").none(), nb::arg("inverse_scale"),
-           nb::arg("zero_point"), nb::arg("vertical"), nb::arg("horizontal"), nb::arg("groups"),
-           nb::arg("threads"), nb::arg("forced_isa"))
-      .def("run", run, nb::arg("x").none(), nb::arg("out").none())
-      .def("run_integer", run_integer, nb::arg("a").none(), nb::arg("sums").none())
-      .def("out_spatial",
-           [](const Layer& layer, std::int64_t height, std::int64_t width) {
-             const OutSpatial out = out_spatial(layer, height, width);
-             return nb::make_tuple(out.height, out.width);
-           })
-      .def_prop_ro("isa", [](const Layer& layer) { return layer.implementation().name; })
-      .def_prop_ro("packed_bytes", &Layer::packed_bytes);
+  bind_layer(module);
+  bind_program(module);
 }
 
 }  // namespace mpsearch

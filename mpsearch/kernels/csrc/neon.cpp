@@ -127,10 +127,15 @@ struct Neon {
 }  // namespace
 
 extern const Implementation kNeon = {
-    "neon",    kNeonFeature,
-    12.0,      {tile<Neon, Int8>, tile<Neon, Int4>, tile<Neon, Ternary>, tile<Neon, Binary>, tile<Neon, Xor>},
-    depthwise, quantize,
-    binarize,  finish_portably,
+    "neon",
+    kNeonFeature,
+    12.0,
+    {tile<Neon, Int8>, tile<Neon, Int4>, tile<Neon, Ternary>, tile<Neon, Binary>, tile<Neon, Xor>},
+    depthwise,
+    quantize,
+    binarize,
+    finish_portably,
+    pool_portably,
 };
 
 }  // namespace mpsearch

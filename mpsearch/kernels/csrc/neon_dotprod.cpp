@@ -71,6 +71,7 @@ extern const Implementation kNeonDotprod = {
     quantize,
     binarize,
     finish_portably,
+    pool_portably,
 };
 
 }  // namespace mpsearch

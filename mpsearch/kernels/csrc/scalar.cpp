@@ -156,8 +156,9 @@ void binarize(const QuantizeArgs& args) noexcept {
 }  // namespace
 
 extern const Implementation kScalar = {
-    "scalar",  0,        2.0,      {tile<Int8>, tile<Int4>, tile<Ternary>, tile<Binary>, tile_xor},
-    depthwise, quantize, binarize, finish_portably,
+    "scalar",      0,        2.0,      {tile<Int8>, tile<Int4>, tile<Ternary>, tile<Binary>, tile_xor},
+    depthwise,     quantize, binarize, finish_portably,
+    pool_portably,
 };
 
 }  // namespace mpsearch

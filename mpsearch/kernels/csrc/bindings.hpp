@@ -1,0 +1,11 @@
+// The parts of the Python module.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace mpsearch {
+
+void bind_layer(nanobind::module_& module);    // bind_layer.cpp
+void bind_program(nanobind::module_& module);  // bind_program.cpp
+
+}  // namespace mpsearch
