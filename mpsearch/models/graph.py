@@ -70,7 +70,8 @@ class ModelGraph:
     `input_rank`: 4 for images (N, C, H, W), 3 for sequences (N, C, L), 2 for features (N, C);
     `output_rank` likewise.
 
-    Raises: ConfigError if names repeat, a node reads what comes later, or sizes do not fit.
+    Raises: ConfigError if names repeat, a node reads what comes later, sizes do not fit, or flattened images
+        of several pixels reach another node than `flattened_sizes` tells.
     """
 
     nodes: tuple[Node, ...]
@@ -97,6 +98,33 @@ class ModelGraph:
             raise ConfigError(f"`output` must name a node; got {self.output!r}.")
         if self.input_rank not in (2, 3, 4) or self.output_rank not in (2, 3, 4):
             raise ConfigError(f"Ranks must be 2, 3 or 4; got {self.input_rank} and {self.output_rank}.")
+        self.flattened_sizes()
+
+    def flattened_sizes(self) -> dict[str, Size | None]:
+        """Node -> the (H, W, C) of the image that its features are, where that has several pixels; else None.
+
+        A plan keeps such features in the order (H, W, C), not in PyTorch's (C, H, W). They reach linear
+        layers, affines, clamps, additions of features in the same order, and further flattening.
+
+        Raises: ConfigError if they reach anything else.
+        """
+        found: dict[str, Size | None] = {}
+        for node in self.nodes:
+            orders = [found[name] for name in node.inputs]
+            order = orders[0] if orders else None
+            if node.kind == "flatten" and self.node(node.inputs[0]).size[:2] != (1, 1):
+                order = self.node(node.inputs[0]).size
+            elif node.shape is not None and node.shape.operator == "linear":
+                order = None
+            elif any(orders) and (
+                node.kind not in ("affine", "clamp", "add", "flatten") or any(o != order for o in orders)
+            ):
+                raise ConfigError(
+                    "The features of a flattened image may be read by linear layers, affines, clamps and "
+                    f"additions of features like them; got {node.kind} {node.name!r}."
+                )
+            found[node.name] = order
+        return found
 
     def node(self, name: str) -> Node:
         """Raises: ConfigError if there is no such node."""
