@@ -7,6 +7,7 @@ MpsearchError
 │   └── BudgetError          no policy of the space meets the budgets
 ├── ShapeError               an array or tensor has the wrong shape, type or layout
 ├── TraceError               a model cannot be traced to layer shapes
+│   └── UnsupportedOperatorError  a model computes what a compiled plan does not know
 ├── KernelError              no kernel fits, or a kernel's bounds are exceeded
 ├── ProfileError             a hardware profile cannot be used
 │   └── UnmeasuredError      a needed (layer shape, scheme) is not in the profile
@@ -40,6 +41,17 @@ class ShapeError(MpsearchError):
 
 class TraceError(MpsearchError):
     """A model cannot be traced to layer shapes."""
+
+
+class UnsupportedOperatorError(TraceError):
+    """A model computes what a compiled plan does not know; `reasons` names each operator and its module."""
+
+    def __init__(self, reasons: tuple[str, ...]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        return f"A compiled plan cannot run this model: {'; '.join(self.reasons)}. It runs in torch instead."
 
 
 class KernelError(MpsearchError):

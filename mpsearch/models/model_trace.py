@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mpsearch.errors import ConfigError, FormatError
+from mpsearch.models.graph import ModelGraph
 from mpsearch.models.layer_shape import LayerShape
 
 
@@ -49,6 +50,8 @@ class ModelTrace:
     that is no weight or bias of `layers`, each once. `peak_activation_bytes`: the most that input
     and output of one layer call take together as float32. `fingerprint`: sixteen hex digits of the
     structure (names and shapes, not values).
+    `graph`: the operators, if a compiled plan knows them all; otherwise the model runs in torch with packed
+    layers inside, and `eager_reasons` say what keeps it there.
     """
 
     layers: tuple[TracedLayer, ...]
@@ -56,6 +59,8 @@ class ModelTrace:
     other_parameter_bytes: int
     peak_activation_bytes: int
     fingerprint: str
+    graph: ModelGraph | None = None
+    eager_reasons: tuple[str, ...] = ()
 
     def layer(self, name: str) -> TracedLayer:
         """The layer of that name or alias.
@@ -80,7 +85,8 @@ class ModelTrace:
         layers = [
             {**asdict(layer), "calls": [call.to_dict() for call in layer.calls]} for layer in self.layers
         ]
-        return {**asdict(self), "layers": layers}
+        graph = None if self.graph is None else self.graph.to_dict()
+        return {**asdict(self), "layers": layers, "graph": graph}
 
     @classmethod
     def from_dict(cls, fields: Any) -> ModelTrace:
@@ -97,14 +103,18 @@ class ModelTrace:
                 for layer in fields["layers"]
             )
             unquantized = tuple(UnquantizedModule(**module) for module in fields["unquantized"])
-            trace = cls(**{**fields, "layers": layers, "unquantized": unquantized})
+            plain = {**fields, "layers": layers, "unquantized": unquantized}
+            if plain.get("graph") is not None:
+                plain["graph"] = ModelGraph.from_dict(plain["graph"])
+            plain["eager_reasons"] = tuple(plain.get("eager_reasons", ()))
+            trace = cls(**plain)
             trace._check_types()
         except (TypeError, KeyError, AttributeError, ConfigError) as error:
             raise FormatError(f"Not a model trace ({error!r:.200}): {fields!r:.200}.") from error
         return trace
 
     def _check_types(self) -> None:
-        texts: list[object] = [self.fingerprint]
+        texts: list[object] = [self.fingerprint, *self.eager_reasons]
         counts: list[object] = [self.other_parameter_bytes, self.peak_activation_bytes]
         flags: list[object] = []
         for layer in self.layers:

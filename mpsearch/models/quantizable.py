@@ -14,6 +14,8 @@ QUANTIZABLE: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d)
 # `kMaxReduction` of the kernels: int32 sums hold as many products of two bytes.
 MAX_PRODUCTS = 65_536
 
+NOT_CALLED = "never called on the example inputs"
+
 # Reasons for the modules that users ask about; the first type that fits counts.
 REASONS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     (
@@ -118,6 +120,15 @@ def call_shape(module: nn.Module, input_size: Sequence[int]) -> LayerShape:
         if isinstance(module, kind):
             return shape_of(module, tuple(input_size))
     raise AssertionError(type(module))
+
+
+def smallest_call(module: nn.Module) -> LayerShape:
+    """The shape of a call with the smallest input that the module takes: for its geometry."""
+    if isinstance(module, nn.Linear):
+        return call_shape(module, (1, module.in_features))
+    assert isinstance(module, nn.Conv1d | nn.Conv2d)
+    extents = [d * (k - 1) + 1 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    return call_shape(module, (1, module.in_channels, *extents))
 
 
 def _linear_shape(module: nn.Linear, size: tuple[int, ...]) -> LayerShape:

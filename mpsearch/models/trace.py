@@ -6,16 +6,18 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mpsearch.errors import TraceError
+from mpsearch.errors import TraceError, UnsupportedOperatorError
+from mpsearch.models.capture import capture_graph
 from mpsearch.models.layer_shape import LayerShape
 from mpsearch.models.model_trace import ModelTrace, TracedLayer, UnquantizedModule
 from mpsearch.models.quantizable import (
+    NOT_CALLED,
     call_refusal,
     call_shape,
     hook_refusal,
@@ -38,7 +40,8 @@ class _Seen:
 def trace_model(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> ModelTrace:
     """Run the model once, in eval mode without gradients, and note every layer call.
 
-    Hooks see what is called, so control flow does not matter. The model is left as it was found.
+    Hooks see what is called, so control flow does not matter; the graph of a compiled plan comes with
+    it where there is one. The model is left as it was found.
 
     Raises: TraceError if the model does not run on its example inputs, or holds a lazy module that does not.
     """
@@ -59,7 +62,11 @@ def trace_model(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> ModelTr
                 f"{type(error).__name__}: {error}. Give the inputs that the model expects."
             ) from error
     _refuse_idle_lazy_modules(model)
-    return _collect(model, seen)
+    trace = _collect(model, seen)
+    try:
+        return replace(trace, graph=capture_graph(model, example_inputs, trace))
+    except UnsupportedOperatorError as error:
+        return replace(trace, eager_reasons=error.reasons)
 
 
 def _refuse_idle_lazy_modules(model: nn.Module) -> None:
@@ -82,7 +89,7 @@ def _collect(model: nn.Module, seen: dict[int, _Seen]) -> ModelTrace:
     for key, module in modules.items():
         if is_candidate(module):
             entry = seen.get(key)
-            not_called = "never called on the example inputs" if entry is None else entry.reason
+            not_called = NOT_CALLED if entry is None else entry.reason
             lone = None if names[key][0] else "the model is this one layer; wrap it in nn.Sequential"
             reason = lone or refusal(module) or hook_refusal(module) or tied.get(key) or not_called
             if reason is not None:
