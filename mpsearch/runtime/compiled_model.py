@@ -118,6 +118,9 @@ class CompiledModel(nn.Module):
         steps = compile_plan(self._fused, self._schemes, batch=len(array))
         return [(step.shape, np.ascontiguousarray(seconds[:, i])) for i, step in enumerate(steps)]
 
+    def extra_repr(self) -> str:
+        return f"{len(self.steps)} steps, isa={self.isa}, threads={self.threads}"
+
     def _timed_pass(self, row: NDArray[np.float64], x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         layer: int | None = None  # the 32-bit layer before the segment
         for segment in self._segments:
