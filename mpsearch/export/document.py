@@ -27,6 +27,7 @@ def read_document(path: Path, *, schema: int, what: str) -> dict[str, Any]:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair could not be shown
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} must be {what}; got: {error}. Export it again.") from error
     if not isinstance(document, dict):
@@ -42,14 +43,15 @@ def read_document(path: Path, *, schema: int, what: str) -> dict[str, Any]:
 
 
 def required(document: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where: Path) -> Any:
-    """`document[key]`, of that type; a bool is not a number, nor is NaN or infinity.
+    """`document[key]`, of that type; a bool is not a number, nor is NaN, infinity or what exceeds 64 bits.
 
     Raises: FormatError if it is missing or of another type.
     """
     value = document.get(key)
     is_odd = isinstance(value, bool) and kind is not bool
     is_odd |= isinstance(value, float) and not math.isfinite(value)
+    is_odd |= isinstance(value, int) and not -(2**63) <= value < 2**63
     if not isinstance(value, kind) or is_odd:
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        raise FormatError(f"`{key}` in {where} must be {names}; got {value!r}. Export it again.")
+        raise FormatError(f"`{key}` in {where} must be {names}; got {value!r:.200}. Export it again.")
     return value

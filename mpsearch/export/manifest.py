@@ -9,6 +9,7 @@ from typing import Any
 
 from mpsearch.errors import FormatError
 from mpsearch.export.document import read_document, required, write_document
+from mpsearch.kernels.quantized_layer import MAX_THREADS
 from mpsearch.models.layer_shape import OPERATORS, Operator
 from mpsearch.precision.policy import PrecisionPolicy
 
@@ -74,10 +75,10 @@ class Prediction:
         """Raises: FormatError if a field is missing, of the wrong type, or out of range."""
         latency_s = required(fields, "latency_s", _NUMBER, where)
         threads = required(fields, "threads", int, where)
-        if latency_s <= 0 or threads < 1:
+        if latency_s <= 0 or not 1 <= threads <= MAX_THREADS:
             raise FormatError(
-                f"`latency_s` and `threads` in {where} must be above 0; got {latency_s} and {threads}. "
-                "Export it again."
+                f"`latency_s` in {where} must be above 0 and `threads` in 1..{MAX_THREADS}; got {latency_s} "
+                f"and {threads}. Export it again."
             )
         return cls(
             latency_s=latency_s,
@@ -169,6 +170,9 @@ class Manifest:
             raise FormatError(
                 f"`layers` in {path} must be those of the policy below 32 bits, {packed}; got {list(layers)}."
             )
+        samples = required(sections["check"], "samples", int, path)
+        if samples < 1:
+            raise FormatError(f"`samples` in {path} must be 1 or more; got {samples}. Export it again.")
         return cls(
             task=required(sections["task"], "name", str, path),
             task_args=required(sections["task"], "args", dict, path),
@@ -182,7 +186,7 @@ class Manifest:
             run=required(sections["origin"], "run", str, path),
             trial=required(sections["origin"], "trial", int, path),
             check=Check(
-                samples=required(sections["check"], "samples", int, path),
+                samples=samples,
                 inputs_sha256=required(sections["check"], "inputs_sha256", str, path),
                 max_abs_error=required(sections["check"], "max_abs_error", _NUMBER, path),
                 agreement=required(sections["check"], "agreement", _NUMBER, path),

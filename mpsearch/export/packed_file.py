@@ -123,9 +123,10 @@ def read_packed(folder: Path) -> PackedFile:
         raise FormatError(f"{path} must hold only what its manifest describes; got `{unknown[0]}` too.")
     check_path, samples = folder / CHECK_FILE, manifest.check.samples
     outputs = _read_tensors(check_path, manifest.check.outputs_sha256).get(_OUTPUTS)
-    if outputs is None or outputs.dtype != torch.float32 or outputs.ndim < 1 or len(outputs) != samples:
+    is_there = outputs is not None and outputs.dtype == torch.float32 and outputs.ndim > 0
+    if outputs is None or not is_there or len(outputs) != samples or not bool(outputs.isfinite().all()):
         raise FormatError(
-            f"{check_path} must hold `{_OUTPUTS}`, float32, {samples} samples. Export it again."
+            f"{check_path} must hold `{_OUTPUTS}`, float32, finite, {samples} samples. Export it again."
         )
     return PackedFile(
         manifest=manifest,

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpsearch.errors import KernelError
-from mpsearch.kernels.quantized_layer import QuantizedLayer
+from mpsearch.errors import KernelError, ShapeError
+from mpsearch.kernels.quantized_layer import MAX_THREADS, QuantizedLayer
 from mpsearch.precision.scheme import scheme_named
 
 
@@ -71,13 +71,15 @@ class NativeLayer:
     """
 
     def __init__(self, layer: QuantizedLayer, *, threads: int = 1) -> None:
+        if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+            raise KernelError(f"`threads` must be in 1..{MAX_THREADS}; got {threads!r}.")
         extension = _extension()
         activation = layer.activation
         vertical, horizontal = zip(layer.stride, layer.padding, layer.dilation, strict=True)
         self._native = extension.Layer(
             scheme=layer.scheme.name,
             weight=np.ascontiguousarray(layer.weight),
-            scale=np.float32(activation.scale) * layer.weight_scale,
+            scale=layer.scale,
             bias=None if layer.bias is None else np.ascontiguousarray(layer.bias),
             threshold=None if activation.threshold is None else np.ascontiguousarray(activation.threshold),
             inverse_scale=float(activation.inverse_scale),
@@ -126,6 +128,8 @@ class NativeLayer:
         Shape: a (N, H, W, C) -> (N, OH, OW, out_channels).
         Raises: ShapeError as `run`, or if a binary activation is neither -1 nor +1.
         """
+        if not isinstance(a, np.ndarray):
+            raise ShapeError(f"`a` must be an int8 numpy array; got {type(a).__name__}.")
         if a.ndim == 4 and a.shape[0] > 0:
             height, width = self.out_spatial(a.shape[1], a.shape[2])
             shape = (a.shape[0], height, width, self._out_channels)

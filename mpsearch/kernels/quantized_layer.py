@@ -21,6 +21,10 @@ WEIGHT_RANGES: dict[str, tuple[int, int]] = {
 }
 
 
+MAX_THREADS = 256  # `kMaxThreads` of the kernels
+MAX_EXTENT = 1 << 15  # of stride, padding and dilation: sizes of images then fit 64 bits by far
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ActivationFormat:
     """How a layer's input becomes integers.
@@ -41,14 +45,21 @@ class ActivationFormat:
     threshold: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.scale) and self.scale > 0):
-            raise ShapeError(f"An activation scale must be finite and > 0; got {self.scale}.")
+        with np.errstate(over="ignore", divide="ignore"):
+            if not (np.isfinite(self.scale) and self.scale > 0 and np.isfinite(self.inverse_scale)):
+                raise ShapeError(
+                    f"An activation scale must be > 0, and finite like its inverse; got {self.scale}."
+                )
         if self.bits == 8:
             if self.zero_point not in (0, -128) or self.threshold is not None:
                 raise ShapeError("8-bit activations take a zero point of 0 or -128 and no threshold.")
         elif self.bits == 1:
             if self.threshold is None or self.threshold.dtype != np.float32 or self.threshold.ndim != 1:
                 raise ShapeError("1-bit activations take a float32 threshold per input channel.")
+            if self.zero_point != 0:
+                raise ShapeError(f"1-bit activations have no zero point; got {self.zero_point}.")
+            if np.isnan(self.threshold).any():
+                raise ShapeError("Thresholds must be numbers; got NaN.")
         else:
             raise ShapeError(f"Activations of a quantized layer have 1 or 8 bits; got {self.bits}.")
 
@@ -92,6 +103,14 @@ class QuantizedLayer:
         for name, array in (("weight_scale", self.weight_scale), ("bias", self.bias)):
             if array is not None and (array.dtype != np.float32 or array.shape != (count,)):
                 raise ShapeError(f"`{name}` must be float32 ({count},); got {array.dtype} {array.shape}.")
+            if array is not None and not np.isfinite(array).all():
+                raise ShapeError(f"`{name}` must be finite; got NaN or infinity.")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(self.scale).all():
+                raise ShapeError(
+                    f"Activation scale times weight scale must be finite; got {self.activation.scale} times "
+                    f"up to {np.abs(self.weight_scale).max()}."
+                )
         low, high = WEIGHT_RANGES[self.scheme.name]
         if self.weight.min() < low or self.weight.max() > high:
             raise ShapeError(
@@ -109,9 +128,20 @@ class QuantizedLayer:
             raise ShapeError(
                 f"`groups` must be at least 1 and divide {count} output channels; got {self.groups}."
             )
+        for name, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
+            sizes = getattr(self, name)
+            if len(sizes) != 2 or not all(isinstance(s, int) and least <= s <= MAX_EXTENT for s in sizes):
+                raise ShapeError(
+                    f"`{name}` must be two whole numbers in {least}..{MAX_EXTENT}; got {sizes!r:.100}."
+                )
         threshold = self.activation.threshold
         if threshold is not None and threshold.shape != (self.in_channels,):
             raise ShapeError(f"`threshold` must have {self.in_channels} entries; got {threshold.shape}.")
+
+    @property
+    def scale(self) -> NDArray[np.float32]:
+        """float32(activation.scale) * weight_scale, rounded once: the factor of integer sums. (N,)."""
+        return np.float32(self.activation.scale) * self.weight_scale
 
     @property
     def out_channels(self) -> int:

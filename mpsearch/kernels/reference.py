@@ -83,5 +83,5 @@ def run_reference(layer: QuantizedLayer, x: NDArray[np.float32]) -> NDArray[np.f
     Raises: ShapeError as `quantize_activations` and `integer_output`.
     """
     sums = integer_output(layer, quantize_activations(x, layer.activation))
-    y = sums.astype(np.float32) * (np.float32(layer.activation.scale) * layer.weight_scale)
+    y = sums.astype(np.float32) * layer.scale
     return y if layer.bias is None else y + layer.bias

@@ -22,8 +22,8 @@ class PackedLayer(nn.Module):
 
     Shape: linear (*, C) -> (*, N); conv1d (B, C, L) -> (B, N, L_out); conv2d (B, C, H, W) ->
         (B, N, H_out, W_out); float32, not empty.
-    Raises: ShapeError if the input has another type, device, rank or number of channels, or is empty or
-        smaller than the kernel; ExportError if asked for gradients.
+    Raises: ShapeError if the input has another type, device, layout, rank or number of channels, or is empty
+        or smaller than the kernel; ExportError if asked for gradients.
     """
 
     def __init__(self, layer: QuantizedLayer, *, threads: int = 1) -> None:
@@ -41,6 +41,9 @@ class PackedLayer(nn.Module):
         return self._run(self, input)
 
     def _check(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor) or x.layout != torch.strided:
+            found = x.layout if isinstance(x, Tensor) else type(x).__name__
+            raise ShapeError(f"A packed {self.operator} takes one dense tensor; got {found}.")
         if x.dtype != torch.float32 or x.device.type != "cpu":
             raise ShapeError(
                 f"A packed {self.operator} takes float32 on the CPU; got {x.dtype} on {x.device}. "

@@ -1,4 +1,4 @@
-"""A model whose quantized layers run in the native kernels."""
+"""A model whose quantized layers run in the native kernels, called by torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from mpsearch.errors import ConfigError, ShapeError
 from mpsearch.kernels.quantized_layer import QuantizedLayer
 from mpsearch.models.fused_inference import disable_fused_inference
+from mpsearch.models.graph import ModelGraph
 from mpsearch.models.layer_lookup import find_layers
-from mpsearch.models.quantizable import is_candidate
+from mpsearch.models.quantizable import is_candidate, smallest_call
+from mpsearch.runtime.compiled_model import CompiledModel
 from mpsearch.runtime.packed_layer import PackedLayer
 
 
 class PackedModel(nn.Module):
-    """Runs a model with packed layers, in eval mode and without gradients.
+    """Runs a model in torch with packed layers inside, in eval mode and without gradients.
 
     Images travel channels last, as the kernels want them. A model that flattens them with `.view` cannot
     take that: its first call fails, is repeated in the order (N, C, H, W), and all later calls use that.
@@ -70,19 +72,31 @@ class PackedModel(nn.Module):
 
 
 def build_packed_model(
-    model: nn.Module, layers: Mapping[str, QuantizedLayer], *, threads: int = 1
-) -> PackedModel:
+    model: nn.Module,
+    layers: Mapping[str, QuantizedLayer],
+    *,
+    threads: int = 1,
+    graph: ModelGraph | None = None,
+) -> CompiledModel | PackedModel:
     """A copy of the model that computes the named layers in the native kernels.
 
-    `model` brings the architecture and, loaded already, all weights but those of `layers`, which are not
-    copied. Layers that are not named stay 32-bit PyTorch layers.
+    With its `graph` (of `trace_model`) it is one compiled plan; without, a copy of the model in torch with
+    packed layers inside. `model` brings the architecture and, loaded already, all weights but those of
+    `layers`, which are not copied. Layers that are not named stay 32-bit PyTorch layers.
 
     Raises: ConfigError if a name is unknown or no Linear, Conv1d or Conv2d; ShapeError if a packed layer
         has another shape than the layer it replaces.
     """
-    copies: dict[int, Any] = {}
     for name, module in find_layers(model, layers).items():
         _check_fits(name, module, layers[name])
+    if graph is not None:
+        return CompiledModel(model, layers, graph, threads=threads)
+    return _with_packed_layers(model, layers, threads)
+
+
+def _with_packed_layers(model: nn.Module, layers: Mapping[str, QuantizedLayer], threads: int) -> PackedModel:
+    copies: dict[int, Any] = {}
+    for name, module in find_layers(model, layers).items():
         # Names of one shared module share one packed layer.
         if id(module) not in copies:
             copies[id(module)] = PackedLayer(layers[name], threads=threads)
@@ -104,3 +118,10 @@ def _check_fits(name: str, module: nn.Module, layer: QuantizedLayer) -> None:
             f"The weight of {name!r} must be {shape} as in the model; the packed {layer.operator} has "
             f"{(count, depth, *kernel)}. Use the model that the policy was searched for."
         )
+    call = smallest_call(module)
+    for field in ("stride", "padding", "dilation", "groups"):
+        if getattr(layer, field) != getattr(call, field):
+            raise ShapeError(
+                f"`{field}` of {name!r} must be {getattr(call, field)} as in the model; the packed "
+                f"{layer.operator} has {getattr(layer, field)}. Use the model that the policy was made for."
+            )

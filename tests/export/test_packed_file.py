@@ -202,12 +202,29 @@ def test_a_truncated_or_missing_file_is_a_format_error(tmp_path, file):
         (lambda m: m["predicted"].update(latency_s=0), "latency_s"),
         (lambda m: m["predicted"].update(latency_s=float("nan")), "latency_s"),
         (lambda m: m["predicted"].update(threads=0), "threads"),
+        (lambda m: m["predicted"].update(threads=257), "threads"),
+        (lambda m: m["predicted"].update(latency_s=10**400), "latency_s"),
+        (lambda m: m["predicted"].update(memory_bytes=2**63), "memory_bytes"),
+        (lambda m: m["check"].update(samples=0), "`samples` in .* must be 1 or more"),
+        (lambda m: m["layers"]["layer.w1.58a8"].update(padding=[2**31 - 1, 0]), "padding"),
+        (lambda m: m.update(model_fingerprint="\ud800"), "surrogates not allowed"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_a_format_error_that_names_the_key(tmp_path, change, named):
     folder = write(tmp_path / "m", "w1.58a8")
     rewrite_manifest(folder, change)
     with pytest.raises(FormatError, match=named):
+        read_packed(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_recorded_outputs_that_are_no_numbers_are_a_format_error(tmp_path, value):
+    folder = write(tmp_path / "m", "w1.58a8")
+    data = save({"outputs": torch.full((4, 3), value)})
+    (folder / CHECK_FILE).write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    rewrite_manifest(folder, lambda m: m["check"].update(outputs_sha256=digest))
+    with pytest.raises(FormatError, match="finite, 4 samples"):
         read_packed(folder)
 
 
@@ -218,6 +235,14 @@ def test_a_manifest_that_does_not_fit_is_a_format_error_that_names_the_key(tmp_p
         lambda t: t["quantized/layer.w1.58a8/weight"].fill_(255),  # not five base-3 digits
         lambda t: t["quantized/layer.w1.58a8/weight_scale"].fill_(float("nan")),
         lambda t: t["quantized/layer.w1.58a8/activation_scale"].fill_(0),
+        lambda t: t["quantized/layer.w1.58a8/activation_scale"].fill_(1e-45),  # its inverse is infinite
+        lambda t: (
+            t["quantized/layer.w1.58a8/weight_scale"]
+            .fill_(3e38)
+            .add_(
+                t["quantized/layer.w1.58a8/activation_scale"].fill_(1e30)  # finite, unlike their product
+            )
+        ),
         lambda t: t.update({"quantized/layer.w1.58a8/bias": torch.zeros(7, dtype=torch.float64)}),
         lambda t: t.update({"extra": torch.zeros(1)}),
     ],

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -115,6 +116,9 @@ def test_outputs_of_two_calls_do_not_share_memory():
     [
         ("linear", torch.zeros(2, 70, dtype=torch.float64), r"takes float32 on the CPU; got torch.float64"),
         ("linear", torch.zeros(2, 70, dtype=torch.int8), r"got torch.int8"),
+        ("linear", np.zeros((2, 70), np.float32), r"takes one dense tensor; got ndarray"),
+        ("linear", torch.zeros(2, 70).to_sparse(), r"takes one dense tensor; got torch.sparse_coo"),
+        ("linear", torch.zeros(2, 70, device="meta"), r"float32 on the CPU; got torch.float32 on meta"),
         ("linear", torch.zeros(2, 71), r"\(\*, C\) with C = 70; got \(2, 71\)"),
         ("linear", torch.tensor(1.0), r"with C = 70; got \(\)"),
         ("linear", torch.zeros(0, 70), r"not empty; got \(0, 70\)"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -229,3 +231,13 @@ def test_layers_of_another_model_are_refused():
         build_packed_model(model, {"1": frozen["6"]})
     with pytest.raises(ConfigError, match="has no 'stem'"):
         build_packed_model(model, {"stem": frozen["0"]})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("stride", (1, 1)), ("padding", (30_000, 0)), ("dilation", (1, 2)), ("groups", 4)]
+)
+def test_layers_of_another_geometry_are_refused(field, value):
+    model, fake, _ = trained(cnn, ["w8a8"])
+    layers = freeze_model(fake)
+    with pytest.raises(ShapeError, match=f"`{field}` of '3' must be .* as in the model"):
+        build_packed_model(model, {**layers, "3": replace(layers["3"], **{field: value})})
