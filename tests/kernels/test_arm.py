@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mpsearch.kernels.epilogue import Epilogue, apply_epilogue
+from mpsearch.kernels.program import NativeProgram
 from mpsearch.kernels.quantized_layer import WEIGHT_RANGES, ActivationFormat, QuantizedLayer
 from mpsearch.kernels.reference import integer_output, quantize_activations, run_reference
 
@@ -64,31 +66,42 @@ def array_bytes(array: NDArray[np.generic] | None, dtype: type) -> bytes:
     return np.int64(values.size).tobytes() + values.tobytes()
 
 
-def case_bytes(name: str, layer: QuantizedLayer, x: NDArray[np.float32], epilogue: bytes = b"") -> bytes:
-    """One layer, one input, and what the reference makes of it, in the order that check_cases.cpp reads."""
-    a = quantize_activations(x, layer.activation)
-    sums = integer_output(layer, a)
+def text_bytes(text: str) -> bytes:
+    return array_bytes(np.frombuffer(text.encode(), np.uint8), np.uint8)
+
+
+def layer_bytes(layer: QuantizedLayer) -> bytes:
     vertical, horizontal = zip(
         layer.weight.shape[2:], layer.stride, layer.padding, layer.dilation, strict=True
     )
-    sizes = (*x.shape[:3], layer.out_channels, layer.in_channels, layer.groups, *vertical, *horizontal)
+    sizes = (layer.out_channels, layer.in_channels, layer.groups, *vertical, *horizontal)
     return b"".join(
         (
-            *(
-                array_bytes(np.frombuffer(text.encode(), np.uint8), np.uint8)
-                for text in (name, layer.scheme.name)
-            ),
-            array_bytes(np.array((*sizes, layer.activation.zero_point, bool(epilogue))), np.int64),
+            text_bytes(layer.scheme.name),
+            array_bytes(np.array((*sizes, layer.activation.zero_point)), np.int64),
             array_bytes(layer.weight, np.int8),
             array_bytes(np.float32(layer.activation.scale) * layer.weight_scale, np.float32),
             array_bytes(layer.bias, np.float32),
             array_bytes(layer.activation.threshold, np.float32),
             array_bytes(np.array(layer.activation.inverse_scale), np.float32),
+        )
+    )
+
+
+def case_bytes(name: str, layer: QuantizedLayer, x: NDArray[np.float32], *epilogues: bytes) -> bytes:
+    """One layer, one input, and what the reference makes of it, in the order that check_layer.cpp reads."""
+    a = quantize_activations(x, layer.activation)
+    return b"".join(
+        (
+            text_bytes(name),
+            text_bytes("layer"),
+            layer_bytes(layer),
+            array_bytes(np.array((*x.shape[:3], len(epilogues))), np.int64),
             array_bytes(x, np.float32),
             array_bytes(a, np.int8),
-            array_bytes(sums, np.int32),
+            array_bytes(integer_output(layer, a), np.int32),
             array_bytes(run_reference(layer, x), np.float32),
-            epilogue,
+            *epilogues,
         )
     )
 
@@ -217,23 +230,21 @@ def epilogue_bytes(
 ) -> bytes:
     """y = min(high, max(low, fma(z, multiplier, offset) + residual)), and images of it."""
     rng = np.random.default_rng(5)
-    y = run_reference(layer, x)
+    z = run_reference(layer, x)
     multiplier = offset = residual = None
     if has_affine:
-        # So few bits that 64 hold the exact sum of product and offset: it is rounded once, as in an fma.
-        multiplier = (rng.integers(-127, 128, layer.out_channels) / 64).astype(np.float32)
-        offset = (rng.integers(-1000, 1000, layer.out_channels) / 256).astype(np.float32)
+        multiplier, offset = rng.normal(size=(2, layer.out_channels)).astype(np.float32)
         multiplier[-1] = np.nan
-        exact = y.astype(np.longdouble) * multiplier.astype(np.longdouble) + offset.astype(np.longdouble)
-        y = exact.astype(np.float32)
     if has_residual:
-        residual = rng.normal(size=y.shape).astype(np.float32)
-        y = y + residual
-    y = np.clip(y, *np.array(bounds, np.float32))
+        residual = rng.normal(size=z.shape).astype(np.float32)
+    low, high = bounds
+    named = 0 if has_residual else None
+    epilogue = Epilogue(multiplier=multiplier, offset=offset, residual=named, low=low, high=high)
+    y = apply_epilogue(z, epilogue, residual)
     kinds = tuple(image_kinds)
     return b"".join(
         (
-            array_bytes(np.array((*x.shape[:3], len(kinds))), np.int64),
+            array_bytes(np.array(len(kinds)), np.int64),
             *(array_bytes(part, np.float32) for part in (multiplier, offset, residual, np.array(bounds), y)),
             *(image_bytes(kind, y, zero_point=-128 * (i % 2), rng=rng) for i, kind in enumerate(kinds)),
         )
@@ -254,8 +265,8 @@ def finished_cases(make_layer) -> Iterator[bytes]:
     for (name, size, fields, has_images), scheme in itertools.product(layers, SCHEMES):
         layer = make_layer(scheme, **fields)
         x = np.random.default_rng(2).normal(size=(*size, layer.in_channels)).astype(np.float32)
-        for has_affine, has_residual, bounds in options:
-            epilogue = epilogue_bytes(
+        epilogues = (
+            epilogue_bytes(
                 layer,
                 x,
                 has_affine=has_affine,
@@ -263,10 +274,65 @@ def finished_cases(make_layer) -> Iterator[bytes]:
                 bounds=bounds,
                 image_kinds=(BYTES, BYTES, BITS, BINARY_BYTES) if has_images else (),
             )
-            yield case_bytes(f"{name}, {scheme}, {has_affine} {has_residual} {bounds}", layer, x, epilogue)
+            for has_affine, has_residual, bounds in options
+        )
+        yield case_bytes(f"{name}, {scheme}", layer, x, *epilogues)
 
 
-KINDS = ("listed", "random", "extreme", "special", "threaded", "finished")
+# Reduction of contract.hpp, then kernel, stride, padding and output of the pool over 4x3 pixels.
+POOLS = {"max": (0, 3, 2, 1, (2, 2)), "window": (1, 2, 1, 0, (3, 2)), "mean": (2, 1, 1, 0, (1, 1))}
+
+
+def program_cases(make_layer) -> Iterator[bytes]:
+    """Residual blocks as check_program.cpp builds them; this machine's portable kernels say what is right."""
+    rng = np.random.default_rng(3)
+    batch, height, width, before = 2, 7, 5, 3
+    for channels, scheme, pool in itertools.product((16, 37), SCHEMES, POOLS):
+        wide = 2 * channels + 1
+        same = {"columns": channels, "channels": channels, "kernel": (3, 3), "padding": (1, 1)}
+        layers = make_layer("w1a1", seed=1, groups=channels, **same), make_layer(scheme, seed=2, **same)
+        x = rng.normal(size=(batch, channels, height, width)).astype(np.float32)
+        multiplier, offset = rng.normal(size=(2, channels)).astype(np.float32)
+        reduction, kernel, stride, padding, (out_height, out_width) = POOLS[pool]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MPSEARCH_FORCE_ISA", "scalar")
+            program = NativeProgram()
+        source, total = (program.add_value(height, width, channels) for _ in range(2))
+        half, pooled = program.add_value(4, 3, wide), program.add_value(out_height, out_width, wide)
+        images = [program.add_image(layer, height, width) for layer in layers]
+        affine = {"multiplier": multiplier, "offset": offset, "low": -1.0, "high": 2.0}
+        program.load(source, channels_first=True)
+        program.elementwise(source, images=images[:1])
+        program.layer(images[0], epilogue=Epilogue(**affine), images=images[1:])
+        program.layer(images[1], epilogue=Epilogue(**affine, residual=source), value=total)
+        program.subsample(total, stride=(2, 2), channels_before=before, value=half)
+        window = {"kernel": (kernel, kernel), "stride": (stride, stride)}
+        if pool == "max":
+            program.max_pool(half, **window, padding=(padding, padding), value=pooled)
+        elif pool == "window":
+            program.avg_pool(half, **window, value=pooled)
+        else:
+            program.global_avg_pool(half, value=pooled)
+        program.store(pooled, channels_first=True)
+        program.prepare(batch)
+        y = np.empty((batch, wide, out_height, out_width), np.float32)
+        program.run(0, len(program), x, y)
+
+        pool_sizes = (reduction, *(kernel, stride, padding) * 2, out_height, out_width)
+        sizes = (batch, height, width, channels, 4, 3, wide, before, *pool_sizes)
+        floats = (multiplier, offset, np.array((-1.0, 2.0)), x, y)
+        yield b"".join(
+            (
+                *map(text_bytes, (f"{pool} of {channels} channels, {scheme}", "program")),
+                *map(layer_bytes, layers),
+                array_bytes(np.array(sizes), np.int64),
+                *(array_bytes(array, np.float32) for array in floats),
+            )
+        )
+
+
+KINDS = ("listed", "random", "extreme", "special", "threaded", "finished", "program")
 
 
 @pytest.fixture(scope="session")
@@ -281,6 +347,7 @@ def case_files(tmp_path_factory, make_layer, layer_cases) -> dict[str, tuple[Pat
         ("special", special_cases(make_layer)),
         ("threaded", threaded_cases(make_layer)),
         ("finished", finished_cases(make_layer)),
+        ("program", program_cases(make_layer)),
     ):
         path = folder / kind
         with path.open("wb") as file:
