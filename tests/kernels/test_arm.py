@@ -288,11 +288,11 @@ def program_cases(make_layer) -> Iterator[bytes]:
     rng = np.random.default_rng(3)
     batch, height, width, before = 2, 7, 5, 3
     for channels, scheme, pool in itertools.product((16, 37), SCHEMES, POOLS):
-        wide = 2 * channels + 1
+        wide = channels + before + 1
         same = {"columns": channels, "channels": channels, "kernel": (3, 3), "padding": (1, 1)}
         layers = make_layer("w1a1", seed=1, groups=channels, **same), make_layer(scheme, seed=2, **same)
         x = rng.normal(size=(batch, channels, height, width)).astype(np.float32)
-        multiplier, offset = rng.normal(size=(2, channels)).astype(np.float32)
+        multiplier, offset = rng.normal(size=(2, channels), scale=((0.05,), (1,))).astype(np.float32)
         reduction, kernel, stride, padding, (out_height, out_width) = POOLS[pool]
 
         with pytest.MonkeyPatch.context() as patch:
