@@ -24,10 +24,25 @@ class PaddedShortcut(nn.Module):
         return F.pad(x, (0, 0, 0, 0, before, self.new_channels - before))
 
 
-class ResidualBlock(nn.Module):
-    """relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))."""
+class ProjectedShortcut(nn.Sequential):
+    """Option B of the paper: a 1x1 convolution with BatchNorm.
+
+    Shape: x (N, C, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)).
+    """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
+        )
+
+
+Shortcut = type[PaddedShortcut] | type[ProjectedShortcut]
+
+
+class ResidualBlock(nn.Module):
+    """relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)); x itself where the sizes stay."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, shortcut: Shortcut) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(out_channels)
@@ -35,7 +50,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
         same = stride == 1 and in_channels == out_channels
-        self.shortcut = nn.Identity() if same else PaddedShortcut(in_channels, out_channels, stride)
+        self.shortcut = nn.Identity() if same else shortcut(in_channels, out_channels, stride)
         self.relu2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,13 +74,11 @@ class CifarResNet(nn.Module):
         self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
-        self.stage1 = _stage(width, width, blocks, stride=1)
-        self.stage2 = _stage(width, 2 * width, blocks, stride=2)
-        self.stage3 = _stage(2 * width, 4 * width, blocks, stride=2)
+        self.stage1 = _stage(width, width, blocks, stride=1, shortcut=PaddedShortcut)
+        self.stage2 = _stage(width, 2 * width, blocks, stride=2, shortcut=PaddedShortcut)
+        self.stage3 = _stage(2 * width, 4 * width, blocks, stride=2, shortcut=PaddedShortcut)
         self.fc = nn.Linear(4 * width, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.bn1(self.conv1(x)))
@@ -73,9 +86,48 @@ class CifarResNet(nn.Module):
         return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
 
 
-def _stage(in_channels: int, out_channels: int, blocks: int, *, stride: int) -> nn.Sequential:
-    first = ResidualBlock(in_channels, out_channels, stride)
-    return nn.Sequential(first, *(ResidualBlock(out_channels, out_channels, 1) for _ in range(blocks - 1)))
+class ResNet18(nn.Module):
+    """ResNet-18 with the stem of the CIFAR networks: 3x3, stride 1, no pooling before the first stage.
+
+    Four stages of two residual blocks at 32, 16, 8 and 4 pixels, of 1, 2, 4 and 8 times `width` channels;
+    where the size changes, the shortcut is a 1x1 convolution (option B). 21 quantizable layers, 11 million
+    weights at width 64.
+
+    Shape: x (N, 3, 32, 32) -> logits (N, num_classes).
+    Source: He et al. 2015, arXiv:1512.03385, table 1; the stem as in section 4.2.
+    """
+
+    def __init__(self, num_classes: int = 10, width: int = 64) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.stage1 = _stage(width, width, 2, stride=1, shortcut=ProjectedShortcut)
+        self.stage2 = _stage(width, 2 * width, 2, stride=2, shortcut=ProjectedShortcut)
+        self.stage3 = _stage(2 * width, 4 * width, 2, stride=2, shortcut=ProjectedShortcut)
+        self.stage4 = _stage(4 * width, 8 * width, 2, stride=2, shortcut=ProjectedShortcut)
+        self.fc = nn.Linear(8 * width, num_classes)
+        _initialize(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.stage4(self.stage3(self.stage2(self.stage1(x))))
+        return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+
+
+def _stage(
+    in_channels: int, out_channels: int, blocks: int, *, stride: int, shortcut: Shortcut
+) -> nn.Sequential:
+    channels = [in_channels] + [out_channels] * blocks
+    strides = [stride] + [1] * (blocks - 1)
+    sizes = zip(channels[:-1], channels[1:], strides, strict=True)
+    return nn.Sequential(*(ResidualBlock(*size, shortcut) for size in sizes))
+
+
+def _initialize(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def resnet20(num_classes: int = 10, width: int = 16) -> CifarResNet:

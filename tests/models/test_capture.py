@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from mpsearch.errors import UnsupportedOperatorError
 from mpsearch.models.capture import capture_graph
 from mpsearch.models.digits_cnn import DigitsCnn
+from mpsearch.models.ds_cnn import DsCnn
 from mpsearch.models.mlp import Mlp
-from mpsearch.models.resnet import resnet20
+from mpsearch.models.resnet import ResNet18, resnet20
 from mpsearch.models.trace import trace_model
 from mpsearch.models.vgg import VggSmall
 
@@ -96,6 +97,8 @@ COMPILED = {
     "mlp": (Mlp(64), (1, 8, 8)),
     "mlp of features": (Mlp(12), (12,)),
     "resnet20": (resnet20(width=4), (3, 32, 32)),
+    "resnet18": (ResNet18(width=4), (3, 32, 32)),
+    "ds_cnn": (DsCnn(width=8), (1, 49, 10)),
     "vgg": (VggSmall(width=4), (3, 32, 32)),
     "shared module": (shared_sequence(6), (6,)),
     "one module called twice": (Of(lambda m, x: m.a(F.relu(m.a(x))), a=conv(2, 2)), (2, 5, 5)),
