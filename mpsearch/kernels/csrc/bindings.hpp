@@ -6,6 +6,7 @@
 namespace mpsearch {
 
 void bind_layer(nanobind::module_& module);    // bind_layer.cpp
+void bind_peak(nanobind::module_& module);     // bind_peak.cpp
 void bind_program(nanobind::module_& module);  // bind_program.cpp
 
 }  // namespace mpsearch

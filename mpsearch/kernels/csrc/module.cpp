@@ -63,6 +63,7 @@ NB_MODULE(_native, module) {
   module.def("build_info", build_info);
   bind_layer(module);
   bind_program(module);
+  bind_peak(module);
 }
 
 }  // namespace mpsearch
