@@ -27,7 +27,7 @@
 
 namespace mpsearch {
 
-inline constexpr const char* kKernelVersion = "1.0";
+inline constexpr const char* kKernelVersion = "1.1";
 
 inline constexpr std::int64_t kMaxReduction = 65536;
 inline constexpr int kPanel = 16;    // output channels in one panel of weights
@@ -53,18 +53,22 @@ inline constexpr LayoutInfo kLayouts[kMaxLayouts] = {{4, 64}, {8, 64}, {16, 64},
 
 // out[i][j] = float(sum[i][j]) * scale[j] + bias[j], rounded after each step (no fused multiply-add), where
 // sum[i][j] = init[i][j] + dot product (kXor: init[i][j] - 2 * popcount of differences).
+// Taps whose activations follow one another in memory may be given as one of several times the bytes.
+// `pixels` and `init` have kTileRows readable entries: those beyond `rows` are the last one again.
 struct Tile {
-  const std::uint8_t* const* pixels;  // rows pointers to an output pixel's first tap
+  const std::uint8_t* const* pixels;  // kTileRows pointers to an output pixel's first tap; see below
   const std::ptrdiff_t* tap_offsets;  // tap_count offsets from there, to tap_bytes activations each
   std::int64_t tap_count;
   std::int64_t tap_bytes;           // a multiple of the layout's unit
   const std::uint8_t* weights;      // first panel
   std::size_t panel_bytes;          // from one panel to the next
-  const std::int32_t* const* init;  // rows pointers to a whole number of panels
-  const float* scale;               // a whole number of panels
-  const float* bias;                // a whole number of panels
-  float* out;                       // rows x columns, out_stride elements from row to row
-  std::int32_t* sums;               // if not null: the sums go here, and `out` is not touched
+  const std::int32_t* const* init;  // kTileRows pointers to a whole number of panels
+  std::ptrdiff_t half_offset;  // if not 0: init[i] + half_offset are the halves of init[i], all even, and
+                               // all `scale` can be doubled
+  const float* scale;          // a whole number of panels
+  const float* bias;           // a whole number of panels
+  float* out;                  // rows x columns, out_stride elements from row to row
+  std::int32_t* sums;          // if not null: the sums go here, and `out` is not touched
   std::ptrdiff_t out_stride;
   int rows;     // 1..kTileRows
   int columns;  // output channels, at least 1

@@ -102,9 +102,10 @@ void Layer::compute_dense(const Output& output, std::int64_t row_chunk, std::int
     const std::int32_t* init[kTileRows];
     for (const std::int32_t*& entry : init) entry = init_.data() + table_column;
     tile.init = init;
+    tile.half_offset = half_offset_;
     tile.tap_offsets = tap_offsets_.data();
-    tile.tap_count = taps_;
-    tile.tap_bytes = group_bytes_;
+    tile.tap_count = taps_ / joined_taps_;
+    tile.tap_bytes = joined_taps_ * group_bytes_;
     tile.weights = weights_.data() + (group * panels_ + panel) * panel_bytes;
     tile.panel_bytes = static_cast<std::size_t>(panel_bytes);
     tile.scale = scale_.data() + table_column;
@@ -115,13 +116,14 @@ void Layer::compute_dense(const Output& output, std::int64_t row_chunk, std::int
     for (std::int64_t m = first; m < last; m += kTileRows) {
       tile.rows = static_cast<int>(std::min<std::int64_t>(kTileRows, last - m));
       tile.pixels = pixels_.data() + m;
-      if (group > 0) {
-        for (int i = 0; i < tile.rows; ++i) pixels[i] = tile.pixels[i] + group * group_bytes_;
+      if (group > 0 || tile.rows < kTileRows) {
+        for (int i = 0; i < kTileRows; ++i)
+          pixels[i] = tile.pixels[std::min(i, tile.rows - 1)] + group * group_bytes_;
         tile.pixels = pixels;
       }
       if (!pixel_init_.empty()) {
-        for (int i = 0; i < tile.rows; ++i)
-          init[i] = pixel_init_[static_cast<std::size_t>(m + i)] + table_column;
+        const std::int32_t* const* tables = pixel_init_.data() + m;
+        for (int i = 0; i < kTileRows; ++i) init[i] = tables[std::min(i, tile.rows - 1)] + table_column;
       }
       if (output.epilogue != nullptr) {
         tile.out = waiting;

@@ -1,6 +1,7 @@
 #include "layer.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "errors.hpp"
 #include "pack_weights.hpp"
@@ -11,6 +12,7 @@ namespace mpsearch {
 namespace {
 
 constexpr double kMostImageBytes = 1099511627776.0;
+constexpr float kMostScale = 1e38f;  // twice that is still a float
 
 // The densest layout that holds the scheme's weights. Few channels would leave most of a wide block empty:
 // those take the layout with the smallest unit.
@@ -72,6 +74,7 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
     // Rows a multiple of 1 KiB apart would share few cache sets.
     if (pixel_bytes_ % 1024 == 0) pixel_bytes_ += 64;
     weights_ = pack_weights(view, layout_);
+    if (width_.dilation == 1 && pixel_bytes_ == group_bytes_) joined_taps_ = width_.kernel;
   }
 
   const std::int64_t tables = is_depthwise_ ? 1 : groups_;
@@ -88,6 +91,7 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
       const std::int64_t channel = group * group_columns_ + column;
       const auto at = static_cast<std::size_t>(is_depthwise_ ? channel : group * table_columns_ + column);
       scale_[at] = spec.scale[channel];
+      can_double_scale_ = can_double_scale_ && std::abs(spec.scale[channel]) < kMostScale;
       bias_[at] = spec.bias == nullptr ? 0.0f : spec.bias[channel];
       for (std::int64_t tap = 0; tap < taps_; ++tap) {
         std::int32_t sum = 0;
@@ -121,11 +125,11 @@ void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
   }
   rows_.build(height_, height);
   columns_.build(width_, width);
-  tap_offsets_.resize(static_cast<std::size_t>(taps_));
-  for (std::int64_t tap = 0; tap < taps_; ++tap) {
+  tap_offsets_.clear();
+  for (std::int64_t tap = 0; tap < taps_; tap += joined_taps_) {
     const std::int64_t down = tap / width_.kernel * height_.dilation;
     const std::int64_t right = tap % width_.kernel * width_.dilation;
-    tap_offsets_[static_cast<std::size_t>(tap)] = (down * columns_.padded_size + right) * pixel_bytes_;
+    tap_offsets_.push_back((down * columns_.padded_size + right) * pixel_bytes_);
   }
   // New and zeroed, since bytes between the channels must be 0.
   activations_ = AlignedBuffer<std::uint8_t>(
@@ -159,7 +163,10 @@ void Layer::fill_padding(std::int64_t batch) {
 void Layer::build_border_init() {
   const std::size_t table_size = static_cast<std::size_t>(groups_ * table_columns_);
   const std::int64_t column_classes = static_cast<std::int64_t>(columns_.valid_taps.size());
-  init_ = AlignedBuffer<std::int32_t>(rows_.valid_taps.size() * columns_.valid_taps.size() * table_size);
+  const std::size_t tables = rows_.valid_taps.size() * columns_.valid_taps.size();
+  const bool has_halves = group_channels_ % 2 == 0 && can_double_scale_;
+  init_ = AlignedBuffer<std::int32_t>((has_halves ? 2 : 1) * tables * table_size);
+  half_offset_ = has_halves ? static_cast<std::ptrdiff_t>(tables * table_size) : 0;
   std::int32_t* init = init_.data();
   for (const auto& valid_rows : rows_.valid_taps) {
     for (std::int64_t c = 0; c < column_classes; ++c, init += table_size) {
@@ -181,6 +188,7 @@ void Layer::build_border_init() {
       }
       for (std::size_t i = 0; i < table_size; ++i) {
         init[i] += static_cast<std::int32_t>(valid * group_channels_);
+        if (has_halves) init[half_offset_ + static_cast<std::ptrdiff_t>(i)] = init[i] / 2;
       }
     }
   }

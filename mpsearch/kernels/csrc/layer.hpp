@@ -119,15 +119,18 @@ class Layer {
   std::int64_t table_columns_ = 0;  // per group: columns rounded up to whole panels
   std::int64_t group_bytes_ = 0;    // of activations, per pixel
   std::int64_t pixel_bytes_ = 0;    // from one pixel to the next
+  std::int64_t joined_taps_ = 1;    // of a line, if their activations follow one another
   AlignedBuffer<std::uint8_t> weights_;
   AlignedBuffer<std::int32_t> depthwise_weights_;  // taps x table_columns_
   AlignedBuffer<std::int32_t> tap_padding_;        // kXor: taps x tables; what a padded tap must add
   AlignedBuffer<float> scale_, bias_;              // groups x table_columns_
+  bool can_double_scale_ = true;
 
   std::mutex mutex_;  // guards what follows: what depends on the input's size
   std::int64_t batch_ = 0;
   AxisPlan rows_, columns_;
-  AlignedBuffer<std::int32_t> init_;         // kXor: one table per border class; else one table
+  AlignedBuffer<std::int32_t> init_;         // kXor: one table per border class, then their halves; else one
+  std::ptrdiff_t half_offset_ = 0;           // as in Tile
   AlignedBuffer<std::uint8_t> activations_;  // batch x padded height x padded width pixels
   std::vector<std::ptrdiff_t> tap_offsets_;
   std::vector<const std::uint8_t*> pixels_;      // by output pixel: its first tap in the first group
