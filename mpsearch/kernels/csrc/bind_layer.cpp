@@ -137,6 +137,14 @@ void bind_layer(nb::module_& module) {
            nb::arg("threads"), nb::arg("forced_isa"))
       .def("run", run, nb::arg("x").none(), nb::arg("out").none())
       .def("run_integer", run_integer, nb::arg("a").none(), nb::arg("sums").none())
+      .def(
+          "run_product",
+          [](Layer& layer, nb::handle object) {
+            const auto out = as_array<Array, float>(object, "out", "float32", 4);
+            const nb::gil_scoped_release release;
+            layer.run_product(static_cast<float*>(out.data()), static_cast<std::int64_t>(out.size()));
+          },
+          nb::arg("out").none())
       .def("out_spatial",
            [](const Layer& layer, std::int64_t height, std::int64_t width) {
              const OutSpatial out = out_spatial(layer, height, width);

@@ -1,6 +1,7 @@
 // Walking over a layer's tiles of output, on one thread or several.
 #include <algorithm>
 
+#include "errors.hpp"
 #include "layer.hpp"
 #include "rounding.hpp"
 #include "thread_pool.hpp"
@@ -35,6 +36,16 @@ void Layer::run_integer(const std::int8_t* a, std::int64_t batch, std::int64_t h
   plan(batch, height, width);
   load_image({nullptr, a});
   compute_image({nullptr, sums, nullptr});
+}
+
+void Layer::run_product(float* out, std::int64_t count) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::int64_t expected = batch_ * rows_.out_size * columns_.out_size * out_channels_;
+  if (batch_ == 0 || count != expected) {
+    throw ShapeError("The output of the last call had " + std::to_string(expected) + " elements; got " +
+                     std::to_string(count) + ". Run the layer on an input of that size first.");
+  }
+  compute_image({out, nullptr, nullptr});
 }
 
 void Layer::load(const float* x) { load_image({x, nullptr}); }

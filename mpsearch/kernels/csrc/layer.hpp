@@ -65,6 +65,10 @@ class Layer {
   // From the image to `out`, or through the epilogue if it is not null.
   void compute(float* out, const Epilogue* epilogue);
 
+  // The product alone, from the activations of the last `run` or `run_integer`, for benchmarks. Throws
+  // ShapeError before the first, or if `count` is not the number of its outputs.
+  void run_product(float* out, std::int64_t count);
+
  private:
   struct Input {
     const float* x;        // or null
