@@ -310,11 +310,11 @@ void binarize(const QuantizeArgs& args) noexcept {
 }  // namespace
 
 extern const Implementation kAvx2 = {
-    "avx2",        kAvx2Feature,
-    20.0,          {tile_int8, tile_small<Int4>, tile_small<Ternary>, tile_small<Binary>, tile_xor},
-    depthwise,     quantize,
-    binarize,      finish_portably,
-    pool_portably,
+    "avx2",    kAvx2Feature,
+    20.0,      {tile_int8, tile_small<Int4>, tile_small<Ternary>, tile_small<Binary>, tile_xor},
+    depthwise, quantize,
+    binarize,  finish_avx2,
+    pool_avx2,
 };
 
 }  // namespace mpsearch

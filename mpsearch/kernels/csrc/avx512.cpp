@@ -592,8 +592,8 @@ extern const Implementation kAvx512 = {
     depthwise,
     quantize,
     binarize,
-    finish_portably,
-    pool_portably,
+    finish_avx512,
+    pool_avx512,
 };
 
 }  // namespace mpsearch

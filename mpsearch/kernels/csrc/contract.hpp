@@ -185,6 +185,12 @@ struct Implementation {
 // Portable, for every implementation that has no faster ones.
 void finish_portably(const FinishArgs& args) noexcept;
 void pool_portably(const PoolArgs& args) noexcept;
+#if defined(__x86_64__)
+void finish_avx2(const FinishArgs& args) noexcept;
+void pool_avx2(const PoolArgs& args) noexcept;
+void finish_avx512(const FinishArgs& args) noexcept;
+void pool_avx512(const PoolArgs& args) noexcept;
+#endif
 
 extern const Implementation kScalar;
 #if defined(__x86_64__)

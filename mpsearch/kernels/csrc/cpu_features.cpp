@@ -46,10 +46,11 @@ std::uint32_t probe() noexcept {
   unsigned c = 0;
   unsigned d = 0;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & kOsxsave)) return 0;
+  const bool has_fma = (c & (1u << 12)) != 0;
   const std::uint64_t state = saved_state();
   if ((state & kYmmState) != kYmmState || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
   std::uint32_t features = 0;
-  if (b & (1u << 5)) features |= kAvx2Feature;
+  if (has_fma && (b & (1u << 5))) features |= kAvx2Feature;
   if ((state & kZmmState) != kZmmState) return features;
   if (b & (1u << 16)) features |= kAvx512fFeature;
   if (b & (1u << 17)) features |= kAvx512dqFeature;

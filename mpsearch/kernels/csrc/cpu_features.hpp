@@ -8,7 +8,7 @@
 namespace mpsearch {
 
 enum Feature : std::uint32_t {
-  kAvx2Feature = 1u << 0,
+  kAvx2Feature = 1u << 0,  // and FMA: no CPU of note has one alone
   kAvx512fFeature = 1u << 1,
   kAvx512bwFeature = 1u << 2,
   kAvx512dqFeature = 1u << 3,
