@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mpsearch.errors import KernelError
-from mpsearch.kernels.quantized_layer import QuantizedLayer
+from mpsearch.kernels.quantized_layer import MAX_THREADS, QuantizedLayer
 
 
 @functools.cache
@@ -37,17 +37,24 @@ def forced_isa() -> str:
     return os.environ.get("MPSEARCH_FORCE_ISA", "")
 
 
+def check_threads(threads: int) -> None:
+    """Raises: KernelError if there cannot be so many threads."""
+    if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+        raise KernelError(f"`threads` must be in 1..{MAX_THREADS}; got {threads!r}.")
+
+
 def pack_layer(layer: QuantizedLayer, *, threads: int) -> Any:
     """The layer as the extension's own object, its weights in the layout of the kernels.
 
     Raises: KernelError if it exceeds the kernels' bounds or the forced implementation is unavailable.
     """
+    check_threads(threads)
     activation = layer.activation
     vertical, horizontal = zip(layer.stride, layer.padding, layer.dilation, strict=True)
     return load_extension().Layer(
         scheme=layer.scheme.name,
         weight=np.ascontiguousarray(layer.weight),
-        scale=np.float32(activation.scale) * layer.weight_scale,
+        scale=layer.scale,
         bias=None if layer.bias is None else np.ascontiguousarray(layer.bias),
         threshold=None if activation.threshold is None else np.ascontiguousarray(activation.threshold),
         inverse_scale=float(activation.inverse_scale),

@@ -1,47 +1,26 @@
-"""The native kernels: one packed layer, and what this machine offers.
-
-Environment: MPSEARCH_FORCE_ISA=scalar|avx2|avx512 (x86) or scalar|neon|neon_dotprod (64-bit Arm) makes
-every layer built from then on use that instruction set; unset or empty, the best one of the machine.
-"""
+"""The native kernels: one packed layer, and what this machine offers."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import os
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.errors import KernelError, ShapeError
-from mpsearch.kernels.quantized_layer import MAX_THREADS, QuantizedLayer
+from mpsearch.kernels.extension import forced_isa, load_extension, pack_layer
+from mpsearch.kernels.quantized_layer import QuantizedLayer
 from mpsearch.precision.scheme import scheme_named
-
-
-@functools.cache
-def _extension() -> Any:
-    try:
-        return importlib.import_module("mpsearch.kernels._native")
-    except ImportError as error:
-        raise KernelError(
-            f"The compiled kernels cannot be loaded ({error}). "
-            "Reinstall with `pip install .` in the source folder; it needs a C++17 compiler."
-        ) from error
-
-
-def _forced_isa() -> str:
-    return os.environ.get("MPSEARCH_FORCE_ISA", "")
 
 
 def cpu_features() -> tuple[str, ...]:
     """Instruction sets of this CPU that the kernels know about and the system supports."""
-    return tuple(_extension().cpu_features())
+    return tuple(load_extension().cpu_features())
 
 
 def available_isas() -> tuple[str, ...]:
     """Implementations that run on this machine, best first."""
-    return tuple(_extension().available_isas())
+    return tuple(load_extension().available_isas())
 
 
 def selected_isa(scheme_name: str) -> str:
@@ -52,12 +31,12 @@ def selected_isa(scheme_name: str) -> str:
     """
     if scheme_named(scheme_name).is_full_precision:
         raise KernelError(f"{scheme_name} has no kernel of ours: it runs on torch. Ask for a lower scheme.")
-    return str(_extension().selected_isa(_forced_isa()))
+    return str(load_extension().selected_isa(forced_isa()))
 
 
 def build_info() -> dict[str, str]:
     """Compiler and kernel version of the extension."""
-    return dict(_extension().build_info())
+    return dict(load_extension().build_info())
 
 
 class NativeLayer:
@@ -71,25 +50,7 @@ class NativeLayer:
     """
 
     def __init__(self, layer: QuantizedLayer, *, threads: int = 1) -> None:
-        if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
-            raise KernelError(f"`threads` must be in 1..{MAX_THREADS}; got {threads!r}.")
-        extension = _extension()
-        activation = layer.activation
-        vertical, horizontal = zip(layer.stride, layer.padding, layer.dilation, strict=True)
-        self._native = extension.Layer(
-            scheme=layer.scheme.name,
-            weight=np.ascontiguousarray(layer.weight),
-            scale=layer.scale,
-            bias=None if layer.bias is None else np.ascontiguousarray(layer.bias),
-            threshold=None if activation.threshold is None else np.ascontiguousarray(activation.threshold),
-            inverse_scale=float(activation.inverse_scale),
-            zero_point=activation.zero_point,
-            vertical=vertical,
-            horizontal=horizontal,
-            groups=layer.groups,
-            threads=threads,
-            forced_isa=_forced_isa(),
-        )
+        self._native = pack_layer(layer, threads=threads)
         self._out_channels = layer.out_channels
         self._run = self._native.run
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpsearch.errors import ShapeError
 from mpsearch.kernels.epilogue import Epilogue
-from mpsearch.kernels.extension import forced_isa, load_extension, pack_layer
+from mpsearch.kernels.extension import check_threads, forced_isa, load_extension, pack_layer
 from mpsearch.kernels.quantized_layer import QuantizedLayer
 
 Pair = tuple[int, int]
@@ -46,6 +46,7 @@ class NativeProgram:
     """
 
     def __init__(self, *, threads: int = 1) -> None:
+        check_threads(threads)
         self._threads = threads
         self._native = load_extension().Program(threads=threads, forced_isa=forced_isa())
         self._run = self._native.run

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mpsearch.errors import ConfigError, KernelError, ShapeError
-from mpsearch.kernels import native
+from mpsearch.kernels import extension, native
 from mpsearch.kernels.native import NativeLayer, available_isas
 from mpsearch.kernels.quantized_layer import WEIGHT_RANGES
 from mpsearch.kernels.reference import run_reference
@@ -63,7 +63,7 @@ def test_build_info_names_compiler_and_version():
 
 def test_a_missing_extension_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpsearch.kernels._native", None)
-    native._extension.cache_clear()
+    extension.load_extension.cache_clear()
     with pytest.raises(KernelError, match=r"pip install \."):
         available_isas()
     monkeypatch.undo()
