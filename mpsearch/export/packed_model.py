@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,11 @@ from mpsearch.export.packed_file import PackedFile, geometry_of
 from mpsearch.export.task_of_model import inputs_sha256, validation_inputs
 from mpsearch.kernels.quantized_layer import QuantizedLayer
 from mpsearch.models.layer_lookup import find_layers
+from mpsearch.models.trace import trace_model
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.quant.freeze import freeze_layer
-from mpsearch.runtime.packed_model import build_packed_model
+from mpsearch.runtime.compiled_model import CompiledModel
+from mpsearch.runtime.packed_model import PackedModel, build_packed_model
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 from mpsearch.training.layout import prepare_model
@@ -39,7 +42,9 @@ def packed_from_trial(
     model = _with_floats(task, layers, floats, tied)
     inputs = validation_inputs(task, CHECK_SAMPLES)
     expected = outputs_of(trial_model, inputs)
-    compared = agreement(outputs_of(build_packed_model(model, layers, threads=threads), inputs), expected)
+    graph = trace_model(model, task.example_inputs).graph
+    packed = build_packed_model(model, layers, threads=threads, graph=graph)
+    compared = agreement(outputs_of(packed, inputs), expected)
     if not bool(expected.isfinite().all()) or not compared.max_abs_error < float("inf"):
         raise ExportError(
             f"The outputs of trial {record.number} must be finite to be exported; got NaN or infinity. "
@@ -73,13 +78,28 @@ def packed_from_trial(
     return PackedFile(manifest=manifest, layers=layers, floats=floats, check_outputs=expected)
 
 
-def model_from_packed(packed: PackedFile, task: Task, *, threads: int = 1) -> nn.Module:
-    """The packed model, ready to run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A packed model, ready to run: one compiled plan if there are no `eager_reasons`.
+
+    These are the operators that keep it in torch, with packed layers inside.
+    """
+
+    model: CompiledModel | PackedModel
+    eager_reasons: tuple[str, ...]
+
+
+def model_from_packed(packed: PackedFile, task: Task, *, threads: int = 1) -> LoadedModel:
+    """The packed model; the task brings the architecture and the size of its inputs.
 
     Raises: ExportError if the task builds another architecture than the one that was packed.
     """
     model = _with_floats(task, packed.layers, packed.floats, packed.manifest.tied)
-    return build_packed_model(model, packed.layers, threads=threads)
+    trace = trace_model(model, task.example_inputs)
+    return LoadedModel(
+        model=build_packed_model(model, packed.layers, threads=threads, graph=trace.graph),
+        eager_reasons=trace.eager_reasons,
+    )
 
 
 def float_model(task: Task) -> nn.Module:

@@ -24,6 +24,7 @@ BENCH_SCHEMA = 1
 class BenchReport:
     """What `mpsearch bench` found.
 
+    `eager_reasons`: the operators that kept the model in torch; none if it ran as one compiled plan.
     Latencies are of one sample, `measured_latency_s` and `torch_fp32_latency_s` timed in turns;
     `max_abs_error` and `agreement` compare with the trial's fake-quant outputs on `n_samples` validation
     samples; `score` is the task's metric on those samples, `expected_score` that of the trial's outputs.
@@ -31,6 +32,7 @@ class BenchReport:
 
     schema: int
     model: str
+    eager_reasons: tuple[str, ...]
     predicted_latency_s: float
     measured_latency_s: float
     quartiles_s: tuple[float, float]
@@ -56,9 +58,15 @@ class BenchReport:
         """(measured - predicted) / predicted."""
         return self.measured_latency_s / self.predicted_latency_s - 1
 
+    @property
+    def is_compiled(self) -> bool:
+        return not self.eager_reasons
+
     def to_dict(self) -> dict[str, Any]:
         return {
             **asdict(self),
+            "compiled": self.is_compiled,
+            "eager_reasons": list(self.eager_reasons),
             "quartiles_s": list(self.quartiles_s),
             "prediction_error": self.prediction_error,
         }
@@ -85,7 +93,7 @@ def verify_packed(
     used_threads = threads or manifest.predicted.threads
     say("loading the task")
     task = trusted_task(manifest, folder, named_task)
-    model = model_from_packed(packed, task, threads=used_threads)
+    loaded = model_from_packed(packed, task, threads=used_threads)
     inputs = validation_inputs(task, manifest.check.samples)
     if inputs_sha256(inputs) != manifest.check.inputs_sha256:
         raise ExportError(
@@ -94,13 +102,14 @@ def verify_packed(
             "trial again."
         )
     say(f"comparing outputs on {len(inputs)} samples")
-    outputs = outputs_of(model, inputs)
+    outputs = outputs_of(loaded.model, inputs)
     compared = agreement(outputs, packed.check_outputs)
     say("timing")
-    measured, reference = time_models([model, float_model(task)], task.example_inputs, used_threads)
+    measured, reference = time_models([loaded.model, float_model(task)], task.example_inputs, used_threads)
     return BenchReport(
         schema=BENCH_SCHEMA,
         model=str(folder),
+        eager_reasons=loaded.eager_reasons,
         predicted_latency_s=manifest.predicted.latency_s,
         measured_latency_s=measured.median_s,
         quartiles_s=measured.quartiles_s,

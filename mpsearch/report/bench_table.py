@@ -27,6 +27,7 @@ def bench_view(report: BenchReport) -> RenderableType:
     grid.add_column(no_wrap=True)
     grid.add_column()
     threads = f"{report.threads} thread" + ("s" if report.threads != 1 else "")
+    grid.add_row("runs", *_runtime_cells(report))
     grid.add_row(
         "predicted", seconds_text(report.predicted_latency_s), Text(f"profile {report.profile}", "dim")
     )
@@ -63,3 +64,9 @@ def bench_view(report: BenchReport) -> RenderableType:
         note = f"The prediction is for {report.predicted_threads} thread(s): compare with --threads."
         parts.append(Text(note, "yellow"))
     return Group(*parts)
+
+
+def _runtime_cells(report: BenchReport) -> tuple[Text, Text]:
+    if report.is_compiled:
+        return Text("compiled"), Text("one native plan", "dim")
+    return Text("in torch", "yellow"), Text("kept there by " + "; ".join(report.eager_reasons), "dim")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,14 @@ class PackedModel(nn.Module):
                 module.weight.data = module.weight.data.contiguous(memory_format=layout)
 
 
+@overload
+def build_packed_model(
+    model: nn.Module, layers: Mapping[str, QuantizedLayer], *, threads: int = 1, graph: None = None
+) -> PackedModel: ...
+@overload
+def build_packed_model(
+    model: nn.Module, layers: Mapping[str, QuantizedLayer], *, threads: int = 1, graph: ModelGraph | None
+) -> CompiledModel | PackedModel: ...
 def build_packed_model(
     model: nn.Module,
     layers: Mapping[str, QuantizedLayer],

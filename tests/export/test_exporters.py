@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 
 import pytest
 import torch
+from rich.console import Console
 
 from mpsearch.errors import ExportError, FormatError, RunError
 from mpsearch.export import task_of_model
@@ -17,6 +19,8 @@ from mpsearch.export.packed_model import model_from_packed
 from mpsearch.export.policy_file import PolicyFile
 from mpsearch.export.verify import verify_packed
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.report.bench_table import bench_view
+from mpsearch.runtime.compiled_model import CompiledModel
 
 
 @pytest.fixture
@@ -49,8 +53,9 @@ def test_the_packed_model_returns_what_the_trial_returned(trained_run, task, tmp
     packed = read_packed(written)
     assert packed.manifest.check.agreement == 1.0
     assert packed.manifest.check.max_abs_error < 1e-4
-    outputs = outputs_of(model_from_packed(packed, task), task.validation.inputs)
-    assert torch.allclose(outputs, packed.check_outputs, atol=1e-4)
+    loaded = model_from_packed(packed, task)
+    assert isinstance(loaded.model, CompiledModel)
+    assert torch.allclose(outputs_of(loaded.model, task.validation.inputs), packed.check_outputs, atol=1e-4)
 
 
 def test_a_shared_tensor_is_stored_once_and_quantized_weights_not_as_floats(trained_run, tmp_path):
@@ -73,6 +78,34 @@ def test_verify_measures_beside_the_prediction_and_compares_with_the_trial(train
     assert report.quartiles_s[0] <= report.measured_latency_s <= report.quartiles_s[1]
     assert report.torch_fp32_latency_s > 0
     assert json.loads(json.dumps(report.to_dict()))["n_samples"] == 80
+    assert report.is_compiled
+    assert "compiled" in text_of(bench_view(report))
+
+
+def test_a_model_of_unknown_operators_runs_in_torch_and_bench_says_why(
+    trained_run, task, tmp_path, builtin, monkeypatch
+):
+    written = export_trial(trained_run, trained_run.records[0], tmp_path / "out")
+    wrapped = dataclasses.replace(task, build_model=lambda: with_sigmoid(task.build_model()))
+    monkeypatch.setattr(task_of_model, "load_task", lambda name, args: wrapped)
+    report = verify_packed(written)
+    assert not report.is_compiled
+    assert report.to_dict()["compiled"] is False
+    assert any("sigmoid" in reason for reason in report.eager_reasons)
+    assert "in torch" in text_of(bench_view(report))
+    assert "sigmoid" in text_of(bench_view(report))
+
+
+def with_sigmoid(model):
+    forward = model.forward
+    model.forward = lambda x: torch.sigmoid(forward(x))
+    return model
+
+
+def text_of(view):
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(view)
+    return console.export_text()
 
 
 def test_a_task_that_is_not_built_in_is_run_only_if_the_user_names_it(trained_run, tmp_path, monkeypatch):
