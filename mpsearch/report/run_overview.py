@@ -7,6 +7,7 @@ import shlex
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mpsearch.report.execution_line import execution_line
 from mpsearch.report.front_plot import front_plot
 from mpsearch.report.pareto_table import failed_lines, pareto_table
 from mpsearch.report.precision_strip import precision_legend
@@ -48,6 +49,9 @@ def run_heading(run: Run) -> Text:
         f"latency: predicted for one sample on {threads}, profile {profile.name}"
     )
     heading.append(origin, "dim")
+    execution = execution_line(run.model)
+    if execution is not None:
+        heading.append("\n").append_text(execution)
     if run.budgets:
         heading.append(f"\nbudgets: {budgets_text(run.budgets)}", "dim")
         if complete and not any(record.feasible for record in run.records):

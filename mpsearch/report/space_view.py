@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mpsearch.models.model_trace import ModelTrace
+from mpsearch.report.execution_line import execution_line
 from mpsearch.report.fitted_table import Column, FittedTable
 from mpsearch.report.precision_strip import SYMBOLS, precision_legend, scheme_style
 from mpsearch.report.units import bytes_text, count_text
@@ -35,7 +36,7 @@ def settings_view(space: SearchSpace, path: Path) -> RenderableType:
 
 
 def layers_view(resolved: ResolvedSpace, model: ModelTrace) -> RenderableType:
-    """What each layer may take."""
+    """What each layer may take, and how the model will run."""
     schemes = resolved.schemes
     layers = [model.layer(name) for name in resolved.layers]
     group_of = {layer: c.name for c in resolved.choices if len(c.layers) > 1 for layer in c.layers}
@@ -70,6 +71,7 @@ def layers_view(resolved: ResolvedSpace, model: ModelTrace) -> RenderableType:
         Text(),
         precision_legend(list(used)),
         Text(f"{len(resolved.choices)} free choices, {_amount(resolved.policies)} policies", "bold"),
+        execution_line(model) or Text(),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from mpsearch.errors import FormatError
 from mpsearch.models.digits_cnn import DigitsCnn
@@ -19,6 +20,13 @@ def trace() -> ModelTrace:
 
 
 def test_a_trace_survives_json(trace):
+    assert ModelTrace.from_dict(json.loads(json.dumps(trace.to_dict()))) == trace
+
+
+def test_a_trace_that_stays_in_torch_survives_json():
+    model = nn.Sequential(nn.Linear(4, 4), nn.GELU())
+    trace = trace_model(model, (torch.zeros(1, 4),))
+    assert trace.eager_reasons == ("aten.gelu in 1",)
     assert ModelTrace.from_dict(json.loads(json.dumps(trace.to_dict()))) == trace
 
 
@@ -38,6 +46,12 @@ def test_a_trace_survives_json(trace):
         (("layers", 0, "colour"), "red"),
         (("unquantized", 0, "reason"), {}),
         (("unquantized", 0, "parameter_bytes"), 1.5),
+        (("graph",), 3),
+        (("graph", "nodes", 0, "kind"), "loop"),
+        (("graph", "nodes", 1, "inputs"), ["later"]),
+        (("graph", "output"), "nowhere"),
+        (("eager_reasons",), [1]),
+        (("eager_reasons",), None),
     ],
 )
 def test_a_field_of_the_wrong_type_is_a_format_error(trace, path, value):

@@ -11,10 +11,11 @@ import pytest
 from rich.console import Console
 
 from mpsearch.errors import ConfigError
+from mpsearch.models.graph import ModelGraph, Node
 from mpsearch.report.csv_report import csv_report
 from mpsearch.report.json_report import json_report
 from mpsearch.report.policy_table import policy_view, share_bar
-from mpsearch.report.run_overview import next_step, run_overview
+from mpsearch.report.run_overview import next_step, run_heading, run_overview
 from mpsearch.search.budgets import Budgets
 
 
@@ -45,6 +46,19 @@ def test_colour_is_only_added_on_a_terminal_and_says_nothing_new(finished_run):
     from rich.text import Text
 
     assert Text.from_ansi(coloured).plain.rstrip() == plain.rstrip()
+
+
+def test_what_keeps_a_model_in_torch_is_said_and_a_compiled_one_too(finished_run):
+    assert "runs " not in shown(run_heading(finished_run), 300)
+    x = Node(name="x", kind="input", inputs=(), size=(1, 1, 4))
+    graph = ModelGraph(nodes=(x,), output="x", input_rank=2, output_rank=2)
+    compiled = dataclasses.replace(finished_run.model, graph=graph)
+    assert "runs compiled" in shown(run_heading(dataclasses.replace(finished_run, model=compiled)), 300)
+    reasons = tuple(f"aten.op{number} in blocks.0" for number in range(6))
+    eager = dataclasses.replace(finished_run.model, eager_reasons=reasons)
+    text = shown(run_heading(dataclasses.replace(finished_run, model=eager)), 300)
+    assert "runs in torch" in text
+    assert "aten.op3 in blocks.0; and 2 more" in text
 
 
 def test_failed_trials_are_counted_and_explained_when_asked_for(finished_run):
