@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from mpsearch.errors import ConfigError, ExportError, ShapeError
 from mpsearch.models.digits_cnn import DigitsCnn
+from mpsearch.models.ds_cnn import DsCnn
 from mpsearch.models.mlp import Mlp
-from mpsearch.models.resnet import resnet20
+from mpsearch.models.resnet import ResNet18, resnet20
 from mpsearch.models.vgg import VggSmall
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.quant.freeze import freeze_model
@@ -104,6 +105,8 @@ def normalized_features():
 
 MODELS = {
     "resnet20": (lambda: resnet20(width=8), (3, 32, 32)),
+    "resnet18": (lambda: ResNet18(width=4), (3, 32, 32)),
+    "ds-cnn": (lambda: DsCnn(width=24, blocks=2), (1, 25, 10)),
     "strided blocks": (strided_blocks, (3, 32, 32)),
     "vgg": (lambda: VggSmall(width=8), (3, 32, 32)),
     "separable": (separable, (1, 16, 8)),
