@@ -61,6 +61,7 @@ class CompiledModel(nn.Module):
         self._input_sizes = _outer_sizes(self._plan.input_size, graph.input_rank)
         self._input_size = self._plan.input_size
         self._output_rank = graph.output_rank
+        self._output_sizes = _outer_sizes(self._fused.group(self._fused.output).size, graph.output_rank)
         self._batch = 0
         self._segments: tuple[_Segment, ...] = ()
         self._lock = threading.Lock()
@@ -139,6 +140,8 @@ class CompiledModel(nn.Module):
         """(N, C, H, W), C-contiguous."""
         if (
             not isinstance(x, Tensor)
+            or x.layout != torch.strided
+            or x.is_nested
             or x.dtype != torch.float32
             or x.shape[1:] != self._input_sizes
             or not x.is_cpu
@@ -152,7 +155,7 @@ class CompiledModel(nn.Module):
                     "torch.inference_mode(), or train the fake-quantized model instead."
                 )
             x = x.detach()
-        array: NDArray[np.float32] = x.contiguous().numpy()
+        array: NDArray[np.float32] = x.contiguous().resolve_neg().numpy()
         if array.ndim == 4:
             return array
         height, width, channels = self._input_size
@@ -161,8 +164,9 @@ class CompiledModel(nn.Module):
     def _refused(self, x: object) -> ShapeError:
         wanted = ", ".join(map(str, ("N", *self._input_sizes)))
         rule = f"A compiled model takes float32 ({wanted}) on the CPU, not empty"
-        if not isinstance(x, Tensor):
-            return ShapeError(f"{rule}; got a {type(x).__name__}. Give a tensor.")
+        if not isinstance(x, Tensor) or x.layout != torch.strided or x.is_nested:
+            found = x.layout if isinstance(x, Tensor) and not x.is_nested else type(x).__name__
+            return ShapeError(f"{rule}; got {found}. Give one dense tensor.")
         return ShapeError(
             f"{rule}; got {str(x.dtype).removeprefix('torch.')} {tuple(x.shape)} on {x.device}. Convert it "
             "with `.float().cpu()`, or trace the model with inputs of this size."
@@ -170,14 +174,13 @@ class CompiledModel(nn.Module):
 
     def _new_output(self, batch: int) -> tuple[Tensor, NDArray[np.float32]]:
         """The tensor to return, and its memory in the program's shape."""
-        memory = torch.empty((batch, *self._plan.output_shape))
+        # numpy makes arrays and views of them in a fraction of the time that torch takes.
+        out = np.empty((batch, *self._plan.output_shape), np.float32)
         if self._output_rank == 4:
-            y = memory if self._plan.is_output_first else memory.permute(0, 3, 1, 2)
-        elif self._output_rank == 3:
-            y = memory.squeeze(2)
+            y = out if self._plan.is_output_first else out.transpose(0, 3, 1, 2)
         else:
-            y = memory.view(batch, -1)
-        return y, memory.numpy()
+            y = out.reshape(batch, *self._output_sizes)
+        return torch.from_numpy(y), out
 
     def _prepare(self, batch: int) -> None:
         if batch == self._batch:

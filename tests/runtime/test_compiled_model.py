@@ -163,6 +163,8 @@ def test_memory_order_of_the_input_does_not_matter(twins):
     expected = compiled(pair.x)
     assert torch.equal(compiled(pair.x.contiguous(memory_format=torch.channels_last)), expected)
     strided = torch.stack([pair.x, -pair.x], dim=-1)[..., 0]
+    negated = torch.complex(pair.x, -pair.x).conj().imag  # torch negates such views when they are read
+    assert torch.equal(compiled(negated), expected)
     assert torch.equal(compiled(strided), expected)
 
 
@@ -213,7 +215,9 @@ def test_threads_that_call_it_at_once_get_their_own_answers(twins):
         (torch.zeros(0, 1, 8, 8), r"not empty; got float32 \(0, 1, 8, 8\)"),
         (torch.tensor(1.0), r"got float32 \(\)"),
         (torch.zeros(1, 1, 8, 8, device="meta"), "on meta"),
-        (np.zeros((1, 1, 8, 8), np.float32), "got a ndarray"),
+        (np.zeros((1, 1, 8, 8), np.float32), "got ndarray"),
+        (torch.zeros(1, 1, 8, 8).to_sparse(), "got torch.sparse_coo. Give one dense tensor"),
+        (torch.nested.nested_tensor([torch.zeros(1, 8, 8)], layout=torch.jagged), "Give one dense tensor"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(twins, x, message):
