@@ -1,11 +1,14 @@
-"""Time each kernel beside torch in 32 bits, interleaved in one run, and print the ratios.
+"""Time each kernel beside its limit and beside torch, interleaved in one run.
 
-    python benchmarks/kernels.py [--threads N] [--seconds S] [--only TEXT] [--json OUT]
+    python benchmarks/kernels.py [--bars] [--threads N] [--seconds S] [--only TEXT] [--json OUT]
 
-One row per layer shape and scheme: the median and quartiles of whole calls (quantize, product, scale and
-bias), multiply-accumulates per second, and how many times faster than torch float32 it is on this
-machine. The calls of all schemes and of torch take turns, so that a machine that slows down slows all of
-them. Set MPSEARCH_FORCE_ISA to time another instruction set.
+For every shape and scheme: the product alone (activations quantized already), the whole layer from float32
+to float32, the peak of the product's instruction sequence out of registers (for one to eight rows also the
+bandwidth at which this machine reads as many bytes as the packed weights), torch in float32, and the fastest
+int8 engine of torch: its operator alone beside the product, with quantization beside the layer. All of a
+shape's calls take turns, so that a machine that slows down slows all of them; medians are compared.
+
+--bars also says which of the project's bars are met. MPSEARCH_FORCE_ISA times another instruction set.
 """
 
 from __future__ import annotations
@@ -17,104 +20,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kernel_bars
 import numpy as np
 import torch
+from kernel_cases import CASES, random_layer
+from kernel_threads import compare_threads
+from torch_rivals import float_call, int8_calls
 
-from mpsearch.kernels.native import NativeLayer, build_info
-from mpsearch.kernels.quantized_layer import WEIGHT_RANGES, ActivationFormat, QuantizedLayer
+from mpsearch.kernels.native import NativeLayer, available_isas, selected_isa
+from mpsearch.kernels.peak import peak_macs_per_s, read_bytes_per_s, sequence_of
+from mpsearch.kernels.quantized_layer import WEIGHT_RANGES
 from mpsearch.models.layer_shape import LayerShape
-from mpsearch.precision.scheme import SCHEMES
 
-SHAPES = (
-    LayerShape(operator="linear", batch=1, in_channels=512, out_channels=512),
-    LayerShape(operator="linear", batch=1, in_channels=4096, out_channels=4096),
-    LayerShape(operator="linear", batch=256, in_channels=1024, out_channels=1024),
-    *(
-        LayerShape(
-            operator="conv2d",
-            batch=batch,
-            in_channels=channels,
-            out_channels=channels,
-            spatial=(side, side),
-            kernel=(3, 3),
-            padding=(1, 1),
-        )
-        for batch, channels, side in (
-            (1, 16, 32),
-            (1, 32, 16),
-            (1, 64, 8),
-            (1, 64, 56),
-            (1, 256, 14),
-            (1, 512, 7),
-        )
-    ),
-    LayerShape(
-        operator="conv2d",
-        batch=1,
-        in_channels=3,
-        out_channels=16,
-        spatial=(32, 32),
-        kernel=(3, 3),
-        padding=(1, 1),
-    ),
-    LayerShape(
-        operator="conv2d",
-        batch=1,
-        in_channels=128,
-        out_channels=128,
-        spatial=(28, 28),
-        kernel=(3, 3),
-        padding=(1, 1),
-        groups=128,
-    ),
-)
-
-
-def random_layer(shape: LayerShape, scheme_name: str, rng: np.random.Generator) -> QuantizedLayer:
-    """A layer of that shape with uniformly distributed integers."""
-    scheme = SCHEMES[scheme_name]
-    low, high = WEIGHT_RANGES[scheme_name]
-    weight_shape = (shape.out_channels, shape.in_channels // shape.groups, *shape.kernel)
-    weight = rng.integers(low, high + 1, weight_shape).astype(np.int8)
-    if scheme.weight_bits == 1:
-        weight[weight == 0] = 1
-    threshold = np.zeros(shape.in_channels, np.float32) if scheme.activation_bits == 1 else None
-    return QuantizedLayer(
-        operator=shape.operator,
-        scheme=scheme,
-        weight=weight,
-        weight_scale=rng.random(shape.out_channels, dtype=np.float32),
-        bias=rng.random(shape.out_channels, dtype=np.float32),
-        activation=ActivationFormat(
-            bits=scheme.activation_bits, scale=np.float32(1 / 64), threshold=threshold
-        ),
-        stride=shape.stride,
-        padding=shape.padding,
-        dilation=shape.dilation,
-        groups=shape.groups,
-    )
-
-
-def torch_call(shape: LayerShape, x: torch.Tensor) -> Callable[[], object]:
-    """The same layer in torch float32; x (N, C, H, W) in channels-last memory."""
-    weight = torch.randn(shape.out_channels, shape.in_channels // shape.groups, *shape.kernel)
-    bias = torch.randn(shape.out_channels)
-    if shape.operator == "linear":
-        flat, matrix = x.flatten(1).contiguous(), weight.flatten(1).contiguous()
-        return lambda: torch.nn.functional.linear(flat, matrix, bias)
-    weight = weight.contiguous(memory_format=torch.channels_last)
-    return lambda: torch.nn.functional.conv2d(
-        x, weight, bias, shape.stride, shape.padding, shape.dilation, shape.groups
-    )
-
-
-def native_call(
-    shape: LayerShape, layer: QuantizedLayer, x: torch.Tensor, threads: int
-) -> Callable[[], object]:
-    native = NativeLayer(layer, threads=threads)
-    nhwc = np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())
-    out = np.empty((shape.batch, *shape.out_spatial, shape.out_channels), np.float32)
-    return lambda: native.run(nhwc, out)
+SAMPLE_S = 400e-6  # short calls are timed in batches of this: their data are in the cache that holds them
+FEW_ROWS = 8  # up to here a linear layer reads each weight about once
 
 
 def time_interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, list[float]]:
@@ -124,10 +43,10 @@ def time_interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> 
         call()
         begin = time.perf_counter()
         call()
-        repeats[name] = max(1, int(50e-6 / (time.perf_counter() - begin)))
+        repeats[name] = max(1, int(SAMPLE_S / (time.perf_counter() - begin)))
     samples: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds * len(calls)
-    while time.perf_counter() < end or len(samples[name]) < 5:
+    while time.perf_counter() < end or len(samples[name]) < 9:
         for name, call in calls.items():
             begin = time.perf_counter()
             for _ in range(repeats[name]):
@@ -136,57 +55,126 @@ def time_interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> 
     return samples
 
 
-def measure(shape: LayerShape, threads: int, seconds: float) -> list[dict[str, Any]]:
+class Rate:
+    """A peak, sampled at each call; `macs_per_s` is the median."""
+
+    def __init__(self, sample: Callable[[], float]) -> None:
+        self._sample = sample
+        self._rates: list[float] = []
+
+    def __call__(self) -> None:
+        self._rates.append(self._sample())
+
+    @property
+    def macs_per_s(self) -> float:
+        return float(np.median(self._rates))
+
+
+def peaks_of(shape: LayerShape, scheme: str, packed_bytes: int, threads: int) -> list[Rate]:
+    """Limits of a product; it cannot be faster than the least of them."""
+    isa = selected_isa(scheme)
+    sequence = sequence_of(isa, scheme)
+    if sequence is None or shape.is_depthwise or threads > 1:
+        return []
+    peaks = [Rate(lambda: peak_macs_per_s(isa, sequence))]
+    if shape.operator == "linear" and shape.batch <= FEW_ROWS:
+        if isa == "avx512" and scheme == "w1.58a8" and shape.batch == 1:
+            peaks.append(Rate(lambda: peak_macs_per_s(isa, "ternary_decode")))
+        weights = np.ones(packed_bytes, np.uint8)
+        peaks.append(Rate(lambda: read_bytes_per_s(weights) * shape.macs / packed_bytes))
+    return peaks
+
+
+def measure(name: str, shape: LayerShape, threads: int, seconds: float) -> list[dict[str, Any]]:
+    """Two records per scheme: the product and the layer."""
     rng = np.random.default_rng(0)
     x = torch.randn(shape.batch, shape.in_channels, *shape.spatial)
     x = x.contiguous(memory_format=torch.channels_last)
-    calls = {"w32a32": torch_call(shape, x)}
-    for name in WEIGHT_RANGES:
-        calls[name] = native_call(shape, random_layer(shape, name, rng), x, threads)
+    nhwc = np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())
+    out = np.empty((shape.batch, *shape.out_spatial, shape.out_channels), np.float32)
+    calls: dict[str, Callable[[], object]] = {"fp32": float_call(shape, x)}
+    calls["product int8"], calls["layer int8"] = int8_calls(shape, x)
+    peaks: dict[str, list[Rate]] = {}
+    for scheme in WEIGHT_RANGES:
+        native = NativeLayer(random_layer(shape, scheme, rng), threads=threads)
+        native.run(nhwc, out)
+        calls[f"product {scheme}"] = lambda native=native: native.run_product(out)
+        calls[f"layer {scheme}"] = lambda native=native: native.run(nhwc, out)
+        peaks[scheme] = peaks_of(shape, scheme, native.packed_bytes, threads)
+        calls |= {f"peak {i} {scheme}": peak for i, peak in enumerate(peaks[scheme])}
     samples = time_interleaved(calls, seconds)
-    base = float(np.median(samples["w32a32"]))
-    rows = []
-    for name, values in samples.items():
-        low, median, high = (float(v) for v in np.quantile(values, (0.25, 0.5, 0.75)))
-        rows.append(
-            {
-                "shape": shape.to_dict(),
-                "scheme": name,
-                "latency_s": median,
-                "quartiles_s": [low, high],
-                "repetitions": len(values),
-                "macs_per_second": shape.macs / median,
-                "torch_fp32_ratio": base / median,
-            }
+    records = []
+    for scheme in WEIGHT_RANGES:
+        peak = min((rate.macs_per_s for rate in peaks[scheme]), default=None)
+        for kernel in ("product", "layer"):
+            low, median, high = (
+                float(v) for v in np.quantile(samples[f"{kernel} {scheme}"], (0.25, 0.5, 0.75))
+            )
+            records.append(
+                {
+                    "kernel": kernel,
+                    "scheme": scheme,
+                    "shape": name,
+                    "isa": selected_isa(scheme),
+                    "threads": threads,
+                    "latency_s": median,
+                    "quartiles_s": [low, high],
+                    "macs_per_s": shape.macs / median,
+                    "peak_macs_per_s": peak,
+                    "fraction_of_peak": None if peak is None else shape.macs / median / peak,
+                    "torch_fp32_latency_s": float(np.median(samples["fp32"])),
+                    "torch_int8_latency_s": float(np.median(samples[f"{kernel} int8"])),
+                }
+            )
+    return records
+
+
+def print_records(name: str, shape: LayerShape, records: list[dict[str, Any]]) -> None:
+    print(f"\n{name}: {shape.macs / 1e6:.4g} M multiply-accumulates, {records[0]['isa']}")
+    print(
+        f"  {'scheme':8} {'product':>10} {'GMAC/s':>8} {'of peak':>8} {'layer':>10}"
+        f" {'x torch fp32':>13} {'x torch int8: product':>22} {'layer':>6}"
+    )
+    for product, layer in zip(records[::2], records[1::2], strict=True):
+        fraction = product["fraction_of_peak"]
+        print(
+            f"  {product['scheme']:8} {product['latency_s'] * 1e6:7.1f} us {product['macs_per_s'] / 1e9:8.0f}"
+            f" {'' if fraction is None else format(fraction, '8.1%'):>8} {layer['latency_s'] * 1e6:7.1f} us"
+            f" {layer['torch_fp32_latency_s'] / layer['latency_s']:13.1f}"
+            f" {product['torch_int8_latency_s'] / product['latency_s']:22.2f}"
+            f" {layer['torch_int8_latency_s'] / layer['latency_s']:6.2f}",
+            flush=True,
         )
-    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "--bars", action="store_true", help="print every bar, what was reached, met or missed"
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads of ours and of torch (default: 1)")
-    parser.add_argument("--seconds", type=float, default=0.3, help="time per shape and scheme (default: 0.3)")
-    parser.add_argument("--only", default="", help="only shapes whose description contains this text")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--seconds", type=float, default=0.1, help="time per shape and call (default: 0.1)")
+    parser.add_argument("--only", default="", help="only shapes whose name contains this text")
+    parser.add_argument("--json", type=Path, help="write the records to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    rows = []
+    missing = {"avx512", "avx2"} - set(available_isas())
+    if missing:
+        print(f"This machine has no {' or '.join(sorted(missing))}: measuring {available_isas()[0]}.")
+    records: list[dict[str, Any]] = []
     with torch.inference_mode():
-        for shape in (shape for shape in SHAPES if arguments.only in str(shape)):
-            print(f"\n{shape}, {shape.macs / 1e6:.3g} M multiply-accumulates")
-            print(f"  {'scheme':8} {'median':>10} {'quartiles':>21} {'GMAC/s':>8} {'x torch fp32':>13}")
-            for row in measure(shape, arguments.threads, arguments.seconds):
-                rows.append(row)
-                low_us, high_us = (1e6 * quartile for quartile in row["quartiles_s"])
-                print(
-                    f"  {row['scheme']:8} {row['latency_s'] * 1e6:7.1f} us {low_us:9.1f} ..{high_us:7.1f} us"
-                    f" {row['macs_per_second'] / 1e9:8.1f} {row['torch_fp32_ratio']:13.2f}"
-                )
+        for name, shape in CASES.items():
+            if arguments.only in name:
+                measured = measure(name, shape, arguments.threads, arguments.seconds)
+                print_records(name, shape, measured)
+                records += measured
     if arguments.json:
-        report = {"build": build_info(), "threads": arguments.threads, "measurements": rows}
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(records, indent=1) + "\n")
+    if arguments.bars:
+        print()
+        kernel_bars.print_bars(records, compare_threads(arguments.only))
 
 
 if __name__ == "__main__":

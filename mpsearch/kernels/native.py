@@ -83,6 +83,14 @@ class NativeLayer:
         """
         self._run(x, out)
 
+    def run_product(self, out: Any) -> None:
+        """The product, scale and bias alone, on the activations of the last call: for benchmarks.
+
+        Shape: out as in the last `run`.
+        Raises: ShapeError if it has another number of elements, or nothing has run yet.
+        """
+        self._native.run_product(out)
+
     def run_integer(self, a: NDArray[np.int8]) -> NDArray[np.int32]:
         """The sums over k of (a - zero_point) * weight, before any scale.
 
