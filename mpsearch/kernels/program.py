@@ -162,7 +162,8 @@ class NativeProgram:
         """Mean over all pixels, to a height and width of 1.
 
         Summed in the order of torch.mean over (2, 3), and so of AdaptiveAvgPool2d(1), of a channels_last
-        tensor; avg_pool2d with so large a kernel sums in another: `avg_pool`. Images as `layer`.
+        tensor of two channels or more; avg_pool2d with so large a kernel sums in another: `avg_pool`. Images
+        as `layer`.
         """
         axes = _axes((1, 1), (1, 1), (0, 0))  # the extension knows the size
         return int(self._native.pool(source, "mean", *axes, True, *_sink(epilogue, value, images)))

@@ -7,14 +7,17 @@
 namespace mpsearch {
 namespace {
 
-// rows x columns, row-major -> columns x rows.
+// rows x columns, row-major -> columns x rows, in blocks whose lines stay in L1 on both sides.
 void transpose(const float* from, std::int64_t rows, std::int64_t columns, float* to) noexcept {
-  constexpr std::int64_t kBlock = 16;  // columns whose lines stay in L1
-  for (std::int64_t first = 0; first < columns; first += kBlock) {
-    const std::int64_t last = std::min(columns, first + kBlock);
-    for (std::int64_t row = 0; row < rows; ++row) {
+  constexpr std::int64_t kBlock = 8;
+  for (std::int64_t first_row = 0; first_row < rows; first_row += kBlock) {
+    const std::int64_t last_row = std::min(rows, first_row + kBlock);
+    for (std::int64_t first = 0; first < columns; first += kBlock) {
+      const std::int64_t last = std::min(columns, first + kBlock);
       for (std::int64_t column = first; column < last; ++column) {
-        to[column * rows + row] = from[row * columns + column];
+        for (std::int64_t row = first_row; row < last_row; ++row) {
+          to[column * rows + row] = from[row * columns + column];
+        }
       }
     }
   }

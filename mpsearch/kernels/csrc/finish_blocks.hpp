@@ -11,11 +11,11 @@ namespace {
 
 enum class Targets { kNone, kOneOfBits, kOneOfBytes, kAny };
 
-// kEpilogueUnit columns, or fewer unless Full, of all rows: constants by channel stay in registers.
-template <class V, bool Full>
+// kWidth columns, or fewer unless Full, of all rows: constants by channel stay in registers.
+template <class V, int kWidth, bool Full>
 class FinishBlock {
  public:
-  static constexpr int kVectors = kEpilogueUnit / V::kLanes;
+  static constexpr int kVectors = kWidth / V::kLanes;
   using Floats = typename V::Floats;
 
   FinishBlock(const FinishArgs& args, int column) noexcept
@@ -120,7 +120,7 @@ class FinishBlock {
     }
     const std::uint32_t bits = bits_of(threshold, y);
     std::uint8_t* place = image.places[pixel] + channel_;
-    const int count = Full ? kEpilogueUnit : args_.columns - column_;
+    const int count = Full ? kWidth : args_.columns - column_;
     for (int c = 0; c < count; ++c) place[c] = static_cast<std::uint8_t>((bits >> c & 1u) << 1);
   }
 
@@ -135,12 +135,18 @@ class FinishBlock {
 
 template <class V, bool HasResidual, bool HasOut, Targets kTargets>
 void finish_columns(const FinishArgs& args) noexcept {
+  constexpr int kHalf = kEpilogueUnit / 2;
   int column = 0;
   for (; column + kEpilogueUnit <= args.columns; column += kEpilogueUnit) {
-    FinishBlock<V, true>(args, column).template run<HasResidual, HasOut, kTargets>();
+    FinishBlock<V, kEpilogueUnit, true>(args, column).template run<HasResidual, HasOut, kTargets>();
   }
-  if (column < args.columns) {
-    FinishBlock<V, false>(args, column).template run<HasResidual, HasOut, kTargets>();
+  const int left = args.columns - column;
+  if (left == kHalf) {
+    FinishBlock<V, kHalf, true>(args, column).template run<HasResidual, HasOut, kTargets>();
+  } else if (left > kHalf) {
+    FinishBlock<V, kEpilogueUnit, false>(args, column).template run<HasResidual, HasOut, kTargets>();
+  } else if (left > 0) {
+    FinishBlock<V, kHalf, false>(args, column).template run<HasResidual, HasOut, kTargets>();
   }
 }
 
