@@ -5,6 +5,7 @@ Checksums are made to fit again most of the time, as someone who means harm woul
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import random
@@ -33,8 +34,10 @@ from mpsearch.export.packed_file import (
 )
 from mpsearch.export.packed_model import model_from_packed
 from mpsearch.kernels.quantized_layer import WEIGHT_RANGES, ActivationFormat, QuantizedLayer
+from mpsearch.models.trace import trace_model
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
+from mpsearch.runtime.packed_model import build_packed_model
 
 FILES = (WEIGHTS_FILE, CHECK_FILE, MANIFEST_FILE)
 HARMLESS_BYTES = 512 << 20  # more than any of these files may make us reserve
@@ -49,14 +52,14 @@ class Network(nn.Module):
         self.w1a1 = nn.Conv2d(6, 8, 3, stride=(2, 1), padding=1)
         self.w1a8 = nn.Conv2d(8, 8, (3, 1), padding="same", groups=8)
         self.bn = nn.BatchNorm2d(8)
-        self.ternary = nn.Conv1d(8, 6, 2, dilation=2, groups=2, bias=False)
+        self.ternary = nn.Conv2d(8, 6, (1, 2), dilation=(1, 2), groups=2, bias=False)
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.w4a8 = nn.Linear(6, 9)
         self.w8a8 = nn.Linear(9, 4)
         self.last = nn.Linear(4, 3)
 
     def forward(self, x):
-        x = self.bn(self.w1a8(self.w1a1(x)))
-        x = self.ternary(x.flatten(2)).mean(2)
+        x = self.pool(self.ternary(self.bn(self.w1a8(self.w1a1(x)))).relu()).flatten(1)
         return self.last(self.w8a8(self.w4a8(x)))
 
 
@@ -67,6 +70,7 @@ class TaskOfNetwork:
     """As much of a task as a packed model needs."""
 
     name = "network"
+    example_inputs = (INPUT[:1],)
 
     def new_model(self) -> nn.Module:
         return Network()
@@ -76,7 +80,7 @@ def frozen(name: str, module: nn.Module, rng: np.random.Generator) -> QuantizedL
     scheme = SCHEMES[SCHEME_OF[name]]
     low, high = WEIGHT_RANGES[scheme.name]
     sizes = tuple(module.weight.shape)
-    shape = (*sizes, 1, 1) if len(sizes) == 2 else (*sizes[:2], 1, *sizes[2:]) if len(sizes) == 3 else sizes
+    shape = (*sizes, 1, 1)[:4]
     weight = rng.integers(low, high + 1, shape)
     if scheme.weight_bits == 1:
         weight = np.where(weight >= 0, 1, -1)
@@ -85,7 +89,7 @@ def frozen(name: str, module: nn.Module, rng: np.random.Generator) -> QuantizedL
     geometry["ternary"] = {"dilation": (1, 2), "groups": 2}
     fields = geometry.get(name, {})
     return QuantizedLayer(
-        operator={2: "linear", 3: "conv1d", 4: "conv2d"}[len(sizes)],
+        operator={2: "linear", 4: "conv2d"}[len(sizes)],
         scheme=scheme,
         weight=weight.astype(np.int8),
         weight_scale=rng.random(shape[0], dtype=np.float32) + np.float32(0.1),
@@ -130,6 +134,15 @@ def pristine(tmp_path_factory) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _traced_once():
+    """The model is the same each time, and takes longer to trace than all the rest."""
+    once = functools.cache(lambda: trace_model(Network().eval(), TaskOfNetwork.example_inputs))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mpsearch.export.packed_model.trace_model", lambda model, example: once())
+        yield once()
+
+
 @pytest.fixture
 def little_memory():
     """Reserving much more than there is now fails."""
@@ -146,12 +159,14 @@ def outcome(folder: Path, files: dict[str, bytes]) -> str:
         (folder / name).write_bytes(files[name])
     try:
         packed = read_packed(folder)
-        model = model_from_packed(packed, TaskOfNetwork(), threads=packed.manifest.predicted.threads)
-        output = model(INPUT)
+        compiled = model_from_packed(packed, TaskOfNetwork(), threads=packed.manifest.predicted.threads)
+        eager = build_packed_model(Network(), packed.layers)
+        shapes = {tuple(model(INPUT).shape) for model in (compiled.model, eager)}
     except MpsearchError as error:
         str(error).encode()  # it can be shown
         return type(error).__name__
-    assert output.shape == (2, 3)
+    assert compiled.eager_reasons == ()
+    assert shapes == {(2, 3)}
     return "runs"
 
 
