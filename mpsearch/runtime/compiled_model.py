@@ -60,9 +60,9 @@ class CompiledModel(nn.Module):
         self._program = self._plan.program
         self._input_sizes = _outer_sizes(self._plan.input_size, graph.input_rank)
         self._input_size = self._plan.input_size
-        self._output_rank = graph.output_rank
         self._output_sizes = _outer_sizes(self._fused.group(self._fused.output).size, graph.output_rank)
         self._batch = 0
+        self._loaded = np.empty((0, 0, 0, 0), np.float32)
         self._segments: tuple[_Segment, ...] = ()
         self._lock = threading.Lock()
         self.eval()
@@ -85,17 +85,23 @@ class CompiledModel(nn.Module):
         return self._program.packed_bytes
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as nn.Module's own layers name it
-        x = self._as_array(input)
+        x: NDArray[np.float32] | None = self._as_array(input)
+        assert x is not None
         y, out = self._new_output(len(x))
         run = self._program.run
         with self._lock:
             self._prepare(len(x))
+            first = 0
+            if not x.flags.c_contiguous:
+                # In place of step 0, which takes the order (N, C, H, W) only.
+                np.copyto(self._loaded, x.transpose(0, 2, 3, 1))
+                x, first = None, 1
             if len(self._segments) == 1:
-                run(0, len(self.steps), x, out)
+                run(first, len(self.steps), x, out)
                 return y
             with torch.inference_mode():
                 for segment in self._segments:
-                    run(segment.first, segment.last, x, out)
+                    run(max(segment.first, first), segment.last, x, out)
                     if segment.float_call is not None:
                         segment.float_call()
         return y
@@ -109,7 +115,7 @@ class CompiledModel(nn.Module):
         """
         if repetitions < 1:
             raise ConfigError(f"`repetitions` must be 1 or more; got {repetitions}.")
-        array = self._as_array(x)
+        array = np.ascontiguousarray(self._as_array(x))
         _, out = self._new_output(len(array))
         seconds = np.zeros((repetitions, len(self.steps)))
         with self._lock, torch.inference_mode():
@@ -137,7 +143,7 @@ class CompiledModel(nn.Module):
                 row[layer] = time.perf_counter() - middle
 
     def _as_array(self, x: Tensor) -> NDArray[np.float32]:
-        """(N, C, H, W), C-contiguous."""
+        """(N, C, H, W), in any layout."""
         if (
             not isinstance(x, Tensor)
             or x.layout != torch.strided
@@ -155,7 +161,7 @@ class CompiledModel(nn.Module):
                     "torch.inference_mode(), or train the fake-quantized model instead."
                 )
             x = x.detach()
-        array: NDArray[np.float32] = x.contiguous().resolve_neg().numpy()
+        array: NDArray[np.float32] = x.resolve_neg().numpy()
         if array.ndim == 4:
             return array
         height, width, channels = self._input_size
@@ -176,10 +182,8 @@ class CompiledModel(nn.Module):
         """The tensor to return, and its memory in the program's shape."""
         # numpy makes arrays and views of them in a fraction of the time that torch takes.
         out = np.empty((batch, *self._plan.output_shape), np.float32)
-        if self._output_rank == 4:
-            y = out if self._plan.is_output_first else out.transpose(0, 3, 1, 2)
-        else:
-            y = out.reshape(batch, *self._output_sizes)
+        is_image = len(self._output_sizes) == 3
+        y = out.transpose(0, 3, 1, 2) if is_image else out.reshape(batch, *self._output_sizes)
         return torch.from_numpy(y), out
 
     def _prepare(self, batch: int) -> None:
@@ -187,6 +191,7 @@ class CompiledModel(nn.Module):
             return
         self._batch = 0  # if memory runs out below
         self._program.prepare(batch)
+        self._loaded = self._program.value(self._plan.input)
         self._segments = tuple(self._segments_now())
         self._batch = batch
 

@@ -33,16 +33,16 @@ class FloatCall:
 class BoundPlan:
     """A program, and what its caller must know.
 
-    The steps of the two have the same numbers. `float_calls`: the steps that the caller runs. The program
-    takes (N, C, H, W); it returns (N, *output_shape): (C, H, W) if `is_output_first`, else (H, W, C).
-    `input_size` is (H, W, C).
+    The steps of the two have the same numbers. `float_calls`: the steps that the caller runs. Step 0 puts
+    (N, C, H, W) into the value `input`, of size `input_size`, (H, W, C). The last step returns
+    (N, *output_shape): (H, W, C) for images; (C, H, W) for sequences and for features of flattened images.
     """
 
     program: NativeProgram
     float_calls: Mapping[int, FloatCall]
+    input: int
     input_size: Size
     output_shape: tuple[int, int, int]
-    is_output_first: bool
 
 
 def bind_plan(
@@ -87,13 +87,13 @@ class _Binding:
             assert place == number
         output = self._fused.group(self._fused.output)
         height, width, channels = self._orders[output.name] or output.size
-        is_output_first = self._is_output_first(output)
+        is_first = self._is_output_first(output)
         return BoundPlan(
             program=self._program,
             float_calls=self._float_calls,
+            input=self._value(self._fused.groups[0].name),
             input_size=self._fused.groups[0].size,
-            output_shape=(channels, height, width) if is_output_first else (height, width, channels),
-            is_output_first=is_output_first,
+            output_shape=(channels, height, width) if is_first else (height, width, channels),
         )
 
     def _append(self, step: Step) -> int:
