@@ -14,6 +14,7 @@ from mpsearch.hardware.fingerprint import MachineFingerprint
 from mpsearch.hardware.profile import HardwareProfile, Measurement, RemainderMeasurement
 from mpsearch.models.layer_shape import LayerShape
 from mpsearch.models.model_trace import ModelTrace, TracedLayer, UnquantizedModule
+from mpsearch.plan.step import call_step
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES, Scheme
 from mpsearch.search.run import BaselineScore, Run
@@ -78,7 +79,8 @@ def _profile(model: ModelTrace) -> HardwareProfile:
     def measured(shape: LayerShape, scheme: Scheme) -> Measurement:
         median_s = 1e-6 + _MICROSECONDS[scheme.name] * shape.macs * 1e-10
         return Measurement(
-            shape=shape, scheme=scheme, latency_s=median_s, quartiles_s=(median_s * 0.98, median_s * 1.05),
+            shape=call_step(shape, scheme), latency_s=median_s,
+            quartiles_s=(median_s * 0.98, median_s * 1.05), p95_s=median_s * 1.2, p99_s=median_s * 1.5,
             repetitions=100,
         )  # fmt: skip
 
@@ -93,7 +95,7 @@ def _profile(model: ModelTrace) -> HardwareProfile:
         remainders=(
             RemainderMeasurement(
                 model_fingerprint=model.fingerprint, input_shapes=((1, 1, 8, 8),), latency_s=2e-5,
-                quartiles_s=(1.9e-5, 2.2e-5), repetitions=100,
+                quartiles_s=(1.9e-5, 2.2e-5), p95_s=3e-5, p99_s=4e-5, repetitions=100,
             ),
         ),
         memory_bandwidth_bytes_per_s=1e10,
@@ -113,10 +115,7 @@ def make_run(path: Path, *, trials: int = 30, failures: int = 1, space: str = SP
     parsed = parse_space(space, name="digits")
     profile = _profile(model)
     costs = CostModel.build(
-        model.layers,
-        other_parameter_bytes=model.other_parameter_bytes,
-        peak_activation_bytes=model.peak_activation_bytes,
-        fingerprint=model.fingerprint,
+        model,
         schemes_per_layer={layer.name: SCHEMES.values() for layer in model.layers},
         profile=profile,
     )
@@ -127,8 +126,7 @@ def make_run(path: Path, *, trials: int = 30, failures: int = 1, space: str = SP
         policies.append(PrecisionPolicy({name: rng.choice(list(SCHEMES.values())) for name in names}))
     records = []
     for number, policy in enumerate(policies[:trials]):
-        report = costs.evaluate(policy)
-        cost = Costs(latency_s=report.latency_s, memory_bytes=report.memory_bytes, energy_j=report.energy_j)
+        cost = Costs.of(costs.evaluate(policy))
         lost = sum(
             0.25 / scheme.weight_bits / (1 if scheme.activation_bits > 1 else 0.4)
             for scheme in policy.values()
@@ -145,8 +143,7 @@ def make_run(path: Path, *, trials: int = 30, failures: int = 1, space: str = SP
                 ended="2026-01-01T00:00:05Z", failure="the loss became NaN at step 3" if failed else None,
             )
         )  # fmt: skip
-    base = costs.evaluate(PrecisionPolicy.uniform(names, FULL_PRECISION))
-    base_costs = Costs(latency_s=base.latency_s, memory_bytes=base.memory_bytes, energy_j=base.energy_j)
+    base_costs = Costs.of(costs.evaluate(PrecisionPolicy.uniform(names, FULL_PRECISION)))
     return Run(
         path=path,
         space=parsed,

@@ -22,6 +22,18 @@ MaxLatency = Annotated[
         "--max-latency", metavar="TIME", help="At most that long: 400us, 2ms.", rich_help_panel=_PANEL
     ),
 ]
+MaxLatencyP95 = Annotated[
+    str | None,
+    typer.Option(
+        "--max-latency-p95", metavar="TIME", help="95 of 100 calls at most that long.", rich_help_panel=_PANEL
+    ),
+]
+MaxLatencyP99 = Annotated[
+    str | None,
+    typer.Option(
+        "--max-latency-p99", metavar="TIME", help="99 of 100 calls at most that long.", rich_help_panel=_PANEL
+    ),
+]
 MaxEnergy = Annotated[
     str | None,
     typer.Option("--max-energy", metavar="ENERGY", help="At most that much: 5uJ.", rich_help_panel=_PANEL),
@@ -35,11 +47,24 @@ MinAccuracy = Annotated[
 
 
 def budgets_from(
-    max_memory: str | None, max_latency: str | None, max_energy: str | None, min_accuracy: str | None
+    *,
+    max_memory: str | None,
+    max_latency: str | None,
+    max_latency_p95: str | None,
+    max_latency_p99: str | None,
+    max_energy: str | None,
+    min_accuracy: str | None,
 ) -> Budgets:
     """Raises: ConfigError if one is not a quantity of its kind."""
     from mpsearch.search.budgets import Budgets
 
     return Budgets.parse(
-        {"memory": max_memory, "latency": max_latency, "energy": max_energy, "accuracy": min_accuracy}
+        {
+            "memory": max_memory,
+            "latency": max_latency,
+            "latency_p95": max_latency_p95,
+            "latency_p99": max_latency_p99,
+            "energy": max_energy,
+            "accuracy": min_accuracy,
+        }
     )

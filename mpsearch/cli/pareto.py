@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from mpsearch.cli.budget_options import MaxEnergy, MaxLatency, MaxMemory, MinAccuracy, budgets_from
+from mpsearch.cli.budget_options import (
+    MaxEnergy,
+    MaxLatency,
+    MaxLatencyP95,
+    MaxLatencyP99,
+    MaxMemory,
+    MinAccuracy,
+    budgets_from,
+)
 from mpsearch.errors import ConfigError
 
 
@@ -18,6 +26,8 @@ class Cost(StrEnum):
     """What the plot's horizontal axis can show."""
 
     LATENCY = "latency"
+    LATENCY_P95 = "latency_p95"
+    LATENCY_P99 = "latency_p99"
     MEMORY = "memory"
     ENERGY = "energy"
 
@@ -35,6 +45,8 @@ def pareto(
     failed: Annotated[bool, typer.Option("--failed", help="List failed trials with their reasons.")] = False,
     max_memory: MaxMemory = None,
     max_latency: MaxLatency = None,
+    max_latency_p95: MaxLatencyP95 = None,
+    max_latency_p99: MaxLatencyP99 = None,
     max_energy: MaxEnergy = None,
     min_accuracy: MinAccuracy = None,
 ) -> None:
@@ -51,7 +63,14 @@ def pareto(
     if as_json and as_csv:
         raise ConfigError("Only one of --json and --csv can be printed; got both.")
     found = load_run(run)
-    budgets = budgets_from(max_memory, max_latency, max_energy, min_accuracy)
+    budgets = budgets_from(
+        max_memory=max_memory,
+        max_latency=max_latency,
+        max_latency_p95=max_latency_p95,
+        max_latency_p99=max_latency_p99,
+        max_energy=max_energy,
+        min_accuracy=min_accuracy,
+    )
     if budgets:
         found = found.with_budgets(budgets)
     if as_json:

@@ -10,9 +10,7 @@ import typer
 from mpsearch.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
-    from mpsearch.models.layer_shape import LayerShape
-    from mpsearch.precision.scheme import Scheme
-    from mpsearch.profiling.profile_machine import ProfiledModel
+    from mpsearch.profiling.profiled_model import ProfiledModel
 
 
 def profile(
@@ -69,7 +67,7 @@ def profile(
             f"A profile is of one machine; {path} differs in {'; '.join(differences)}. "
             "Name another --out, or delete the file to measure all of it again."
         )
-    shapes, models = _needs(space)
+    models = _needs(space)
     console = messages()
     columns = (
         TextColumn("[dim]{task.description}", table_column=None),
@@ -92,7 +90,6 @@ def profile(
         measured = profile_machine(
             name=name or (existing.name if existing else label),
             threads=threads,
-            shapes=shapes,
             models=models,
             grid=with_grid,
             existing=existing,
@@ -112,15 +109,11 @@ def profile_name(cpu_model: str, threads: int) -> str:
     return f"{words[:48]}-{threads}t"
 
 
-def _needs(
-    space: str | None,
-) -> tuple[list[tuple[LayerShape, Scheme]], list[ProfiledModel]]:
-    """What the space needs measured: (shape, scheme) pairs, and models for what stays 32-bit."""
+def _needs(space: str | None) -> list[ProfiledModel]:
+    """The model of the space, if one is named."""
     if space is None:
-        return [], []
-    from mpsearch.search.preparation import needed_measurements, traced_task
+        return []
+    from mpsearch.search.preparation import profiled_model, traced_task
     from mpsearch.search.space_file import load_space
 
-    traced = traced_task(load_space(space), None, lambda _: None)
-    shapes = needed_measurements(traced.resolved, traced.trace)
-    return shapes, [(traced.model, traced.task.example_inputs, traced.trace)]
+    return [profiled_model(traced_task(load_space(space), None, lambda _: None))]

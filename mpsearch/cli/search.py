@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from mpsearch.cli.budget_options import MaxEnergy, MaxLatency, MaxMemory, MinAccuracy, budgets_from
+from mpsearch.cli.budget_options import (
+    MaxEnergy,
+    MaxLatency,
+    MaxLatencyP95,
+    MaxLatencyP99,
+    MaxMemory,
+    MinAccuracy,
+    budgets_from,
+)
 from mpsearch.errors import RunError, UnmeasuredError
 
 _HOW = "How to search"
@@ -32,6 +40,8 @@ def search(
     *,
     max_memory: MaxMemory = None,
     max_latency: MaxLatency = None,
+    max_latency_p95: MaxLatencyP95 = None,
+    max_latency_p99: MaxLatencyP99 = None,
     max_energy: MaxEnergy = None,
     min_accuracy: MinAccuracy = None,
     trials: Annotated[
@@ -95,7 +105,14 @@ def search(
     from mpsearch.search.run_folder import RunFolder
     from mpsearch.search.space_file import load_space
 
-    budgets = budgets_from(max_memory, max_latency, max_energy, min_accuracy)
+    budgets = budgets_from(
+        max_memory=max_memory,
+        max_latency=max_latency,
+        max_latency_p95=max_latency_p95,
+        max_latency_p99=max_latency_p99,
+        max_energy=max_energy,
+        min_accuracy=min_accuracy,
+    )
     timeout_s = None if timeout is None else parse_duration_s(timeout)
     loaded = load_space(space)
     folder = out or Path("runs") / loaded.name

@@ -2,72 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mpsearch.cost.cost_term import COST_COLUMNS
+from mpsearch.cost.elimination import Least, elimination_order, factor_of, least_sum
 from mpsearch.errors import ConfigError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import Scheme
 
 if TYPE_CHECKING:
-    from mpsearch.cost.cost_model import CostModel, LayerCost
+    from mpsearch.cost.cost_model import CostModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostRange:
-    """Bounds of one cost over all policies of a space, in the unit of that cost."""
+    """Bounds of one cost over all policies of a space, in the unit of that cost.
+
+    `is_exact`: the policies reach the bounds; else no policy lies outside them, and these come near.
+    """
 
     least: float
     least_policy: PrecisionPolicy
     greatest: float
     greatest_policy: PrecisionPolicy
+    is_exact: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostExtremes:
+    """Fields as `COST_COLUMNS`."""
+
     latency_s: CostRange
+    latency_p95_s: CostRange
+    latency_p99_s: CostRange
     memory_bytes: CostRange
     energy_j: CostRange
 
 
-def cost_extremes(model: CostModel, groups: Sequence[Sequence[str]]) -> CostExtremes:
-    """Exact: costs are sums over layers, so each group of layers is minimised by itself."""
-    choices = [_Choice(model, group) for group in _partition(model.layers, groups)]
+class Extremes:
+    """Minimises weighted sums of costs over the policies in which the layers of each group agree.
 
-    def bounds(cost: Callable[[LayerCost], float], total: str) -> CostRange:
-        least = PrecisionPolicy(dict(pair for c in choices for pair in c.best(cost, sign=1).items()))
-        greatest = PrecisionPolicy(dict(pair for c in choices for pair in c.best(cost, sign=-1).items()))
+    Costs are sums of terms over few layers each, so this is exact wherever the model's graph is nearly a
+    chain; see `least_sum`.
+
+    Raises: ConfigError if a group names an unknown layer or shares no scheme.
+    """
+
+    def __init__(self, model: CostModel, groups: Sequence[Sequence[str]] = ()) -> None:
+        self._model = model
+        self._choices = _partition(model.layers, groups)
+        shared = [_shared_schemes(model, choice) for choice in self._choices]
+        self._sizes = [len(schemes) for schemes in shared]
+        self._variable_of = [0] * len(model.layers)
+        self._codes: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(model.layers)
+        for variable, (choice, schemes) in enumerate(zip(self._choices, shared, strict=True)):
+            for layer in choice:
+                place = model.layers.index(layer)
+                self._variable_of[place] = variable
+                own = model.schemes[layer]
+                self._codes[place] = np.array([own.index(scheme) for scheme in schemes], np.int64)
+
+        scopes = [{self._variable_of[layer] for layer in term.layers} for term in model.terms]
+        self._order = elimination_order(scopes, self._sizes)
+
+    def least(self, weights: NDArray[np.float64]) -> tuple[float, PrecisionPolicy, bool]:
+        """The least weighted sum of costs, a policy near it, and whether that reaches it.
+
+        Shape: weights (5,), as `COST_COLUMNS`.
+        """
+        factors, is_exact = [], True
+        for term in self._model.terms:
+            costs = np.nan_to_num(term.table, nan=np.inf)[:, weights != 0] @ weights[weights != 0]
+            factor, is_whole = factor_of(term, costs, self._variable_of, self._codes)
+            factors.append(factor)
+            is_exact = is_exact and is_whole
+        found: Least = least_sum(factors, self._sizes, self._order, is_exact=is_exact)
+        codes = [
+            int(self._codes[place][found.values[self._variable_of[place]]])
+            for place in range(len(self._model.layers))
+        ]
+        bound = found.bound + float(self._model.constant @ weights)
+        return bound, self._model.policy(codes), found.is_exact
+
+    def all(self) -> CostExtremes:
+        return CostExtremes(**{name: self._range(name) for name in COST_COLUMNS})
+
+    def _range(self, name: str) -> CostRange:
+        weights = np.array([float(column == name) for column in COST_COLUMNS])
+        least, least_policy, is_least_exact = self.least(weights)
+        greatest, greatest_policy, is_greatest_exact = self.least(-weights)
+        if is_least_exact:  # free of the rounding of another order of summation
+            least = float(getattr(self._model.evaluate(least_policy), name))
+        if is_greatest_exact:
+            greatest = -float(getattr(self._model.evaluate(greatest_policy), name))
         return CostRange(
-            least=getattr(model.evaluate(least), total),
-            least_policy=least,
-            greatest=getattr(model.evaluate(greatest), total),
-            greatest_policy=greatest,
+            least=least,
+            least_policy=least_policy,
+            greatest=-greatest,
+            greatest_policy=greatest_policy,
+            is_exact=is_least_exact and is_greatest_exact,
         )
 
-    return CostExtremes(
-        latency_s=bounds(lambda cost: cost.latency_s, "latency_s"),
-        memory_bytes=bounds(lambda cost: cost.memory_bytes, "memory_bytes"),
-        energy_j=bounds(lambda cost: cost.energy_j, "energy_j"),
-    )
 
-
-class _Choice:
-    """Layers that take one scheme together, and the schemes that they share."""
-
-    def __init__(self, model: CostModel, layers: Sequence[str]) -> None:
-        self.layers = layers
-        shared = [s for s in model.schemes[layers[0]] if all(s in model.schemes[layer] for layer in layers)]
-        if not shared:
-            raise ConfigError(f"Layers of one group must share a scheme; {', '.join(layers)} share none.")
-        self.costs: dict[Scheme, list[LayerCost]] = {
-            scheme: [cost for layer in layers for cost in model.layer_costs(layer) if cost.scheme == scheme]
-            for scheme in shared
-        }
-
-    def best(self, cost: Callable[[LayerCost], float], *, sign: int) -> dict[str, Scheme]:
-        scheme = min(self.costs, key=lambda s: sign * sum(cost(layer) for layer in self.costs[s]))
-        return dict.fromkeys(self.layers, scheme)
+def _shared_schemes(model: CostModel, layers: Sequence[str]) -> list[Scheme]:
+    shared = [s for s in model.schemes[layers[0]] if all(s in model.schemes[layer] for layer in layers)]
+    if not shared:
+        raise ConfigError(f"Layers of one group must share a scheme; {', '.join(layers)} share none.")
+    return shared
 
 
 def _partition(layers: Sequence[str], groups: Sequence[Sequence[str]]) -> list[Sequence[str]]:

@@ -55,8 +55,13 @@ def read_document(path: Path, schema: int) -> dict[str, Any]:
         raise FormatError(f"{path} is not a hardware profile: `schema` is {found!r:.80}. {repair_of(path)}")
     if found > schema:
         raise FormatError(
-            f"{path} has schema {found}, and this mpsearch reads up to {schema}. Upgrade mpsearch, "
+            f"{path} has schema {found}, and this mpsearch reads {schema}. Upgrade mpsearch, "
             f"or delete it and measure again: {_measuring(path)}"
+        )
+    if found < schema:
+        raise FormatError(
+            f"{path} has schema {found}, and this mpsearch reads {schema} alone: what is timed has changed, "
+            f"so old figures do not carry over. Delete it and measure again: {_measuring(path)}"
         )
     return document
 

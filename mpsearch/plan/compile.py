@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from mpsearch.models.graph import Size
+from mpsearch.models.layer_shape import LayerShape
 from mpsearch.plan.fusion import FusedGraph, Group, takes_image, writes_images
 from mpsearch.plan.step import Outputs, StepShape
 from mpsearch.precision.scheme import Scheme
+
+ReaderFormat = Literal["float32", "bytes", "bits"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +35,20 @@ class Step:
 def compile_plan(fused: FusedGraph, schemes: Mapping[str, Scheme], *, batch: int) -> tuple[Step, ...]:
     """All steps of one forward pass, in order. `schemes`: layer name -> its scheme."""
     steps = [step for group in fused.groups for step in group_steps(fused, group, schemes, batch=batch)]
+    return (*steps, store_step(fused, batch=batch))
+
+
+def store_step(fused: FusedGraph, *, batch: int) -> Step:
+    """The last step of every plan."""
     output = fused.group(fused.output)
-    store = StepShape(kind="store", batch=batch, size=output.size)
-    steps.append(
-        Step(
-            group=output,
-            shape=store,
-            source=output.name,
-            writes_value=False,
-            images=(),
-            has_epilogue=False,
-        )
+    return Step(
+        group=output,
+        shape=StepShape(kind="store", batch=batch, size=output.size),
+        source=output.name,
+        writes_value=False,
+        images=(),
+        has_epilogue=False,
     )
-    return tuple(steps)
 
 
 def group_steps(
@@ -132,20 +137,39 @@ def group_steps(
     return tuple(steps)
 
 
+def format_for_reader(fused: FusedGraph, producer: Group, reader: str, scheme: Scheme) -> ReaderFormat:
+    """In which format the producer's step writes its value for the layer group `reader` at that scheme.
+
+    What `group_steps` returns depends on the group's own scheme and on how many of its readers take which
+    format.
+    """
+    shape = _shape_of(fused, reader)
+    if scheme.is_full_precision or not (writes_images(producer) and takes_image(shape)):
+        return "float32"
+    return "bits" if _takes_bits(shape, scheme) else "bytes"
+
+
 def _is_filled(fused: FusedGraph, producer: Group, reader: str, schemes: Mapping[str, Scheme]) -> bool:
     """Whether the producer's step writes the reader's activation image."""
-    head = fused.group(reader).head
-    assert head.shape is not None
-    return writes_images(producer) and not schemes[head.layer].is_full_precision and takes_image(head.shape)
+    scheme = schemes[fused.group(reader).head.layer]
+    return format_for_reader(fused, producer, reader, scheme) != "float32"
 
 
 def _outputs(
     fused: FusedGraph, readers: tuple[str, ...], schemes: Mapping[str, Scheme], *, float32: bool
 ) -> Outputs:
-    heads = [fused.group(reader).head for reader in readers]
-    # A depthwise kernel takes 1-bit activations as bytes too.
     bits = sum(
-        schemes[head.layer].activation_bits == 1 and not (head.shape is not None and head.shape.is_depthwise)
-        for head in heads
+        _takes_bits(_shape_of(fused, reader), schemes[fused.group(reader).head.layer]) for reader in readers
     )
-    return Outputs(float32=float32, byte_images=len(heads) - bits, bit_images=bits)
+    return Outputs(float32=float32, byte_images=len(readers) - bits, bit_images=bits)
+
+
+def _shape_of(fused: FusedGraph, layer_group: str) -> LayerShape:
+    shape = fused.group(layer_group).head.shape
+    assert shape is not None
+    return shape
+
+
+def _takes_bits(shape: LayerShape, scheme: Scheme) -> bool:
+    """A depthwise kernel takes 1-bit activations as bytes too."""
+    return scheme.activation_bits == 1 and not shape.is_depthwise

@@ -24,6 +24,11 @@ class Outputs:
     byte_images: int = 0
     bit_images: int = 0
 
+    def __post_init__(self) -> None:
+        counts = (self.byte_images, self.bit_images)
+        if type(self.float32) is not bool or any(type(count) is not int or count < 0 for count in counts):
+            raise ConfigError(f"Outputs must be a flag and two counts; got {self}.")
+
     @property
     def images(self) -> int:
         return self.byte_images + self.bit_images
@@ -60,6 +65,13 @@ class StepShape:
     def __post_init__(self) -> None:
         if self.kind not in STEP_KINDS:
             raise ConfigError(f"`kind` of a step must be one of {', '.join(STEP_KINDS)}; got {self.kind!r}.")
+        pairs = (self.kernel, self.stride, self.padding)
+        least = (self.batch, *self.size, *self.kernel, *self.stride, *(part + 1 for part in self.padding))
+        whole = all(type(size) is int and size > 0 for size in (*least, self.out_channels + 1))
+        if not whole or len(self.size) != 3 or any(len(pair) != 2 for pair in pairs):
+            raise ConfigError(f"Sizes of a step must be positive whole numbers; got {asdict(self)}.")
+        if type(self.residual) is not bool:
+            raise ConfigError(f"`residual` of a step must be true or false; got {self.residual!r}.")
         is_layer = self.kind in ("layer", "float_layer", "call")
         if is_layer != (self.layer is not None) or is_layer != (self.scheme is not None):
             raise ConfigError(f"A step of a layer, and no other, has a layer and a scheme; got {self}.")
@@ -69,6 +81,8 @@ class StepShape:
                 raise ConfigError(f"A layer at {self.scheme} is a step {wanted!r}; got {self.kind!r}.")
         if not (self.outputs.float32 or self.outputs.images):
             raise ConfigError(f"A step must write its result in some format; got {self.outputs}.")
+        if min(self.out_size) < 1:
+            raise ConfigError(f"The kernel must fit the padded input; got {asdict(self)}.")
 
     @property
     def out_size(self) -> Size:
@@ -112,6 +126,12 @@ class StepShape:
         writes += [f"{self.outputs.byte_images} byte"] if self.outputs.byte_images else []
         writes += [f"{self.outputs.bit_images} bit"] if self.outputs.bit_images else []
         return f"{self.kind} {what}{' + residual' if self.residual else ''} to {', '.join(writes)}"
+
+
+def call_step(shape: LayerShape, scheme: Scheme) -> StepShape:
+    """A layer called by torch, outside any plan."""
+    size = (*shape.spatial, shape.in_channels)
+    return StepShape(kind="call", batch=shape.batch, size=size, layer=shape, scheme=scheme)
 
 
 _DEFAULTS: dict[str, tuple[Any, ...]] = {

@@ -2,7 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
+from torch import nn
+
+from mpsearch.models.graph import ModelGraph, Node
 from mpsearch.models.layer_shape import LayerShape
+from mpsearch.models.model_trace import ModelTrace, TracedLayer
+from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES
+from mpsearch.profiling.profiled_model import ProfiledModel
+from mpsearch.profiling.random_layer import random_input, random_layer
+
+
+def grid_models() -> Iterator[ProfiledModel]:
+    """Of each shape a model of that layer, as a plan and as a call in torch.
+
+    In the plan a small layer behind it reads its output in any format; it runs from and to ReLU, as most do
+    in networks.
+    """
+    for shape in grid_shapes():
+        plan = _model_of(shape)
+        yield plan
+        yield replace(
+            plan,
+            trace=replace(plan.trace, layers=plan.trace.layers[:1], graph=None),
+            schemes={"layer": plan.schemes["layer"]},
+        )
+
+
+def _model_of(shape: LayerShape) -> ProfiledModel:
+    reader = _reader_of(shape)
+    height, width, channels = (*shape.spatial, shape.in_channels)
+    model = nn.Module()
+    model.add_module("layer", random_layer(shape, FULL_PRECISION, threads=1))
+    model.add_module("reader", random_layer(reader, FULL_PRECISION, threads=1))
+    out_size = (*shape.out_spatial, shape.out_channels)
+    nodes = (
+        Node(name="input", kind="input", inputs=(), size=(height, width, channels)),
+        Node(name="before", kind="clamp", inputs=("input",), size=(height, width, channels), low=0.0),
+        Node(
+            name="layer",
+            kind="layer",
+            inputs=("before",),
+            size=out_size,
+            layer="layer",
+            shape=replace(shape, batch=1),
+        ),
+        Node(name="after", kind="clamp", inputs=("layer",), size=out_size, low=0.0),
+        Node(
+            name="reader",
+            kind="layer",
+            inputs=("after",),
+            size=(*reader.out_spatial, reader.out_channels),
+            layer="reader",
+            shape=replace(reader, batch=1),
+        ),
+    )
+    rank = {"linear": 2, "conv1d": 3, "conv2d": 4}[shape.operator]
+    layers = tuple(
+        TracedLayer(name=name, calls=(call,), weight_count=call.weight_count, has_bias=call.has_bias)
+        for name, call in (("layer", shape), ("reader", reader))
+    )
+    trace = ModelTrace(
+        layers=layers,
+        unquantized=(),
+        other_parameter_bytes=0,
+        peak_activation_bytes=4 * (shape.input_count + shape.output_count),
+        fingerprint=f"grid {shape}",
+        graph=ModelGraph(nodes=nodes, output="reader", input_rank=rank, output_rank=rank),
+    )
+    formats = tuple(scheme for scheme in SCHEMES.values() if scheme.name in ("w1a1", "w8a8", "w32a32"))
+    return ProfiledModel(
+        model=model,
+        example_inputs=(random_input(shape),),
+        trace=trace,
+        schemes={"layer": tuple(SCHEMES.values()), "reader": formats},
+        label=str(shape),
+        has_passes=False,
+    )
+
+
+def _reader_of(shape: LayerShape) -> LayerShape:
+    return LayerShape(
+        operator=shape.operator,
+        batch=shape.batch,
+        in_channels=shape.out_channels,
+        out_channels=8,
+        spatial=shape.out_spatial,
+    )
 
 
 def grid_shapes() -> tuple[LayerShape, ...]:

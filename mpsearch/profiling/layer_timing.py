@@ -11,6 +11,7 @@ import torch
 from mpsearch.hardware.measurement import Measurement
 from mpsearch.kernels.packing import packed_size_bytes
 from mpsearch.models.layer_shape import LayerShape
+from mpsearch.plan.step import call_step
 from mpsearch.precision.scheme import Scheme
 from mpsearch.profiling.random_layer import random_input, random_layer
 from mpsearch.profiling.timer import DEFAULT_SETTINGS, Call, TimerSettings, time_calls
@@ -44,10 +45,11 @@ def time_layer(
     return [
         (
             Measurement(
-                shape=shape,
-                scheme=scheme,
+                shape=call_step(shape, scheme),
                 latency_s=timing.median_s,
                 quartiles_s=timing.quartiles_s,
+                p95_s=timing.p95_s,
+                p99_s=timing.p99_s,
                 repetitions=timing.repetitions,
                 footprint_bytes=footprint,
             ),

@@ -54,6 +54,7 @@ def time_remainder(
     Raises: ShapeError if the model does not run when its layers return arbitrary numbers.
     """
     packed = build_packed_model(model, {}, threads=threads)
+    assert isinstance(packed, PackedModel)  # without a graph
     stubs = _put_stubs(packed, trace)
     lone = LayerStub(nn.Linear(1, 1), lambda: True)
     x = torch.zeros(1, 1)
@@ -71,15 +72,17 @@ def time_remainder(
         stub_calls = sum(stub.calls for stub in stubs)
         whole, one_stub = time_calls([lambda: packed(*example_inputs), lambda: lone(x)], settings)
     stubs_s = stub_calls * one_stub.median_s
-    low, median, high = (
+    low, median, high, p95, p99 = (
         float(f"{max(seconds - stubs_s, 0.0):.4g}")
-        for seconds in (whole.quartiles_s[0], whole.median_s, whole.quartiles_s[1])
+        for seconds in (whole.quartiles_s[0], whole.median_s, whole.quartiles_s[1], whole.p95_s, whole.p99_s)
     )
     measurement = RemainderMeasurement(
         model_fingerprint=trace.fingerprint,
         input_shapes=tuple(tuple(value.shape) for value in example_inputs if isinstance(value, Tensor)),
         latency_s=median,
         quartiles_s=(low, high),
+        p95_s=p95,
+        p99_s=p99,
         repetitions=whole.repetitions,
     )
     return measurement, whole.is_noisy

@@ -9,16 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 Call = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Seconds of one call: median and quartiles over `repetitions` samples of several calls each."""
+    """Seconds of one call: median, quartiles and percentiles over `repetitions` samples.
+
+    `time_calls` takes samples of several short calls each, which evens their percentiles out; `time_singly`
+    samples of one call.
+    """
 
     median_s: float
     quartiles_s: tuple[float, float]
+    p95_s: float
+    p99_s: float
     repetitions: int
     is_noisy: bool = False
 
@@ -26,6 +33,19 @@ class Timing:
     def spread(self) -> float:
         """Interquartile range over median."""
         return (self.quartiles_s[1] - self.quartiles_s[0]) / self.median_s if self.median_s else 0.0
+
+    @classmethod
+    def of(cls, samples: Sequence[float] | NDArray[np.float64], *, is_noisy: bool = False) -> Timing:
+        """A summary of samples of seconds."""
+        low, median, high, p95, p99 = np.quantile(samples, [0.25, 0.5, 0.75, 0.95, 0.99])
+        return cls(
+            median_s=_rounded(median),
+            quartiles_s=(_rounded(low), _rounded(high)),
+            p95_s=_rounded(p95),
+            p99_s=_rounded(p99),
+            repetitions=np.size(samples),
+            is_noisy=is_noisy,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +67,27 @@ class TimerSettings:
     patience: int = 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassSettings:
+    """How long to time passes of whole models.
+
+    A turn is `warm_up` passes, then `passes` timed ones; each model gets `turns` of them, in turn with the
+    others of its batch of `models`. Where the interquartile range of its passes, or of a reference kernel's
+    calls, exceeds `noise_limit` of the median, all is repeated, up to `patience` times. Each step is timed in
+    `contexts` places, of one plan or of several.
+    """
+
+    turns: int = 10
+    passes: int = 12
+    warm_up: int = 2
+    models: int = 6
+    contexts: int = 3
+    noise_limit: float = 0.15
+    patience: int = 2
+
+
 DEFAULT_SETTINGS = TimerSettings()
+PASS_SETTINGS = PassSettings()
 SAMPLES_PER_TURN = 4
 
 
@@ -57,7 +97,7 @@ def time_calls(calls: Sequence[Call], settings: TimerSettings = DEFAULT_SETTINGS
     A turn is an untimed call, which brings back what the others pushed out of the caches, and then a few
     samples. The cost of calling an empty function is subtracted. Garbage collection is off meanwhile.
     """
-    with _without_garbage_collection():
+    with without_garbage_collection():
         overhead_s = _empty_call_s(settings)
         loops = [_calibrate(call, settings) for call in calls]
         samples: list[list[float]] = [[] for _ in calls]
@@ -70,14 +110,44 @@ def time_calls(calls: Sequence[Call], settings: TimerSettings = DEFAULT_SETTINGS
                         calls[i]()
                     for _ in range(first, min(first + SAMPLES_PER_TURN, rounds[i])):
                         samples[i].append(max(_sample_s(calls[i], loops[i][0]) - overhead_s, 0.0))
-            waiting = [i for i in waiting if _summary(samples[i]).spread > settings.noise_limit]
+            waiting = [i for i in waiting if Timing.of(samples[i]).spread > settings.noise_limit]
             if not waiting:
                 break
-    return [_summary(samples[i], is_noisy=i in waiting) for i in range(len(calls))]
+    return [Timing.of(samples[i], is_noisy=i in waiting) for i in range(len(calls))]
 
 
 def time_call(call: Call, settings: TimerSettings = DEFAULT_SETTINGS) -> Timing:
     return time_calls([call], settings)[0]
+
+
+def time_singly(calls: Sequence[Call], settings: PassSettings) -> list[Timing]:
+    """Time single calls, in turns: what a user waits for, late calls included.
+
+    A turn is a few untimed calls and then timed ones. Turns are repeated as `time_calls` repeats rounds.
+    """
+    samples: list[list[float]] = [[] for _ in calls]
+    waiting = list(range(len(calls)))
+    with without_garbage_collection():
+        for _attempt in range(1 + settings.patience):
+            for _turn in range(settings.turns):
+                for i in waiting:
+                    samples[i] += single_calls(calls[i], settings)
+            waiting = [i for i in waiting if Timing.of(samples[i]).spread > settings.noise_limit]
+            if not waiting:
+                break
+    return [Timing.of(samples[i], is_noisy=i in waiting) for i in range(len(calls))]
+
+
+def single_calls(call: Call, settings: PassSettings) -> list[float]:
+    """Seconds of each call of one turn."""
+    for _ in range(settings.warm_up):
+        call()
+    samples = []
+    for _ in range(settings.passes):
+        start = time.perf_counter_ns()
+        call()
+        samples.append((time.perf_counter_ns() - start) * 1e-9)
+    return samples
 
 
 def _calibrate(call: Call, settings: TimerSettings) -> tuple[int, float]:
@@ -115,23 +185,13 @@ def _empty_call_s(settings: TimerSettings) -> float:
     return min(_sample_s(empty, count) for _ in range(5))
 
 
-def _summary(samples: Sequence[float], *, is_noisy: bool = False) -> Timing:
-    low, median, high = np.quantile(samples, [0.25, 0.5, 0.75])
-    return Timing(
-        median_s=_rounded(median),
-        quartiles_s=(_rounded(low), _rounded(high)),
-        repetitions=len(samples),
-        is_noisy=is_noisy,
-    )
-
-
 def _rounded(seconds: float) -> float:
     """Four digits: more would only make profiles harder to compare."""
     return float(f"{seconds:.4g}")
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -11,11 +11,11 @@ from mpsearch.search.objective import COSTS
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
-_TEXTS = {"latency": seconds_text, "memory": bytes_text, "energy": joules_text}
+_TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 
 
 def front_plot(run: Run, cost: str | None = None, *, height: int = 16) -> Scatter:
-    """Accuracy against `cost` (latency, memory or energy; by default the run's first cost).
+    """Accuracy against `cost` (the name of one of `COSTS`; by default the run's first cost).
 
     The staircase joins the trials that nothing beats in these two alone; the front of a run with more
     objectives has further points above it.
@@ -42,7 +42,7 @@ def front_plot(run: Run, cost: str | None = None, *, height: int = 16) -> Scatte
     ]
     return Scatter(
         marks,
-        x=Quantity(name=name, text=_TEXTS[name]),
+        x=Quantity(name=name, text=_TEXTS[known[name].unit]),
         y=Quantity(name="accuracy on validation", text=percent_text, is_fraction=True),
         height=height,
         x_limit=run.budgets.bounds().get(name),

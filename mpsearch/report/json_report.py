@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from mpsearch.search.objective import OBJECTIVES
@@ -35,9 +36,7 @@ def json_report(run: Run) -> dict[str, Any]:
         "baseline": {
             "accuracy": base.score,
             "test_accuracy": base.test_score,
-            "latency_s": base.costs.latency_s,
-            "memory_bytes": round(base.costs.memory_bytes),
-            "energy_j": base.costs.energy_j,
+            **asdict(base.costs),
         },
         "profile": {"name": run.profile.name, "threads": run.profile.threads},
         "trials": [_trial(run, record) for record in complete],

@@ -23,7 +23,7 @@ from mpsearch.search.events import Event, Notice, SearchFinished
 from mpsearch.search.objective import Objective
 from mpsearch.search.trial_record import TrialRecord
 
-_TEXTS = {"latency": seconds_text, "memory": bytes_text, "energy": joules_text}
+_TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 _REFRESHES_PER_S = 4
 _MOST_RUNNING = 4
 _BAR = 28
@@ -183,7 +183,7 @@ class SearchPanel:
             return Scatter([], x=Quantity(name="", text=str), y=Quantity(name="", text=str))
         return Scatter(
             _marks(state, cost),
-            x=Quantity(name=cost.name, text=_TEXTS[cost.name]),
+            x=Quantity(name=cost.name, text=_TEXTS[cost.unit]),
             y=Quantity(name="accuracy on validation", text=percent_text, is_fraction=True),
             height=height,
             x_limit=state.started.budgets.bounds().get(cost.name),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from rich.text import Text
 
@@ -11,6 +12,7 @@ from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.units import ColumnUnit, factor_text
 from mpsearch.search.front import Front
+from mpsearch.search.objective import COSTS, Objective
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -21,6 +23,12 @@ def layer_order(run: Run) -> tuple[str, ...]:
     """The layers that the policies name, in the order in which the model calls them."""
     policy = run.records[0].policy if run.records else {}
     return tuple(layer.name for layer in run.model.layers if layer.name in policy)
+
+
+def chosen_percentiles(run: Run) -> tuple[Objective, ...]:
+    """The percentiles of latency that the run optimises or bounds."""
+    names = {*(objective.name for objective in run.objectives), *run.budgets.bounds()}
+    return tuple(o for o in COSTS if o.name in names and o.name.startswith("latency_"))
 
 
 def best_under_budget(run: Run) -> TrialRecord | None:
@@ -62,6 +70,10 @@ def pareto_table(run: Run) -> FittedTable:
     base = run.baseline.costs
     columns += [
         _quantity(records, "latency", "s", lambda r: r.latency_s, importance=0),
+        *(
+            _quantity(records, o.name.removeprefix("latency_"), "s", partial(_value, o.field), importance=0)
+            for o in chosen_percentiles(run)
+        ),
         _quantity(records, "memory", "B", lambda r: r.memory_bytes, importance=0),
         _quantity(records, "energy", "J", lambda r: r.energy_j, importance=3),
         _gains(records, "faster", lambda r: base.latency_s / r.latency_s, importance=4),
@@ -88,6 +100,11 @@ def failed_lines(run: Run) -> Text:
         if not record.is_complete
     ]  # fmt: skip
     return Text("\n").join(lines)
+
+
+def _value(field: str, record: TrialRecord) -> float:
+    value: float = getattr(record, field)
+    return value
 
 
 def _ranks(front: int, others: int) -> list[str]:

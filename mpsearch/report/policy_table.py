@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mpsearch.cost.cost_model import CostReport
+from mpsearch.cost.cost_report import CostReport
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
-from mpsearch.report.pareto_table import layer_order
+from mpsearch.report.pareto_table import chosen_percentiles, layer_order
 from mpsearch.report.precision_strip import SYMBOLS, precision_legend, precision_strip, scheme_style
-from mpsearch.report.units import ColumnUnit, bytes_text, count_text, factor_text, percent_text
+from mpsearch.report.units import ColumnUnit, bytes_text, count_text, factor_text, percent_text, seconds_text
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -118,6 +118,10 @@ def _standing(run: Run, record: TrialRecord) -> str:
         parts.append("on the front" if record.number in run.front else "not on the front")
     parts.append(f"{factor_text(base.costs.latency_s / record.latency_s)} faster")
     parts.append(f"{factor_text(base.costs.memory_bytes / record.memory_bytes)} smaller")
+    parts += [
+        f"{o.name.removeprefix('latency_')} {seconds_text(getattr(record, o.field))}"
+        for o in chosen_percentiles(run)
+    ]
     return ", ".join(parts)
 
 

@@ -8,15 +8,7 @@ from typing import Any
 
 from mpsearch.errors import ConfigError
 from mpsearch.search.objective import OBJECTIVES
-from mpsearch.search.quantities import (
-    format_duration,
-    format_energy,
-    format_size,
-    parse_duration_s,
-    parse_energy_j,
-    parse_fraction,
-    parse_size_bytes,
-)
+from mpsearch.search.quantities import parse_size_bytes
 from mpsearch.search.trial_record import Costs
 
 
@@ -29,12 +21,14 @@ class Budgets:
 
     accuracy: float | None = None
     latency_s: float | None = None
+    latency_p95_s: float | None = None
+    latency_p99_s: float | None = None
     memory_bytes: float | None = None
     energy_j: float | None = None
 
     @classmethod
     def parse(cls, texts: Mapping[str, Any]) -> Budgets:
-        """From `{"memory": "60KB", "latency": "400us", "energy": "5uJ", "accuracy": 0.9}`.
+        """From `{"memory": "60KB", "latency_p95": "400us", "energy": "5uJ", "accuracy": 0.9}`.
 
         Memory may be a number (bytes). A bare number of seconds or joules is refused: 400 would be
         a latency budget that bounds nothing.
@@ -59,16 +53,14 @@ class Budgets:
 
     def texts(self) -> dict[str, str | float]:
         """The inverse of `parse`, exact: 60 KB is written `60000 B` where that is its value."""
-        units = {"latency": "s", "memory": "B", "energy": "J"}
         return {
-            name: bound if name == "accuracy" else f"{bound!r}{units[name]}"
+            name: bound if name == "accuracy" else f"{bound!r}{OBJECTIVES[name].unit}"
             for name, bound in self.bounds().items()
         }
 
     def __str__(self) -> str:
-        formats = {"latency": format_duration, "memory": format_size, "energy": format_energy}
         texts = [
-            f"accuracy >= {100 * bound:.2f}%" if name == "accuracy" else f"{name} <= {formats[name](bound)}"
+            f"{name} {'>=' if name == 'accuracy' else '<='} {OBJECTIVES[name].format(bound)}"
             for name, bound in self.bounds().items()
         ]
         return ", ".join(texts) or "none"
@@ -91,9 +83,7 @@ class Budgets:
 
 
 def _parse_bound(name: str, value: Any) -> float:
-    if name == "accuracy":
-        return parse_fraction(value)
-    if name == "memory":
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return parse_size_bytes(f"{float(value)!r}B" if is_number else value)
-    return parse_duration_s(value) if name == "latency" else parse_energy_j(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if name == "memory" and is_number:
+        return parse_size_bytes(f"{float(value)!r}B")
+    return OBJECTIVES[name].parse(value)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.cost.cost_model import CostModel
-from mpsearch.cost.extremes import CostRange
+from mpsearch.cost.extremes import CostRange, Extremes
 from mpsearch.errors import BudgetError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
@@ -26,32 +26,29 @@ CostTable = NDArray[np.float64]
 
 
 class KnownCosts:
-    """Costs of every policy of a resolved space. They are sums over layers: a choice adds its own part.
+    """Costs of every policy of a resolved space. They are sums of parts that depend on a few layers each.
 
-    Shape: codes (P, C) -> costs (P, 3), in the order of `COSTS`: s, bytes, J.
+    Shape: codes (P, C) -> costs (P, 5), in the order of `COSTS`: s, s, s, bytes, J.
     """
 
     def __init__(self, resolved: ResolvedSpace, model: CostModel) -> None:
         self.resolved = resolved
         self.model = model
-        self.extremes = model.extremes([choice.layers for choice in resolved.choices])
-        self._parts = self._additive_parts()
+        self._least = Extremes(model, [choice.layers for choice in resolved.choices])
+        self.extremes = self._least.all()
+        self._cheapest_found: dict[tuple[float, ...], tuple[float, Codes]] = {}
 
     def evaluate(self, codes: Codes) -> CostTable:
         costs = self.model.evaluate_batch(self.resolved.layer_codes(codes))
-        return np.stack([costs.latency_s, costs.memory_bytes, costs.energy_j], axis=1)
+        return np.stack([getattr(costs, cost.field) for cost in COSTS], axis=1)
 
     def costs(self, policy: PrecisionPolicy) -> Costs:
-        latency_s, memory_bytes, energy_j = self.evaluate(self.resolved.codes(policy)[None])[0]
-        return Costs(latency_s=float(latency_s), memory_bytes=round(memory_bytes), energy_j=float(energy_j))
+        row = self.evaluate(self.resolved.codes(policy)[None])[0]
+        return _as_costs(dict(zip([cost.field for cost in COSTS], row.tolist(), strict=True)))
 
     def greatest_costs(self) -> Costs:
         """Each cost at its own greatest, which no single policy need reach."""
-        return Costs(
-            latency_s=self.extremes.latency_s.greatest,
-            memory_bytes=round(self.extremes.memory_bytes.greatest),
-            energy_j=self.extremes.energy_j.greatest,
-        )
+        return _as_costs({cost.field: self._range(cost).greatest for cost in COSTS})
 
     def feasible(self, codes: Codes, budgets: Budgets) -> NDArray[np.bool_]:
         """Which policies meet the bounds on costs. Shape: codes (P, C) -> (P,)."""
@@ -61,8 +58,8 @@ class KnownCosts:
     def require_reachable(self, budgets: Budgets) -> None:
         """Refuse budgets that no policy meets, as far as that can be told cheaply.
 
-        Each alone exactly; together exactly up to `ENUMERABLE` policies, else by Lagrangian bounds, which
-        never refuse budgets that can be met.
+        Each alone exactly (see `CostRange`); together exactly up to `ENUMERABLE` policies, else by Lagrangian
+        bounds, which never refuse budgets that can be met.
 
         Raises: BudgetError with the least reachable value and its policy.
         """
@@ -73,8 +70,8 @@ class KnownCosts:
             if reachable.least > bounds[cost.name]:
                 raise BudgetError(
                     f"No policy meets {cost.name} <= {cost.format(bounds[cost.name])}: "
-                    f"the smallest reachable {cost.name} is {cost.format(reachable.least)}, "
-                    f"at {self.describe(reachable.least_policy)}."
+                    f"the smallest reachable {cost.name} is {'' if reachable.is_exact else 'at least '}"
+                    f"{cost.format(reachable.least)}, at {self.describe(reachable.least_policy)}."
                 )
         if len(bounded) < 2 or self._some_policy_meets(budgets, bounded):
             return
@@ -102,7 +99,7 @@ class KnownCosts:
             return _first_unseen(allowed[generator.permutation(len(allowed))], seen)
         sizes = self.resolved.sizes
         scale = _bounds(budgets)
-        cheap = np.stack([self._cheapest(_weights(scale, k)) for k in range(len(COSTS))])
+        cheap = np.stack([self._cheapest(_weights(scale, k))[1] for k in range(len(COSTS))])
         for _ in range(_ROUNDS):
             drawn = generator.integers(0, sizes, size=(_DRAWS, len(sizes)))
             lean = generator.random((_DRAWS, 1)) ** 0.5
@@ -126,19 +123,16 @@ class KnownCosts:
         found: CostRange = getattr(self.extremes, cost.field)
         return found
 
-    def _additive_parts(self) -> list[CostTable]:
-        """For each choice, what each of its schemes adds to the costs of all-lowest, (S, 3)."""
-        sizes = self.resolved.sizes
-        rows = np.zeros((int(sizes.sum()), len(sizes)), dtype=np.int64)
-        ends = np.cumsum(sizes)
-        for column, (size, end) in enumerate(zip(sizes, ends, strict=True)):
-            rows[end - size : end, column] = np.arange(size)
-        lowest = self.evaluate(np.zeros((1, len(sizes)), dtype=np.int64))
-        return np.split(self.evaluate(rows) - lowest, ends[:-1]) if len(sizes) else []
+    def _cheapest(self, weights: NDArray[np.float64]) -> tuple[float, Codes]:
+        """A bound that no policy's weighted sum of costs goes below, and a policy (C,) at it or near it.
 
-    def _cheapest(self, weights: NDArray[np.float64]) -> Codes:
-        """The policy of the least weighted sum of costs. Shape: weights (3,) -> (C,)."""
-        return np.array([int(np.argmin(part @ weights)) for part in self._parts], dtype=np.int64)
+        Shape: weights (5,).
+        """
+        key = tuple(weights.tolist())
+        if key not in self._cheapest_found:
+            bound, policy, _ = self._least.least(weights)
+            self._cheapest_found[key] = bound, self.resolved.codes(policy)
+        return self._cheapest_found[key]
 
     def _some_policy_meets(self, budgets: Budgets, bounded: Sequence[Objective]) -> bool:
         if self.resolved.policies <= ENUMERABLE:
@@ -148,13 +142,16 @@ class KnownCosts:
         for multipliers in _simplex(len(bounded)):
             weights = np.zeros(len(COSTS))
             weights[columns] = multipliers / bounds
-            codes = self._cheapest(weights)
-            costs = self.evaluate(codes[None])[0]
-            if (costs[columns] <= bounds).all():
+            least, codes = self._cheapest(weights)
+            if (self.evaluate(codes[None])[0][columns] <= bounds).all():
                 return True
-            if costs @ weights > 1 + _ROUNDING:  # no policy has a smaller sum, and one that fits would have
+            if least > 1 + _ROUNDING:  # no policy has a smaller sum, and one that fits would have
                 return False
         return True
+
+
+def _as_costs(values: dict[str, float]) -> Costs:
+    return Costs(**{**values, "memory_bytes": round(values["memory_bytes"])})  # type: ignore[arg-type]
 
 
 def _bounds(budgets: Budgets) -> NDArray[np.float64]:
@@ -176,6 +173,6 @@ def _first_unseen(codes: Codes, seen: Collection[tuple[int, ...]]) -> Codes | No
 
 def _simplex(dimensions: int) -> list[NDArray[np.float64]]:
     """Weights that sum to 1, on a grid."""
-    steps = 64 if dimensions == 2 else 16
+    steps = {2: 64, 3: 16}.get(dimensions, 6)
     grid = itertools.product(range(steps + 1), repeat=dimensions - 1)
     return [np.array([*head, steps - sum(head)]) / steps for head in grid if sum(head) <= steps]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from mpsearch.errors import ConfigError
-from mpsearch.search.quantities import format_duration, format_energy, format_size
+from mpsearch.search.quantities import (
+    format_duration,
+    format_energy,
+    format_size,
+    parse_duration_s,
+    parse_energy_j,
+    parse_fraction,
+    parse_size_bytes,
+)
 
 Direction = Literal["maximize", "minimize"]
 
@@ -35,6 +43,13 @@ class Objective:
         """The value as a person reads it."""
         return _FORMATS[self.unit](value)
 
+    def parse(self, text: Any) -> float:
+        """The inverse of `format`.
+
+        Raises: ConfigError if it is no quantity of this kind.
+        """
+        return _PARSERS[self.unit](text)
+
 
 _FORMATS = {
     "1": lambda value: f"{100 * value:.2f}%",
@@ -43,11 +58,20 @@ _FORMATS = {
     "J": format_energy,
 }
 
+_PARSERS: dict[str, Callable[[Any], float]] = {
+    "1": parse_fraction,
+    "s": parse_duration_s,
+    "B": parse_size_bytes,
+    "J": parse_energy_j,
+}
+
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
         Objective(name="accuracy", field="accuracy", direction="maximize", unit="1"),
         Objective(name="latency", field="latency_s", direction="minimize", unit="s"),
+        Objective(name="latency_p95", field="latency_p95_s", direction="minimize", unit="s"),
+        Objective(name="latency_p99", field="latency_p99_s", direction="minimize", unit="s"),
         Objective(name="memory", field="memory_bytes", direction="minimize", unit="B"),
         Objective(name="energy", field="energy_j", direction="minimize", unit="J"),
     )

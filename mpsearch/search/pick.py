@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from mpsearch.errors import ConfigError, RunError
 from mpsearch.search.objective import OBJECTIVES, Objective
-from mpsearch.search.quantities import parse_duration_s, parse_energy_j, parse_fraction, parse_size_bytes
 from mpsearch.search.trial_record import TrialRecord
 
 if TYPE_CHECKING:
@@ -24,13 +23,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "≥": operator.ge,
 }
-_PARSERS: dict[str, Callable[[str], float]] = {
-    "accuracy": parse_fraction,
-    "latency": parse_duration_s,
-    "memory": parse_size_bytes,
-    "energy": parse_energy_j,
-}
-_CONDITION = re.compile(r"\s*([a-z]+)\s*(<=|>=|<|>|≤|≥)\s*(\S(?:.*\S)?)\s*")
+_CONDITION = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(<=|>=|<|>|≤|≥)\s*(\S(?:.*\S)?)\s*")
 _CHOICES: dict[str, Callable[[Run], TrialRecord]] = {
     "knee": lambda run: run.front.knee().record,
     "best": lambda run: run.front.best().record,
@@ -69,8 +62,9 @@ def parse_conditions(text: str) -> tuple[Condition, ...]:
                 f"A condition must be {', '.join(OBJECTIVES)}, then <, <=, > or >=, then a quantity, such as "
                 f'"latency<300us"; got {part.strip()!r}.'
             )
+        objective = OBJECTIVES[match[1]]
         conditions.append(
-            Condition(objective=OBJECTIVES[match[1]], comparison=match[2], bound=_PARSERS[match[1]](match[3]))
+            Condition(objective=objective, comparison=match[2], bound=objective.parse(match[3]))
         )
     return tuple(conditions)
 

@@ -11,11 +11,10 @@ from torch import nn
 from mpsearch.errors import ConfigError, RunError
 from mpsearch.hardware.fingerprint import probe_machine
 from mpsearch.hardware.profile import HardwareProfile
-from mpsearch.models.layer_shape import LayerShape
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.models.trace import trace_model
-from mpsearch.precision.scheme import FULL_PRECISION, Scheme
 from mpsearch.profiling.profile_machine import profile_machine
+from mpsearch.profiling.profiled_model import ProfiledModel
 from mpsearch.profiling.torch_threads import torch_threads
 from mpsearch.search.events import Event, Notice, StageProgress, StageStarted
 from mpsearch.search.known_costs import KnownCosts
@@ -51,14 +50,14 @@ def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask
     return TracedTask(task=loaded, model=model, trace=trace, resolved=resolve(space, trace))
 
 
-def needed_measurements(resolved: ResolvedSpace, trace: ModelTrace) -> list[tuple[LayerShape, Scheme]]:
-    """Every (layer call, scheme) that the costs rest on; w32a32 always, for the gain over 32 bits."""
-    return [
-        (call, scheme)
-        for layer in trace.layers
-        for scheme in dict.fromkeys((*resolved.schemes[layer.name], FULL_PRECISION))
-        for call in layer.calls
-    ]
+def profiled_model(traced: TracedTask) -> ProfiledModel:
+    """What a profile must hold for the task's model and the space's schemes."""
+    return ProfiledModel(
+        model=traced.model,
+        example_inputs=tuple(traced.task.example_inputs),
+        trace=traced.trace,
+        schemes=traced.resolved.schemes,
+    )
 
 
 def usable_profile(
@@ -86,7 +85,7 @@ def usable_profile(
             )
         _tell_if_foreign(asked, emit)
         return asked
-    if existing is not None and _is_complete(existing, traced):
+    if existing is not None and profiled_model(traced).is_measured_in(existing):
         _tell_if_foreign(existing, emit)
         return existing
 
@@ -96,8 +95,7 @@ def usable_profile(
     measured = profile_machine(
         name="this machine",
         threads=threads,
-        shapes=needed_measurements(traced.resolved, traced.trace),
-        models=[(traced.model, traced.task.example_inputs, traced.trace)],
+        models=[profiled_model(traced)],
         grid=False,
         existing=existing,
         on_progress=on_progress,
@@ -115,11 +113,7 @@ def known_costs(space: SearchSpace, traced: TracedTask, profile: HardwareProfile
     """
     known = KnownCosts(traced.resolved, cost_model_of(space, traced.trace, profile))
     known.require_reachable(space.budgets)
-    guessed = [
-        layer
-        for layer in known.model.layers
-        if any(cost.origin == "interpolated" for cost in known.model.layer_costs(layer))
-    ]
+    guessed = known.model.interpolated_layers
     if guessed:
         emit(
             Notice(
@@ -155,12 +149,6 @@ def given_profile(profile: HardwareProfile | str | Path | None) -> HardwareProfi
     if not isinstance(profile, str):
         raise ConfigError(f"A profile must be a file or a HardwareProfile; got {type(profile).__name__}.")
     return Path(profile)
-
-
-def _is_complete(profile: HardwareProfile, traced: TracedTask) -> bool:
-    wanted: list[tuple[LayerShape, Scheme]] = needed_measurements(traced.resolved, traced.trace)
-    measured = all(profile.measured(shape, scheme) is not None for shape, scheme in wanted)
-    return measured and profile.has_remainder(traced.trace.fingerprint)
 
 
 def _tell_if_foreign(profile: HardwareProfile, emit: Emit) -> None:

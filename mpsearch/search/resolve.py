@@ -161,7 +161,7 @@ def cost_model_of(space: SearchSpace, trace: ModelTrace, profile: HardwareProfil
 
     Raises: UnmeasuredError if the profile lacks a layer; ConfigError as `resolve`.
     """
-    return _cost_model(trace, resolve(space, trace).schemes, profile)
+    return CostModel.build(trace, schemes_per_layer=resolve(space, trace).schemes, profile=profile)
 
 
 def full_precision_costs(trace: ModelTrace, profile: HardwareProfile) -> Costs:
@@ -169,22 +169,9 @@ def full_precision_costs(trace: ModelTrace, profile: HardwareProfile) -> Costs:
 
     Raises: UnmeasuredError if the profile lacks a layer.
     """
-    model = _cost_model(trace, {layer.name: (FULL_PRECISION,) for layer in trace.layers}, profile)
-    report = model.evaluate(PrecisionPolicy.uniform(model.layers, FULL_PRECISION))
-    return Costs(latency_s=report.latency_s, memory_bytes=report.memory_bytes, energy_j=report.energy_j)
-
-
-def _cost_model(
-    trace: ModelTrace, schemes: Mapping[str, tuple[Scheme, ...]], profile: HardwareProfile
-) -> CostModel:
-    return CostModel.build(
-        trace.layers,
-        other_parameter_bytes=trace.other_parameter_bytes,
-        peak_activation_bytes=trace.peak_activation_bytes,
-        fingerprint=trace.fingerprint,
-        schemes_per_layer=schemes,
-        profile=profile,
-    )
+    schemes = {layer.name: (FULL_PRECISION,) for layer in trace.layers}
+    model = CostModel.build(trace, schemes_per_layer=schemes, profile=profile)
+    return Costs.of(model.evaluate(PrecisionPolicy.uniform(model.layers, FULL_PRECISION)))
 
 
 def _matches(rule: LayerRule, layer: TracedLayer) -> bool:

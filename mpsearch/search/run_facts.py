@@ -11,7 +11,7 @@ from mpsearch.errors import FormatError
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.search.trial_record import Costs
 
-FACTS_SCHEMA = 1
+FACTS_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

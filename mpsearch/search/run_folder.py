@@ -184,9 +184,9 @@ class RunFolder:
         write_atomically(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     def read_json(self, path: Path, *, schema: int) -> dict[str, Any]:
-        """A JSON object whose `schema` is at most that.
+        """A JSON object of that `schema`.
 
-        Raises: FormatError if it is missing, truncated, no object, or of a newer schema.
+        Raises: FormatError if it is missing, truncated, no object, or of another schema.
         """
         try:
             document = json.loads(_read(path))
@@ -199,9 +199,10 @@ class RunFolder:
             raise FormatError(
                 f"{path} must be a JSON object with a whole number as `schema`; got {found!r:.40}."
             )
-        if found > schema:
+        if found != schema:
             raise FormatError(
-                f"{path} has schema {found}; this mpsearch reads up to {schema}. Install a newer one."
+                f"{path} has schema {found}; this mpsearch reads {schema}. Use the mpsearch that made it"
+                + (", or search again." if found < schema else ".")
             )
         result: dict[str, Any] = document
         return result

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from mpsearch.cost.cost_report import CostReport
 from mpsearch.errors import FormatError
 from mpsearch.precision.policy import PrecisionPolicy
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 
 State = Literal["complete", "failed"]
 Origin = Literal["anchor", "sampler", "random"]
@@ -18,24 +20,37 @@ Origin = Literal["anchor", "sampler", "random"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What a policy costs on the profiled machine; known before training."""
+    """What a policy costs on the profiled machine; known before training.
+
+    `latency_s` is a median; the others are percentiles.
+    """
 
     latency_s: float
+    latency_p95_s: float
+    latency_p99_s: float
     memory_bytes: int
     energy_j: float
 
     @classmethod
+    def of(cls, report: CostReport) -> Costs:
+        """The totals of a report."""
+        return cls(**{field.name: getattr(report, field.name) for field in dataclass_fields(cls)})
+
+    @classmethod
     def from_dict(cls, fields: Any) -> Costs:
-        """Raises: FormatError if it is not an object of the three costs."""
+        """Raises: FormatError if it is not an object of the costs."""
         try:
             return cls(
                 latency_s=float(fields["latency_s"]),
+                latency_p95_s=float(fields["latency_p95_s"]),
+                latency_p99_s=float(fields["latency_p99_s"]),
                 memory_bytes=int(fields["memory_bytes"]),
                 energy_j=float(fields["energy_j"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise FormatError(
-                f"Costs must be numbers named latency_s, memory_bytes, energy_j; got {fields!r:.200}."
+                f"Costs must be numbers named {', '.join(field.name for field in dataclass_fields(cls))}; "
+                f"got {fields!r:.200}."
             ) from error
 
 
@@ -80,6 +95,14 @@ class TrialRecord:
         return self.costs.latency_s
 
     @property
+    def latency_p95_s(self) -> float:
+        return self.costs.latency_p95_s
+
+    @property
+    def latency_p99_s(self) -> float:
+        return self.costs.latency_p99_s
+
+    @property
     def memory_bytes(self) -> int:
         return self.costs.memory_bytes
 
@@ -105,7 +128,7 @@ class TrialRecord:
         if fields["schema"] != RECORD_SCHEMA:
             raise FormatError(
                 f"Trial records of schema {RECORD_SCHEMA} can be read; got schema {fields['schema']!r:.40}. "
-                "Update mpsearch to read this run."
+                "Read this run with the mpsearch that made it, or search again."
             )
         values = {name: value for name, value in fields.items() if name != "schema"}
         try:

@@ -5,7 +5,8 @@ from mpsearch.cost.cost_model import CostModel
 from mpsearch.hardware.fingerprint import MachineFingerprint
 from mpsearch.hardware.profile import HardwareProfile, Measurement, RemainderMeasurement
 from mpsearch.models.layer_shape import LayerShape
-from mpsearch.models.model_trace import TracedLayer
+from mpsearch.models.model_trace import ModelTrace, TracedLayer
+from mpsearch.plan.step import StepShape, call_step
 from mpsearch.precision.scheme import SCHEMES
 
 FINGERPRINT = "0123456789abcdef"
@@ -21,6 +22,17 @@ CONV = LayerShape(
 )
 LINEAR = LayerShape(operator="linear", batch=1, in_channels=64, out_channels=64)
 HEAD = LayerShape(operator="linear", batch=1, in_channels=64, out_channels=10)
+
+
+def measured(shape: StepShape, latency_s: float) -> Measurement:
+    return Measurement(
+        shape=shape,
+        latency_s=latency_s,
+        quartiles_s=(latency_s, latency_s),
+        p95_s=1.25 * latency_s,
+        p99_s=1.75 * latency_s,
+        repetitions=3,
+    )
 
 
 @pytest.fixture
@@ -39,15 +51,7 @@ def profile():
     for shape in (CONV, LINEAR, HEAD):
         for scheme in SCHEMES.values():
             latency_s = float(rng.uniform(1e-6, 1e-4))
-            measurements.append(
-                Measurement(
-                    shape=shape,
-                    scheme=scheme,
-                    latency_s=latency_s,
-                    quartiles_s=(latency_s, latency_s),
-                    repetitions=3,
-                )
-            )
+            measurements.append(measured(call_step(shape, scheme), latency_s))
     return HardwareProfile(
         name="test machine",
         fingerprint=MachineFingerprint(
@@ -74,6 +78,8 @@ def profile():
                 input_shapes=((1, 3, 8, 8),),
                 latency_s=2e-5,
                 quartiles_s=(1.9e-5, 2.2e-5),
+                p95_s=3e-5,
+                p99_s=4e-5,
                 repetitions=7,
             ),
         ),
@@ -82,17 +88,25 @@ def profile():
 
 
 @pytest.fixture
-def build(layers, profile):
+def trace(layers):
+    return ModelTrace(
+        layers=layers,
+        unquantized=(),
+        other_parameter_bytes=1234,
+        peak_activation_bytes=4 * (3 * 64 + 8 * 64),
+        fingerprint=FINGERPRINT,
+    )
+
+
+@pytest.fixture
+def build(trace, profile):
     def build(**changes):
         given = {
-            "layers": layers,
-            "other_parameter_bytes": 1234,
-            "peak_activation_bytes": 4 * (3 * 64 + 8 * 64),
-            "fingerprint": FINGERPRINT,
-            "schemes_per_layer": {layer.name: SCHEMES.values() for layer in layers},
+            "trace": trace,
+            "schemes_per_layer": {layer.name: SCHEMES.values() for layer in trace.layers},
             "profile": profile,
         } | changes
-        return CostModel.build(given.pop("layers"), **given)
+        return CostModel.build(given.pop("trace"), **given)
 
     return build
 

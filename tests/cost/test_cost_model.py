@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mpsearch.cost.cost_term import COST_COLUMNS
 from mpsearch.errors import ConfigError, UnmeasuredError
+from mpsearch.plan.step import call_step
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES
 
@@ -25,6 +27,8 @@ def test_a_batch_agrees_exactly_with_each_policy_alone(model, codes):
     for row, code in enumerate(codes):
         report = model.evaluate(model.policy(code))
         assert report.latency_s == batch.latency_s[row]
+        assert report.latency_p95_s == batch.latency_p95_s[row]
+        assert report.latency_p99_s == batch.latency_p99_s[row]
         assert report.memory_bytes == batch.memory_bytes[row]
         assert report.energy_j == batch.energy_j[row]
 
@@ -55,7 +59,7 @@ def test_codes_follow_the_schemes_from_low_to_high_precision(build, layers):
 def test_a_repeated_layer_costs_time_and_energy_per_call_and_memory_once(model, profile, layers):
     policy = PrecisionPolicy.uniform(model.layers, SCHEMES["w8a8"])
     _, step, _ = model.evaluate(policy).layers
-    one = profile.latency_s(layers[1].calls[0], SCHEMES["w8a8"]).latency_s
+    one = profile.estimate(call_step(layers[1].calls[0], SCHEMES["w8a8"])).latency_s
     assert step.latency_s == pytest.approx(3 * one)
     assert step.macs == 3 * 64 * 64
     assert step.memory_bytes == 64 * 64 + 4 * 64 + 4 + 4 * 64
@@ -102,7 +106,7 @@ def all_policies(model):
     ]
 
 
-@pytest.mark.parametrize("cost", ["latency_s", "memory_bytes", "energy_j"])
+@pytest.mark.parametrize("cost", COST_COLUMNS)
 @pytest.mark.parametrize("groups", [(), (("conv", "head"),)])
 def test_extremes_are_those_of_all_policies(model, cost, groups):
     policies = [
@@ -110,6 +114,7 @@ def test_extremes_are_those_of_all_policies(model, cost, groups):
     ]
     values = [getattr(model.evaluate(policy), cost) for policy in policies]
     bounds = getattr(model.extremes(groups), cost)
+    assert bounds.is_exact
     assert (bounds.least, bounds.greatest) == (min(values), max(values))
     assert getattr(model.evaluate(bounds.least_policy), cost) == bounds.least
     assert getattr(model.evaluate(bounds.greatest_policy), cost) == bounds.greatest
@@ -125,7 +130,7 @@ def test_a_group_without_a_common_scheme_and_unknown_layers_are_refused(build, l
 
 
 def test_layers_without_a_measurement_are_named_with_the_call_that_adds_them(build, profile):
-    known = tuple(m for m in profile.measurements if m.scheme.name != "w1a1")
+    known = tuple(m for m in profile.measurements if m.shape.scheme.name != "w1a1")
     with pytest.raises(
         UnmeasuredError, match=r"conv at w1a1 .*step at w1a1.*mpsearch profile --space SPACE.yaml"
     ):
@@ -133,16 +138,16 @@ def test_layers_without_a_measurement_are_named_with_the_call_that_adds_them(bui
 
 
 def test_schemes_that_are_not_allowed_need_no_measurement(build, profile, layers):
-    known = tuple(m for m in profile.measurements if m.scheme.name == "w8a8")
+    known = tuple(m for m in profile.measurements if m.shape.scheme.name == "w8a8")
     only = {layer.name: [SCHEMES["w8a8"]] for layer in layers}
     model = build(profile=replace(profile, measurements=known), schemes_per_layer=only)
     with pytest.raises(ConfigError, match="may take w8a8; got w1a1"):
         model.evaluate(PrecisionPolicy.uniform(model.layers, SCHEMES["w1a1"]))
 
 
-def test_a_model_whose_remainder_was_not_measured_is_refused(build):
+def test_a_model_whose_remainder_was_not_measured_is_refused(build, trace):
     with pytest.raises(UnmeasuredError, match="ffff"):
-        build(fingerprint="ffff")
+        build(trace=replace(trace, fingerprint="ffff"))
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,9 @@ def trained_run(task: Task, finished_run: Run, tmp_path: Path) -> Run:
             "policy": policy,
             "score": result.score,
             "loss": result.loss,
-            "costs": Costs(latency_s=5e-5, memory_bytes=9000, energy_j=1e-6),
+            "costs": Costs(
+                latency_s=5e-5, latency_p95_s=6e-5, latency_p99_s=8e-5, memory_bytes=9000, energy_j=1e-6
+            ),
         }
     )
     write_weights(finished_run.path / "checkpoints" / "0.safetensors", result.state_dict, {"trial": 0})

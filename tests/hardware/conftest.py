@@ -1,8 +1,9 @@
 import pytest
 
 from mpsearch.hardware.fingerprint import MachineFingerprint
-from mpsearch.hardware.profile import HardwareProfile, Measurement, RemainderMeasurement
+from mpsearch.hardware.profile import HardwareProfile, Measurement, PassMeasurement, RemainderMeasurement
 from mpsearch.models.layer_shape import LayerShape
+from mpsearch.plan.step import call_step
 from mpsearch.precision.scheme import SCHEMES, Scheme
 
 
@@ -13,12 +14,25 @@ def law_s(shape: LayerShape, scheme: Scheme) -> float:
 def measurement(shape: LayerShape, scheme: Scheme) -> Measurement:
     latency_s = law_s(shape, scheme)
     return Measurement(
-        shape=shape,
-        scheme=scheme,
+        shape=call_step(shape, scheme),
         latency_s=latency_s,
         quartiles_s=(0.9 * latency_s, 1.2 * latency_s),
+        p95_s=1.5 * latency_s,
+        p99_s=2 * latency_s,
         repetitions=11,
         footprint_bytes=1000,
+    )
+
+
+def passes(model_fingerprint: str, pass_s: float) -> PassMeasurement:
+    return PassMeasurement(
+        model_fingerprint=model_fingerprint,
+        pass_s=pass_s,
+        break_s=1e-7,
+        tail_p95=0.5,
+        tail_p99=0.25,
+        passes=100,
+        reference_s=1e-5,
     )
 
 
@@ -69,9 +83,12 @@ def profile(fingerprint):
                 input_shapes=((1, 3, 8, 8),),
                 latency_s=2e-5,
                 quartiles_s=(1.9e-5, 2.2e-5),
+                p95_s=3e-5,
+                p99_s=4e-5,
                 repetitions=7,
             ),
         ),
+        passes=(passes("fedcba9876543210", 2e-6), passes("a" * 16, 4e-6)),
         memory_bandwidth_bytes_per_s=1.25e10,
         notes=("measured by nobody",),
     )

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,13 +18,28 @@ from mpsearch.errors import (
 )
 from mpsearch.hardware.profile import PROFILE_SCHEMA, HardwareProfile, Measurement, RemainderMeasurement
 from mpsearch.models.layer_shape import LayerShape
+from mpsearch.plan.step import call_step
 from mpsearch.precision.scheme import SCHEMES
 
 INT4 = SCHEMES["w4a8"]
 
 
 def linear(k, n, **sizes):
-    return LayerShape(operator="linear", batch=1, in_channels=k, out_channels=n, **sizes)
+    return call_step(LayerShape(operator="linear", batch=1, in_channels=k, out_channels=n, **sizes), INT4)
+
+
+def measured(shape, median, low, high, **changes):
+    return Measurement(
+        **{
+            "shape": shape,
+            "latency_s": median,
+            "quartiles_s": (low, high),
+            "p95_s": high,
+            "p99_s": high,
+            "repetitions": 1,
+        }
+        | changes
+    )
 
 
 def test_a_saved_profile_loads_equal_and_saves_to_the_same_text(profile, tmp_path):
@@ -49,26 +65,28 @@ def test_a_file_holds_one_measurement_a_line_whatever_order_they_came_in(profile
 
 def test_a_measured_call_is_answered_as_measured(profile):
     wanted = profile.measurements[7]
-    estimate = profile.latency_s(wanted.shape, wanted.scheme)
+    estimate = profile.estimate(wanted.shape)
     assert (estimate.latency_s, estimate.quartiles_s) == (wanted.latency_s, wanted.quartiles_s)
+    assert (estimate.p95_s, estimate.p99_s) == (wanted.p95_s, wanted.p99_s)
     assert estimate.origin == "measured"
 
 
 def test_a_call_among_measured_ones_is_interpolated(profile):
-    assert profile.latency_s(linear(64, 100), INT4).origin == "interpolated"
+    assert profile.estimate(linear(64, 100)).origin == "interpolated"
 
 
 @pytest.mark.parametrize("shape", [linear(4096, 10), linear(8, 2)])
 def test_a_call_outside_the_measured_range_says_how_to_measure_it(profile, shape):
-    with pytest.raises(UnmeasuredError, match=r"no w4a8 linear .*mpsearch profile --space SPACE.yaml --out"):
-        profile.latency_s(shape, INT4)
+    with pytest.raises(
+        UnmeasuredError, match=r"no call w4a8 linear .*mpsearch profile --space SPACE.yaml --out"
+    ):
+        profile.estimate(shape)
 
 
 def test_few_measurements_of_a_kind_are_not_interpolated_from(profile):
-    conv = next(m.shape for m in profile.measurements if m.shape.operator == "conv2d")
-    other = LayerShape.from_dict({**conv.to_dict(), "has_bias": False})
+    conv = next(m.shape.layer for m in profile.measurements if m.shape.layer.operator == "conv2d")
     with pytest.raises(UnmeasuredError):
-        profile.latency_s(other, INT4)
+        profile.estimate(call_step(replace(conv, has_bias=False), INT4))
 
 
 def test_an_unknown_model_says_how_to_measure_its_remainder(profile):
@@ -80,12 +98,10 @@ def test_an_unknown_model_says_how_to_measure_its_remainder(profile):
 
 def test_adding_replaces_what_was_measured_before_and_keeps_the_rest(profile):
     old = profile.measurements[0]
-    new = Measurement(
-        shape=old.shape, scheme=old.scheme, latency_s=1.0, quartiles_s=(1.0, 1.0), repetitions=1
-    )
+    new = measured(old.shape, 1.0, 1.0, 1.0)
     grown = profile.adding(measurements=[new], notes=["measured by nobody", "busy"])
-    assert grown.latency_s(*old.key).latency_s == 1.0
-    assert profile.latency_s(*old.key).latency_s == old.latency_s
+    assert grown.estimate(old.shape).latency_s == 1.0
+    assert profile.estimate(old.shape).latency_s == old.latency_s
     assert len(grown.measurements) == len(profile.measurements)
     assert grown.notes == ("measured by nobody", "busy")
 
@@ -103,12 +119,18 @@ def test_a_call_measured_twice_is_refused(profile):
 def test_impossible_times_are_refused(times):
     median, low, high = times
     with pytest.raises(ConfigError):
-        Measurement(shape=linear(1, 1), scheme=INT4, latency_s=median, quartiles_s=(low, high), repetitions=1)
+        measured(linear(1, 1), median, low, high)
 
 
 def test_a_remainder_may_take_no_time_at_all():
     remainder = RemainderMeasurement(
-        model_fingerprint="0", input_shapes=(), latency_s=0.0, quartiles_s=(0.0, 0.0), repetitions=1
+        model_fingerprint="0",
+        input_shapes=(),
+        latency_s=0.0,
+        quartiles_s=(0.0, 0.0),
+        p95_s=0.0,
+        p99_s=0.0,
+        repetitions=1,
     )
     assert remainder.latency_s == 0
 
@@ -127,8 +149,36 @@ def test_a_truncated_file_names_itself_and_the_next_step(profile, tmp_path):
 def test_a_newer_schema_asks_for_an_upgrade(profile, tmp_path):
     path = tmp_path / "new.json"
     path.write_text(json.dumps({"schema": PROFILE_SCHEMA + 1, "whatever": []}))
-    with pytest.raises(FormatError, match=r"new\.json has schema 2.*Upgrade mpsearch"):
+    with pytest.raises(FormatError, match=r"new\.json has schema 3.*Upgrade mpsearch"):
         HardwareProfile.load(path)
+
+
+def test_an_older_schema_asks_for_a_new_measurement(tmp_path):
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({"schema": PROFILE_SCHEMA - 1, "measurements": []}))
+    with pytest.raises(FormatError, match=r"old\.json has schema 1.*measure again: mpsearch profile --out"):
+        HardwareProfile.load(path)
+
+
+def test_whole_passes_of_another_model_are_the_median_of_the_measured_ones(profile):
+    assert profile.whole_passes("a" * 16).pass_s == 4e-6
+    assert profile.has_whole_passes("a" * 16)
+    assert not profile.has_whole_passes("b" * 16)
+    assert profile.whole_passes("b" * 16).pass_s == pytest.approx(3e-6)
+    with pytest.raises(UnmeasuredError, match="mpsearch profile --space"):
+        replace(profile, passes=()).whole_passes("a" * 16)
+
+
+@pytest.mark.parametrize("changes", [{"p95_s": 0.5}, {"p99_s": 0.9}, {"p99_s": float("inf")}])
+def test_percentiles_out_of_order_are_refused(changes):
+    with pytest.raises(ConfigError, match="in order"):
+        measured(linear(1, 1), 1.0, 1.0, 1.0, **changes)
+
+
+def test_a_profile_without_some_steps_interpolates_them(profile):
+    step = linear(32, 64)
+    assert profile.estimate(step).origin == "measured"
+    assert profile.without({step}).estimate(step).origin == "interpolated"
 
 
 def test_a_missing_file_and_a_folder_are_typed_errors(tmp_path):
@@ -198,8 +248,6 @@ def test_json_that_is_nested_too_deeply_is_a_format_error(tmp_path):
 
 
 def test_a_profile_of_another_machine_lists_what_differs(profile, fingerprint):
-    from dataclasses import replace
-
     assert profile.matches(fingerprint) == ()
     assert profile.matches(replace(fingerprint, python="3.13", operating_system="Other")) == ()
     other = replace(fingerprint, cpu_model="Other CPU", isa_features=())

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from mpsearch.models.trace import trace_model
-from mpsearch.profiling.timer import TimerSettings
+from mpsearch.profiling.timer import PassSettings, TimerSettings
 
 
 @pytest.fixture
@@ -12,6 +12,11 @@ def quick():
     return TimerSettings(
         sample_s=1e-6, rounds=3, least_rounds=2, warm_up_s=0, budget_s=1e-3, patience=0, noise_limit=1e9
     )
+
+
+@pytest.fixture
+def quick_passes():
+    return PassSettings(turns=1, passes=2, warm_up=0, models=2, contexts=1, noise_limit=1e9, patience=0)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mpsearch.models.layer_shape import LayerShape
+from mpsearch.plan.step import call_step
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.profiling.grid import grid_shapes
 from mpsearch.profiling.layer_timing import MAX_COPIES, copies, time_layer
@@ -43,8 +44,10 @@ def test_a_random_layer_computes_what_its_shape_says(shape, scheme):
 def test_all_schemes_of_a_shape_are_measured(quick):
     footprints = dict.fromkeys(SCHEMES.values(), 1000)
     timed = time_layer(LINEAR, footprints, threads=1, settings=quick)
-    assert [measurement.scheme for measurement, _ in timed] == list(SCHEMES.values())
-    assert all(m.latency_s > 0 and m.shape == LINEAR and m.footprint_bytes == 1000 for m, _ in timed)
+    assert [measurement.shape for measurement, _ in timed] == [
+        call_step(LINEAR, scheme) for scheme in SCHEMES.values()
+    ]
+    assert all(m.latency_s > 0 and m.footprint_bytes == 1000 for m, _ in timed)
 
 
 def test_copies_fill_the_footprint_within_bounds():

@@ -8,7 +8,7 @@ from mpsearch.profiling.timer import Timing
 def test_bandwidth_counts_bytes_read_and_written(monkeypatch, cache, moved):
     def fake(call, settings):
         call()
-        return Timing(median_s=0.5, quartiles_s=(0.5, 0.5), repetitions=1)
+        return Timing(median_s=0.5, quartiles_s=(0.5, 0.5), p95_s=0.5, p99_s=0.5, repetitions=1)
 
     monkeypatch.setattr(module, "time_call", fake)
     assert module.memory_bandwidth(threads=1, largest_cache_bytes=cache) == pytest.approx(

@@ -76,13 +76,13 @@ def test_budgets_that_nothing_meets_are_said(finished_run):
     assert "No trial meets the budgets" in shown(run_overview(strict), 80)
 
 
-@pytest.mark.parametrize("cost", ["latency", "memory", "energy"])
+@pytest.mark.parametrize("cost", ["latency", "latency_p95", "latency_p99", "memory", "energy"])
 def test_the_plot_can_show_every_cost(finished_run, cost):
     assert cost in shown(run_overview(finished_run, cost=cost), 80)
 
 
 def test_an_unknown_cost_is_refused(finished_run):
-    with pytest.raises(ConfigError, match="latency, memory, energy"):
+    with pytest.raises(ConfigError, match="latency, latency_p95, latency_p99, memory, energy"):
         run_overview(finished_run, cost="speed")
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from mpsearch.cost.layer_terms import needed_steps
 from mpsearch.hardware.fingerprint import probe_machine
-from mpsearch.hardware.profile import HardwareProfile, Measurement, RemainderMeasurement
+from mpsearch.hardware.profile import HardwareProfile, Measurement, PassMeasurement
 from mpsearch.models.trace import trace_model
+from mpsearch.plan.step import StepShape
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import parse_space
@@ -73,31 +75,37 @@ def trace(tiny_task):
 def profile(trace) -> HardwareProfile:
     """Fewer bits, less time; the machine is this one, so that nothing is said about it."""
     cost = {scheme: place + 1 for place, scheme in enumerate(SCHEMES.values())}
-    measurements = {
-        (call, scheme): Measurement(
-            shape=call,
-            scheme=scheme,
-            latency_s=call.macs * cost[scheme] * 1e-8,
-            quartiles_s=(call.macs * cost[scheme] * 1e-8,) * 2,
+    allowed = {layer.name: tuple(SCHEMES.values()) for layer in trace.layers}
+
+    def latency_s(step: StepShape) -> float:
+        return 1e-9 if step.layer is None else step.layer.macs * cost[step.scheme] * 1e-8
+
+    measurements = [
+        Measurement(
+            shape=step,
+            latency_s=latency_s(step),
+            quartiles_s=(latency_s(step),) * 2,
+            p95_s=2 * latency_s(step),
+            p99_s=3 * latency_s(step),
             repetitions=9,
         )
-        for layer in trace.layers
-        for call in layer.calls
-        for scheme in SCHEMES.values()
-    }
+        for step in needed_steps(trace, allowed)
+    ]
     return HardwareProfile(
         name="made up",
         fingerprint=probe_machine(),
         threads=1,
         created="2026-01-01T00:00:00+00:00",
-        measurements=tuple(measurements.values()),
-        remainders=(
-            RemainderMeasurement(
+        measurements=tuple(measurements),
+        passes=(
+            PassMeasurement(
                 model_fingerprint=trace.fingerprint,
-                input_shapes=((1, 8),),
-                latency_s=1e-6,
-                quartiles_s=(1e-6, 1e-6),
-                repetitions=9,
+                pass_s=1e-6,
+                break_s=0.0,
+                tail_p95=0.5,
+                tail_p99=0.5,
+                passes=9,
+                reference_s=1e-5,
             ),
         ),
         memory_bandwidth_bytes_per_s=1e10,

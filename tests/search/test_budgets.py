@@ -11,9 +11,21 @@ budgets = st.builds(
     Budgets,
     accuracy=st.none() | st.floats(0, 1),
     latency_s=positive,
+    latency_p95_s=positive,
+    latency_p99_s=positive,
     memory_bytes=positive,
     energy_j=positive,
 )
+
+
+def costs_of(*, latency_s, memory_bytes):
+    return Costs(
+        latency_s=latency_s,
+        latency_p95_s=2 * latency_s,
+        latency_p99_s=4 * latency_s,
+        memory_bytes=memory_bytes,
+        energy_j=1e-6,
+    )
 
 
 @given(budgets)
@@ -29,7 +41,7 @@ def test_budgets_are_read_with_their_units():
 
 def test_memory_may_be_a_number_of_bytes_but_no_other_budget_goes_without_its_unit():
     assert Budgets.parse({"memory": 60_000}).memory_bytes == 60_000
-    for name in ("latency", "energy"):
+    for name in ("latency", "latency_p95", "latency_p99", "energy"):
         with pytest.raises(ConfigError, match="with a unit"):
             Budgets.parse({name: 400})
 
@@ -40,8 +52,10 @@ def test_an_unknown_budget_is_refused():
 
 
 def test_a_bound_is_met_by_what_equals_it():
-    costs = Costs(latency_s=4e-4, memory_bytes=60_000, energy_j=1e-6)
+    costs = costs_of(latency_s=4e-4, memory_bytes=60_000)
     assert Budgets.parse({"memory": "60KB", "latency": "400us", "accuracy": 0.9}).are_met_by(costs, 0.9)
+    assert Budgets.parse({"latency_p95": "800us", "latency_p99": "1.6ms"}).are_met_by(costs, 0.9)
+    assert not Budgets.parse({"latency_p95": "799us"}).are_met_by(costs, 0.9)
     assert not Budgets.parse({"memory": "59.9KB"}).are_met_by(costs, 0.9)
     assert not Budgets.parse({"accuracy": 0.91}).are_met_by(costs, 0.9)
     assert Budgets().are_met_by(costs, 0.0)
@@ -49,6 +63,6 @@ def test_a_bound_is_met_by_what_equals_it():
 
 
 def test_violations_say_by_how_much():
-    costs = Costs(latency_s=8e-4, memory_bytes=30_000, energy_j=1e-6)
+    costs = costs_of(latency_s=8e-4, memory_bytes=30_000)
     asked = Budgets.parse({"memory": "60KB", "latency": "400us", "accuracy": 0.9})
     assert asked.violations(costs, 0.8) == pytest.approx({"latency": 1.0, "memory": -0.5, "accuracy": 0.1})

@@ -7,7 +7,10 @@ from mpsearch.errors import BudgetError
 from mpsearch.search import known_costs
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.known_costs import KnownCosts
+from mpsearch.search.objective import COSTS
 from mpsearch.search.resolve import all_codes, cost_model_of, resolve
+
+MEMORY = [cost.name for cost in COSTS].index("memory")
 
 
 @pytest.fixture
@@ -26,27 +29,35 @@ def every_cost(known):
 
 def test_costs_of_codes_are_those_of_the_policies(known):
     codes, costs = every_cost(known)
-    for row, (latency_s, memory_bytes, energy_j) in zip(codes, costs, strict=True):
+    for row, cost in zip(codes, costs, strict=True):
         report = known.model.evaluate(known.resolved.policy(row))
-        assert (report.latency_s, report.memory_bytes, report.energy_j) == (latency_s, memory_bytes, energy_j)
+        assert [getattr(report, objective.field) for objective in COSTS] == cost.tolist()
 
 
 def test_extremes_respect_groups(known):
     _, costs = every_cost(known)
-    assert known.extremes.memory_bytes.least == costs[:, 1].min()
+    assert known.extremes.memory_bytes.least == costs[:, MEMORY].min()
     assert known.greatest_costs().latency_s == pytest.approx(costs[:, 0].max())
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(shares=st.tuples(*[st.floats(0.5, 1.5)] * 3), enumerates=st.booleans())
-def test_budgets_are_refused_exactly_when_no_policy_meets_them(known, monkeypatch, shares, enumerates):
+@given(
+    columns=st.lists(st.integers(0, len(COSTS) - 1), min_size=1, max_size=3, unique=True),
+    shares=st.tuples(*[st.floats(0.5, 1.5)] * 3),
+    enumerates=st.booleans(),
+)
+def test_budgets_are_refused_exactly_when_no_policy_meets_them(known, columns, shares, enumerates):
     with pytest.MonkeyPatch.context() as patch:
         if not enumerates:
             patch.setattr(known_costs, "ENUMERABLE", 0)
         _, costs = every_cost(known)
         middle = np.median(costs, axis=0)
-        latency_s, memory_bytes, energy_j = middle * shares
-        budgets = Budgets(latency_s=latency_s, memory_bytes=memory_bytes, energy_j=energy_j)
+        budgets = Budgets(
+            **{
+                COSTS[column].field: middle[column] * share
+                for column, share in zip(columns, shares, strict=False)
+            }
+        )
         can_be_met = known.feasible(np.concatenate(list(all_codes(known.resolved))), budgets).any()
         try:
             known.require_reachable(budgets)
@@ -61,7 +72,7 @@ def test_budgets_are_refused_exactly_when_no_policy_meets_them(known, monkeypatc
 def test_random_policies_meet_the_budgets_and_are_new(known, monkeypatch, enumerable):
     monkeypatch.setattr(known_costs, "ENUMERABLE", enumerable)
     codes, costs = every_cost(known)
-    budgets = Budgets(memory_bytes=float(np.median(costs[:, 1])))
+    budgets = Budgets(memory_bytes=float(np.median(costs[:, MEMORY])))
     allowed = {tuple(row) for row in codes[known.feasible(codes, budgets)].tolist()}
     seen = set()
     while (found := known.random_feasible(np.random.default_rng(len(seen)), budgets, seen)) is not None:

@@ -20,7 +20,14 @@ records = st.builds(
     state=st.just("complete"),
     score=st.floats(0, 1),
     loss=numbers,
-    costs=st.builds(Costs, latency_s=numbers, memory_bytes=st.integers(0, 10**15), energy_j=numbers),
+    costs=st.builds(
+        Costs,
+        latency_s=numbers,
+        latency_p95_s=numbers,
+        latency_p99_s=numbers,
+        memory_bytes=st.integers(0, 10**15),
+        energy_j=numbers,
+    ),
     feasible=st.booleans(),
     seconds=numbers,
     steps=st.integers(0, 10**9),
@@ -59,6 +66,7 @@ def test_anything_else_is_a_format_error(value):
         TrialRecord.from_dict(value)
 
 
-def test_a_newer_schema_is_refused_with_what_to_do():
-    with pytest.raises(FormatError, match=r"schema 1 can be read; got schema 2.*Update mpsearch"):
-        TrialRecord.from_dict({"schema": 2})
+@pytest.mark.parametrize("schema", [1, 3])
+def test_another_schema_is_refused_with_what_to_do(schema):
+    with pytest.raises(FormatError, match=rf"schema 2 can be read; got schema {schema}.*search again"):
+        TrialRecord.from_dict({"schema": schema})

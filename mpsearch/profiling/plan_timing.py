@@ -1,0 +1,147 @@
+"""Seconds of the steps of compiled models, each among the others as in a real pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mpsearch.hardware.measurement import Measurement, PassMeasurement
+from mpsearch.models.layer_shape import LayerShape
+from mpsearch.plan.step import StepShape
+from mpsearch.precision.scheme import SCHEMES
+from mpsearch.profiling.random_layer import random_input, random_layer
+from mpsearch.profiling.timer import Call, PassSettings, Timing, single_calls, without_garbage_collection
+from mpsearch.runtime.compiled_model import CompiledModel
+
+Floats = NDArray[np.float64]
+_REFERENCE = LayerShape(
+    operator="conv2d", batch=1, in_channels=64, out_channels=64, spatial=(8, 8), kernel=(3, 3), padding=(1, 1)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PassSamples:
+    """One compiled model. Shape: step_s (R, S), of `shapes`; pass_s (P,), of whole passes."""
+
+    shapes: tuple[StepShape, ...]
+    step_s: Floats
+    pass_s: Floats
+
+
+@dataclass(slots=True)
+class PlanSamples:
+    """All that was timed of the plans of one model."""
+
+    of_step: dict[StepShape, list[Floats]] = field(default_factory=dict)
+    of_model: list[PassSamples] = field(default_factory=list)
+    reference_s: list[float] = field(default_factory=list)
+
+    def add(self, samples: PassSamples) -> None:
+        self.of_model.append(samples)
+        for column, shape in enumerate(samples.shapes):
+            self.of_step.setdefault(shape, []).append(samples.step_s[:, column])
+
+    def measurement(self, shape: StepShape, *, footprint_bytes: int) -> Measurement:
+        """A step over all places and policies in which it appeared; what the clock could not see is 1 ns."""
+        timing = Timing.of(np.maximum(np.concatenate(self.of_step[shape]), 1e-9))
+        return Measurement(
+            shape=shape,
+            latency_s=timing.median_s,
+            quartiles_s=timing.quartiles_s,
+            p95_s=timing.p95_s,
+            p99_s=timing.p99_s,
+            repetitions=timing.repetitions,
+            footprint_bytes=footprint_bytes,
+        )
+
+    def whole_passes(self, model_fingerprint: str) -> PassMeasurement:
+        """What whole passes take beside their steps, and how the steps' lateness adds up in them.
+
+        pass_s and break_s >= 0 minimise the sum of ((pass - steps - pass_s - break_s * float layers)
+        / pass)^2 over the models; a tail factor is the ratio of the sums of excesses over the median.
+        """
+        whole = np.array([float(np.median(model.pass_s)) for model in self.of_model])
+        steps = np.array([float(np.median(model.step_s, axis=0).sum()) for model in self.of_model])
+        breaks = np.array(
+            [sum(shape.kind == "float_layer" for shape in model.shapes) for model in self.of_model]
+        )
+        pass_s, break_s = _two_non_negative(1 / whole, breaks / whole, (whole - steps) / whole)
+        tails = []
+        for share in (0.95, 0.99):
+            late = sum(_lateness(model.pass_s[:, None], share) for model in self.of_model)
+            steps_late = sum(_lateness(model.step_s, share) for model in self.of_model)
+            tails.append(late / steps_late if steps_late > 0 else 1.0)
+        return PassMeasurement(
+            model_fingerprint=model_fingerprint,
+            pass_s=_rounded(pass_s),
+            break_s=_rounded(break_s),
+            tail_p95=_rounded(tails[0]),
+            tail_p99=_rounded(max(tails[1], 0.0)),
+            passes=sum(len(model.pass_s) for model in self.of_model),
+            reference_s=_rounded(float(np.median(self.reference_s))),
+        )
+
+
+def reference_call(threads: int) -> Call:
+    """A fixed kernel: how long it takes tells how fast the machine is at the moment."""
+    layer, x = random_layer(_REFERENCE, SCHEMES["w8a8"], threads=threads), random_input(_REFERENCE)
+    return lambda: layer(x)
+
+
+def time_plans(
+    models: Sequence[CompiledModel],
+    x: Tensor,
+    reference: Call,
+    settings: PassSettings,
+    *,
+    on_turn: Callable[[], None] = lambda: None,
+) -> tuple[list[PassSamples], list[float], bool]:
+    """Steps and whole passes of several models in turns, the reference's calls, and whether all was noisy."""
+    steps: list[list[Floats]] = [[] for _ in models]
+    passes: list[list[float]] = [[] for _ in models]
+    references: list[float] = []
+    shapes: list[tuple[StepShape, ...]] = [()] * len(models)
+    is_noisy = True
+    with without_garbage_collection():
+        for _attempt in range(1 + settings.patience):
+            for _turn in range(settings.turns):
+                on_turn()
+                for place, model in enumerate(models):
+                    references += single_calls(reference, settings)[:4]
+                    timed = model.time_steps(x, repetitions=settings.warm_up + settings.passes)
+                    shapes[place] = tuple(shape for shape, _ in timed)
+                    steps[place].append(np.stack([s[settings.warm_up :] for _, s in timed], axis=1))
+                    passes[place] += single_calls(lambda model=model: model(x), settings)  # type: ignore[misc]
+            spreads = [Timing.of(seconds).spread for seconds in (*passes, references)]
+            is_noisy = max(spreads) > settings.noise_limit
+            if not is_noisy:
+                break
+    samples = [
+        PassSamples(shapes=shapes[i], step_s=np.concatenate(steps[i]), pass_s=np.array(passes[i]))
+        for i in range(len(models))
+    ]
+    return samples, references, is_noisy
+
+
+def _lateness(seconds: Floats, share: float) -> float:
+    """Sum over the columns of the excess of a quantile over the median. Shape: seconds (R, S)."""
+    excess: Floats = np.quantile(seconds, share, axis=0) - np.median(seconds, axis=0)
+    return float(excess.sum())
+
+
+def _two_non_negative(a: Floats, b: Floats, y: Floats) -> tuple[float, float]:
+    """x, z >= 0 that minimise the sum of (x a + z b - y)^2."""
+    both = np.linalg.lstsq(np.stack([a, b], axis=1), y, rcond=None)[0]
+    if np.all(both >= 0):
+        return float(both[0]), float(both[1])
+    alone = [max(0.0, float(column @ y) / (float(column @ column) or 1.0)) for column in (a, b)]
+    errors = [np.square(x * column - y).sum() for x, column in zip(alone, (a, b), strict=True)]
+    return (alone[0], 0.0) if errors[0] <= errors[1] else (0.0, alone[1])
+
+
+def _rounded(value: float) -> float:
+    return float(f"{max(value, 0.0):.4g}")
