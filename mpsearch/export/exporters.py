@@ -51,7 +51,7 @@ def export_policy(run: Run, record: TrialRecord, out: Path) -> Path:
 
 
 def export_packed(run: Run, record: TrialRecord, out: Path) -> Path:
-    """Write the folder `out` with model.safetensors and manifest.json."""
+    """Write the folder `out` with weights.bin, manifest.json and a check."""
     from mpsearch.export.packed_file import write_packed  # noqa: PLC0415 - torch is slow to import
     from mpsearch.export.packed_model import packed_from_trial  # noqa: PLC0415
     from mpsearch.training.task import load_task  # noqa: PLC0415

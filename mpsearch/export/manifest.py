@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mpsearch.models.layer_shape import OPERATORS, Operator
 from mpsearch.precision.policy import PrecisionPolicy
 
 MANIFEST_SCHEMA = 1
-LAYOUT_VERSION = 1  # of the packed weights: the codecs of mpsearch.kernels.packing
+LAYOUT_VERSION = 2  # of weights.bin: packed_bytes.py, and the codecs of mpsearch.kernels.packing
 _WHAT = "the manifest of a packed model"
 _NUMBER = (int, float)
 
@@ -58,6 +59,43 @@ class LayerGeometry:
             zero_point=required(fields, "zero_point", int, where),
             has_bias=required(fields, "has_bias", bool, where),
         )
+
+
+# Types of tensors that stay as they were, with the bytes that one number takes.
+DTYPE_BYTES = {
+    "float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1,
+    "uint8": 1, "bool": 1,
+}  # fmt: skip
+_MOST_DIMENSIONS = 8
+_MOST_ELEMENTS = 1 << 48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorForm:
+    """Type and shape of a tensor that stays as it was."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return DTYPE_BYTES[self.dtype] * math.prod(self.shape)
+
+    @classmethod
+    def from_dict(cls, fields: Any, where: Path) -> TensorForm:
+        """Raises: FormatError if the type is unknown or the shape is none."""
+        if not isinstance(fields, dict):
+            raise FormatError(f"A tensor in {where} must be an object; got {fields!r:.200}.")
+        dtype = required(fields, "dtype", str, where)
+        if dtype not in DTYPE_BYTES:
+            raise FormatError(
+                f"`dtype` in {where} must be one of {', '.join(DTYPE_BYTES)}; got {dtype!r:.200}."
+            )
+        dimensions = min(len(required(fields, "shape", list, where)), _MOST_DIMENSIONS)
+        shape = _sizes(fields, "shape", dimensions, 0, where)
+        if math.prod(max(size, 1) for size in shape) > _MOST_ELEMENTS:  # empty ones have strides too
+            raise FormatError(f"`shape` in {where} must have fewer than 2^48 elements; got {shape}.")
+        return cls(dtype=dtype, shape=shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +146,8 @@ class Check:
 class Manifest:
     """Everything about a packed model that is no tensor.
 
-    `tied` lists names of the state dict that share the tensor stored under another name.
+    `tensors`: what stays as it was, by its name in the state dict. `tied` lists further names there that
+    share the tensor stored under another.
     """
 
     task: str
@@ -123,6 +162,7 @@ class Manifest:
     run: str
     trial: int
     check: Check
+    tensors: Mapping[str, TensorForm] = field(default_factory=dict)
     weights_sha256: str = ""
     weights_bytes: int = 0
 
@@ -142,6 +182,7 @@ class Manifest:
                 "check": asdict(self.check),
                 "weights": {"sha256": self.weights_sha256, "bytes": self.weights_bytes},
                 "layers": {name: asdict(geometry) for name, geometry in self.layers.items()},
+                "tensors": {name: asdict(form) for name, form in self.tensors.items()},
                 "tied": list(self.tied),
             },
         )
@@ -179,6 +220,7 @@ class Manifest:
             model_fingerprint=required(document, "model_fingerprint", str, path),
             policy=policy,
             layers=layers,
+            tensors={name: TensorForm.from_dict(form, path) for name, form in sections["tensors"].items()},
             tied=tuple(tied),
             predicted=Prediction.from_dict(sections["predicted"], path),
             metric=required(sections["score"], "metric", str, path),
@@ -197,7 +239,7 @@ class Manifest:
         )
 
 
-_SECTIONS = ("task", "score", "predicted", "origin", "check", "weights", "layers")
+_SECTIONS = ("task", "score", "predicted", "origin", "check", "weights", "layers", "tensors")
 
 
 def _sizes(fields: Mapping[str, Any], key: str, count: int, least: int, where: Path) -> tuple[int, ...]:

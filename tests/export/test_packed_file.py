@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from mpsearch.errors import ExportError, FormatError, MpsearchError, StorageError
-from mpsearch.export.manifest import Check, Manifest, Prediction
+from mpsearch.export.manifest import DTYPE_BYTES, Check, Manifest, Prediction
 from mpsearch.export.packed_file import (
     CHECK_FILE,
     MANIFEST_FILE,
@@ -96,10 +97,8 @@ def write(folder: Path, *schemes: str) -> Path:
 
 
 def rewrite_weights(folder: Path, change) -> None:
-    """Change tensors and make the manifest's checksum fit, as someone who means harm would."""
-    tensors = load_file(folder / WEIGHTS_FILE)
-    change(tensors)
-    data = save(tensors)
+    """Change bytes and make the manifest's checksum fit, as someone who means harm would."""
+    data = bytes(change(bytearray((folder / WEIGHTS_FILE).read_bytes())))
     (folder / WEIGHTS_FILE).write_bytes(data)
     rewrite_manifest(
         folder, lambda m: m["weights"].update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
@@ -143,11 +142,30 @@ def test_everything_else_comes_back_too(tmp_path):
 
 
 @pytest.mark.parametrize("scheme", QUANTIZED)
-def test_weights_take_the_bits_that_the_scheme_claims(tmp_path, scheme):
+def test_a_file_takes_the_bits_that_the_scheme_claims_and_nothing_else(tmp_path, scheme):
     big = layer(scheme, shape=(40, 25, 3, 3))
-    write_packed(tmp_path / "m", packed_file({"a": big}))
-    stored = load_file(tmp_path / "m" / WEIGHTS_FILE)["quantized/a/weight"]
-    assert stored.numel() == -(-big.weight.size * SCHEMES[scheme].storage_bits // 8)
+    packed = replace(packed_file({"a": big}), floats={})
+    write_packed(tmp_path / "m", packed)
+    bits = -(-big.weight.size * SCHEMES[scheme].storage_bits // 8)
+    thresholds = 25 if SCHEMES[scheme].activation_bits == 1 else 0
+    assert (tmp_path / "m" / WEIGHTS_FILE).stat().st_size == bits + 4 * (40 + 1 + thresholds + 40)
+
+
+def test_a_tensor_of_a_type_without_a_name_in_the_format_is_not_exported(tmp_path):
+    packed = replace(packed_file({}), floats={"spectrum": torch.zeros(2, dtype=torch.complex64)})
+    with pytest.raises(ExportError, match="'spectrum' is complex64"):
+        write_packed(tmp_path / "m", packed)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", [getattr(torch, name) for name in DTYPE_BYTES])
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 1, 3)])
+def test_tensors_of_every_type_and_shape_come_back(tmp_path, dtype, shape):
+    written = torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    write_packed(tmp_path / "m", replace(packed_file({}), floats={"x": written}))
+    read = read_packed(tmp_path / "m").floats["x"]
+    assert read.dtype == dtype
+    assert torch.equal(read, written)
 
 
 def test_a_packed_model_is_written_over_an_earlier_one_but_over_nothing_else(tmp_path):
@@ -185,7 +203,7 @@ def test_a_truncated_or_missing_file_is_a_format_error(tmp_path, file):
     [
         (lambda m: m.update(schema=2), "schema 2"),
         (lambda m: m.update(schema=True), "schema"),
-        (lambda m: m.update(layout=2), "layout 2"),
+        (lambda m: m.update(layout=3), "layout 3"),
         (lambda m: m["layers"]["layer.w1.58a8"].update(weight_shape=[7, 5, 3, 3]), "weight"),
         (lambda m: m["layers"]["layer.w1.58a8"].update(weight_shape=[2**30, 2**30, 1, 1]), "weight"),
         (lambda m: m["layers"]["layer.w1.58a8"].update(weight_shape=[7, 5, 0, 2]), "weight_shape"),
@@ -197,6 +215,7 @@ def test_a_truncated_or_missing_file_is_a_format_error(tmp_path, file):
         (lambda m: m["policy"].update({"layer.w1.58a8": "w2a2"}), "policy"),
         (lambda m: m["policy"].update({"layer.w1.58a8": "w4a8"}), "weight"),
         (lambda m: m["policy"].clear(), "policy"),
+        (lambda m: m["weights"].update(bytes=7), "must have 7 bytes by its manifest"),
         (lambda m: m["check"].update(samples=5), "samples"),
         (lambda m: m.pop("predicted"), "predicted"),
         (lambda m: m["predicted"].update(latency_s=0), "latency_s"),
@@ -228,29 +247,57 @@ def test_recorded_outputs_that_are_no_numbers_are_a_format_error(tmp_path, value
         read_packed(folder)
 
 
+# In weights.bin of a ternary layer of 210 weights and 7 columns; then come 8 + 4 + 84 bytes of tensors.
+WEIGHT, WEIGHT_SCALE, SCALE, BIAS, END = 0, 42, 70, 74, 74 + 28 + 96
+
+
+def put(place: int, piece: bytes):
+    return lambda data: data[:place] + piece + data[place + len(piece) :]
+
+
+def number(value: float) -> bytes:
+    return np.float32(value).tobytes()
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("change", "named"),
     [
-        lambda t: t.pop("quantized/layer.w1.58a8/weight"),
-        lambda t: t["quantized/layer.w1.58a8/weight"].fill_(255),  # not five base-3 digits
-        lambda t: t["quantized/layer.w1.58a8/weight_scale"].fill_(float("nan")),
-        lambda t: t["quantized/layer.w1.58a8/activation_scale"].fill_(0),
-        lambda t: t["quantized/layer.w1.58a8/activation_scale"].fill_(1e-45),  # its inverse is infinite
-        lambda t: (
-            t["quantized/layer.w1.58a8/weight_scale"]
-            .fill_(3e38)
-            .add_(
-                t["quantized/layer.w1.58a8/activation_scale"].fill_(1e30)  # finite, unlike their product
-            )
-        ),
-        lambda t: t.update({"quantized/layer.w1.58a8/bias": torch.zeros(7, dtype=torch.float64)}),
-        lambda t: t.update({"extra": torch.zeros(1)}),
+        (lambda data: data[:-1], "must take 84 bytes by the manifest; 83 are left"),
+        (lambda data: data[: WEIGHT_SCALE - 1], "must take 42 bytes by the manifest; 41 are left"),
+        (lambda data: data + b"\0", f"must hold the {END} bytes that its manifest describes; got {END + 1}"),
+        (put(WEIGHT, b"\xff"), "below 243; got 255"),
+        (put(WEIGHT_SCALE, number(float("nan"))), "must be finite"),
+        (put(SCALE, number(0)), "must be > 0"),
+        (put(SCALE, number(1e-45)), "finite like its inverse"),
+        (lambda data: put(SCALE, number(1e30))(put(WEIGHT_SCALE, number(3e38))(data)), "times weight scale"),
+        (put(BIAS, number(float("inf"))), "must be finite"),
     ],
 )
-def test_tensors_that_do_not_fit_are_a_format_error_even_with_a_valid_checksum(tmp_path, change):
+def test_numbers_that_do_not_fit_are_a_format_error_even_with_a_valid_checksum(tmp_path, change, named):
     folder = write(tmp_path / "m", "w1.58a8")
     rewrite_weights(folder, change)
-    with pytest.raises(FormatError):
+    with pytest.raises(FormatError, match=named):
+        read_packed(folder)
+
+
+@pytest.mark.parametrize(
+    ("form", "named"),
+    [
+        ({"dtype": "float32", "shape": [2**31 - 1] * 4}, "fewer than 2.48 elements"),
+        ({"dtype": "float32", "shape": [0] + [2**31 - 1] * 7}, "fewer than 2.48 elements"),
+        ({"dtype": "float32", "shape": [2**20, 2**20]}, "must take 4398046511104 bytes"),
+        ({"dtype": "float32", "shape": [1] * 99}, "8 whole numbers"),
+        ({"dtype": "float32", "shape": [-1]}, "1 whole numbers from 0"),
+        ({"dtype": "float31", "shape": []}, "must be one of .* got 'float31'"),
+        ({"dtype": "bool", "shape": [8]}, "must hold bools"),
+        ({"shape": []}, "`dtype`"),
+        ([], "must be an object"),
+    ],
+)
+def test_a_tensor_that_is_none_is_a_format_error(tmp_path, form, named):
+    folder = write(tmp_path / "m", "w1.58a8")
+    rewrite_manifest(folder, lambda m: m["tensors"].update({"bn.num_batches_tracked": form}))
+    with pytest.raises(FormatError, match=named):
         read_packed(folder)
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from mpsearch.errors import MpsearchError
-from mpsearch.export.manifest import Check, Manifest, Prediction
+from mpsearch.export.manifest import DTYPE_BYTES, Check, Manifest, Prediction
 from mpsearch.export.packed_file import (
     CHECK_FILE,
     MANIFEST_FILE,
@@ -174,6 +174,7 @@ def with_checksums(files: dict[str, bytes]) -> dict[str, bytes]:
     """The same with a manifest that says what the other files hash to, if there is still one to say it."""
     try:
         document = json.loads(files[MANIFEST_FILE])
+        document["weights"]["bytes"] = len(files[WEIGHTS_FILE])
         document["weights"]["sha256"] = hashlib.sha256(files[WEIGHTS_FILE]).hexdigest()
         document["check"]["outputs_sha256"] = hashlib.sha256(files[CHECK_FILE]).hexdigest()
         return {**files, MANIFEST_FILE: json.dumps(document).encode()}
@@ -238,7 +239,7 @@ def bytes_replaced(files, rng):
 
 
 def header_length_changed(files, rng):
-    name = rng.choice(FILES[:2])
+    name = CHECK_FILE
     size = len(files[name])
     length = rng.choice([0, 1, 2, size - 9, size - 8, size - 7, size, 2**31, 2**32, 10**8, 2**63, 2**64 - 1])
     files[name] = struct.pack("<Q", length) + files[name][8:]
@@ -246,7 +247,7 @@ def header_length_changed(files, rng):
 
 def header_changed(files, rng):
     """dtypes, shapes and offsets that claim something else than what is there."""
-    name = rng.choice(FILES[:2])
+    name = CHECK_FILE
     content = files[name]
     length = struct.unpack("<Q", content[:8])[0]
     header = json.loads(content[8 : 8 + length])
@@ -278,35 +279,51 @@ def header_changed(files, rng):
     files[name] = struct.pack("<Q", len(text.encode())) + text.encode() + content[8 + length :]
 
 
-def tensors_changed(files, rng):
-    """A whole file of other tensors."""
-    name = rng.choice((WEIGHTS_FILE, WEIGHTS_FILE, CHECK_FILE))
-    tensors = dict(load(files[name]))
+def outputs_changed(files, rng):
+    outputs = load(files[CHECK_FILE])["outputs"]
+    match rng.randrange(4):
+        case 0:
+            outputs = outputs.to(rng.choice([torch.float64, torch.float16, torch.int64, torch.bool]))
+        case 1:
+            outputs = outputs.reshape(rng.choice([(6,), (3, 2), (1, 2, 3), (2, 3, 1)]))
+        case 2:
+            outputs[rng.randrange(2), rng.randrange(3)] = rng.choice([float("nan"), float("inf"), 3e38])
+        case _:
+            outputs = outputs[: rng.randrange(2)]
+    files[CHECK_FILE] = save({rng.choice(["outputs", "outputs", *NAMES]): outputs.contiguous()})
+
+
+def numbers_changed(files, rng):
+    """Scales, thresholds and biases that are no numbers, or have products that are none."""
+    data = bytearray(files[WEIGHTS_FILE])
     for _ in range(rng.choice([1, 1, 2, 4])):
-        key = rng.choice(sorted(tensors))
-        tensor = tensors[key].clone()
-        match rng.randrange(7):
+        place = rng.randrange(len(data) - 4)
+        value = rng.choice([float("nan"), float("inf"), 0.0, -0.0, -1.0, 1e-45, 1e-39, 3e38, -3e38, 1e20])
+        data[place : place + 4] = struct.pack("<f", value)
+    files[WEIGHTS_FILE] = bytes(data)
+
+
+def forms_changed(files, rng):
+    """Tensors that claim to be larger, smaller, or of another type."""
+    document = json.loads(files[MANIFEST_FILE])
+    forms = document["tensors"]
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        name = rng.choice(sorted(forms))
+        shape = forms[name]["shape"]
+        match rng.randrange(5):
             case 0:
-                tensors.pop(key)
+                forms[name]["dtype"] = rng.choice([*DTYPE_BYTES, "float8_e4m3fn", "complex64", "load", ""])
             case 1:
-                tensors[rng.choice([key + "/x", "float/" + key, key[1:], *NAMES])] = tensor
+                forms[name]["shape"] = rng.choice([*SIZES, shape[::-1], [*shape, 1], [0] + [2**31 - 1] * 7])
             case 2:
-                dtype = rng.choice([torch.float64, torch.float16, torch.int64, torch.uint8, torch.bool])
-                tensors[key] = tensor.to(dtype)
+                forms[name]["shape"] = [rng.choice([*shape, *NUMBERS]) for _ in range(rng.randrange(5))]
             case 3:
-                tensors[key] = tensor.reshape(-1)[: rng.randrange(tensor.numel() + 1)].clone()
-            case 4:
-                tensors[key] = tensor[None].expand(3, *tensor.shape).contiguous()
-            case 5 if tensor.is_floating_point():
-                value = rng.choice([float("nan"), float("inf"), 0.0, -0.0, -1.0, 1e-45, 1e-39, 3e38, -3e38])
-                tensor.reshape(-1)[rng.randrange(max(tensor.numel(), 1)) :] = value
-                tensors[key] = tensor
+                forms[rng.choice(NAMES)] = forms.pop(name)
             case _:
-                tensor.reshape(-1)[:] = rng.choice([0, 1, 127, 242, 243, 255]) if tensor.numel() else 0
-                tensors[key] = tensor
-        if not tensors:
+                forms[rng.choice(NAMES)] = rng.choice([{"dtype": "int8", "shape": [0]}, forms[name], *VALUES])
+        if any(not isinstance(form, dict) for form in forms.values()):
             break
-    files[name] = save(tensors)
+    files[MANIFEST_FILE] = json.dumps(document).encode()
 
 
 def manifest_changed(files, rng):
@@ -387,7 +404,8 @@ def files_swapped(files, rng):
 
 MUTATIONS = [
     truncated, lengthened, bits_flipped, bytes_replaced, header_length_changed, header_changed,
-    tensors_changed, manifest_changed, geometry_changed, manifest_text_changed, files_swapped,
+    outputs_changed, numbers_changed, forms_changed, manifest_changed, geometry_changed,
+    manifest_text_changed, files_swapped,
 ]  # fmt: skip
 
 
