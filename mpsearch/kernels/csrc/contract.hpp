@@ -30,8 +30,9 @@ namespace mpsearch {
 inline constexpr const char* kKernelVersion = "1.1";
 
 inline constexpr std::int64_t kMaxReduction = 65536;
-inline constexpr int kPanel = 16;    // output channels in one panel of weights
-inline constexpr int kTileRows = 8;  // most output pixels in one tile
+inline constexpr int kPanel = 16;      // output channels in one panel of weights
+inline constexpr int kTileRows = 8;    // most output pixels in one tile
+inline constexpr int kUnitPanels = 4;  // panels in one call of a kernel, at most
 inline constexpr int kMaxLayouts = 5;
 
 // How weights lie in memory: [group][panel][tap][unit][block]. A block holds `unit` bytes of activations'

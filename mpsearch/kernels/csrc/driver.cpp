@@ -14,7 +14,6 @@ constexpr double kQuantizeBytesPerNs = 4;         // rough
 constexpr double kXorSpeedup = 5;                 // of a bit over a byte, rough
 constexpr std::int64_t kBlockBytes = 256 * 1024;  // activations read again and again: half an L2 cache
 constexpr std::int64_t kMostBlockRows = 1024;
-constexpr std::int64_t kUnitPanels = 4;    // panels that a thread works on before it moves on
 constexpr std::int64_t kChunkPixels = 64;  // quantized at a time by one of several threads
 
 // Columns whose sums wait in L1 for the epilogue: whole words of bits.
@@ -114,11 +113,20 @@ void Layer::compute_dense(const Output& output, std::int64_t row_chunk, std::int
     for (const std::int32_t*& entry : init) entry = init_.data() + table_column;
     tile.init = init;
     tile.half_offset = half_offset_;
-    tile.tap_offsets = tap_offsets_.data();
-    tile.tap_count = taps_ / joined_taps_;
-    tile.tap_bytes = joined_taps_ * group_bytes_;
-    tile.weights = weights_.data() + (group * panels_ + panel) * panel_bytes;
-    tile.panel_bytes = static_cast<std::size_t>(panel_bytes);
+    if (zero_blocks_.units.empty()) {
+      tile.tap_offsets = tap_offsets_.data();
+      tile.tap_count = taps_ / joined_taps_;
+      tile.tap_bytes = joined_taps_ * group_bytes_;
+      tile.weights = weights_.data() + (group * panels_ + panel) * panel_bytes;
+      tile.panel_bytes = static_cast<std::size_t>(panel_bytes);
+    } else {
+      const ZeroBlocks::Unit& kept = zero_blocks_.units[static_cast<std::size_t>(unit)];
+      tile.tap_offsets = tap_offsets_.data() + kept.first;
+      tile.tap_count = kept.count;
+      tile.tap_bytes = info.unit;
+      tile.weights = zero_blocks_.weights.data() + kept.weights;
+      tile.panel_bytes = static_cast<std::size_t>(kept.count * info.block);
+    }
     tile.scale = scale_.data() + table_column;
     tile.bias = bias_.data() + table_column;
     tile.columns = static_cast<int>(std::min(kTileColumns, group_columns_ - column));

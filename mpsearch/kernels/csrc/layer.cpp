@@ -74,6 +74,12 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
     // Rows a multiple of 1 KiB apart would share few cache sets.
     if (pixel_bytes_ % 1024 == 0) pixel_bytes_ += 64;
     weights_ = pack_weights(view, layout_);
+    if (layout_ == Layout::kTernary) {
+      const LayoutInfo info = kLayouts[static_cast<int>(layout_)];
+      zero_blocks_ = ZeroBlocks::find(weights_, groups_, panels_, kUnitPanels,
+                                      taps_ * group_bytes_ / info.unit, info.block);
+      if (!zero_blocks_.units.empty()) weights_ = AlignedBuffer<std::uint8_t>();
+    }
     if (width_.dilation == 1 && pixel_bytes_ == group_bytes_) joined_taps_ = width_.kernel;
   }
 
@@ -107,7 +113,8 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
 }
 
 std::int64_t Layer::packed_bytes() const noexcept {
-  return static_cast<std::int64_t>(weights_.size() + sizeof(std::int32_t) * depthwise_weights_.size());
+  return static_cast<std::int64_t>(weights_.size() + zero_blocks_.weights.size() +
+                                   sizeof(std::int32_t) * depthwise_weights_.size());
 }
 
 void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
@@ -125,11 +132,19 @@ void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
   }
   rows_.build(height_, height);
   columns_.build(width_, width);
-  tap_offsets_.clear();
-  for (std::int64_t tap = 0; tap < taps_; tap += joined_taps_) {
+  const auto tap_offset = [&](std::int64_t tap) {
     const std::int64_t down = tap / width_.kernel * height_.dilation;
     const std::int64_t right = tap % width_.kernel * width_.dilation;
-    tap_offsets_.push_back((down * columns_.padded_size + right) * pixel_bytes_);
+    return (down * columns_.padded_size + right) * pixel_bytes_;
+  };
+  tap_offsets_.clear();
+  if (zero_blocks_.units.empty()) {
+    for (std::int64_t tap = 0; tap < taps_; tap += joined_taps_) tap_offsets_.push_back(tap_offset(tap));
+  } else {
+    const std::int64_t unit = kLayouts[static_cast<int>(layout_)].unit;
+    const std::int64_t tap_blocks = group_bytes_ / unit;
+    for (const std::int64_t block : zero_blocks_.blocks)
+      tap_offsets_.push_back(tap_offset(block / tap_blocks) + block % tap_blocks * unit);
   }
   // New and zeroed, since bytes between the channels must be 0.
   activations_ = AlignedBuffer<std::uint8_t>(

@@ -10,6 +10,7 @@
 #include "aligned_buffer.hpp"
 #include "contract.hpp"
 #include "geometry.hpp"
+#include "zero_blocks.hpp"
 
 namespace mpsearch {
 
@@ -119,12 +120,13 @@ class Layer {
   std::vector<float> threshold_;  // 1-bit activations only; to a whole epilogue unit
 
   std::int64_t group_columns_, group_channels_;
-  std::int64_t panels_ = 0;         // per group
-  std::int64_t table_columns_ = 0;  // per group: columns rounded up to whole panels
-  std::int64_t group_bytes_ = 0;    // of activations, per pixel
-  std::int64_t pixel_bytes_ = 0;    // from one pixel to the next
-  std::int64_t joined_taps_ = 1;    // of a line, if their activations follow one another
-  AlignedBuffer<std::uint8_t> weights_;
+  std::int64_t panels_ = 0;                        // per group
+  std::int64_t table_columns_ = 0;                 // per group: columns rounded up to whole panels
+  std::int64_t group_bytes_ = 0;                   // of activations, per pixel
+  std::int64_t pixel_bytes_ = 0;                   // from one pixel to the next
+  std::int64_t joined_taps_ = 1;                   // of a line, if their activations follow one another
+  AlignedBuffer<std::uint8_t> weights_;            // empty if blocks are left out
+  ZeroBlocks zero_blocks_;                         // kTernary
   AlignedBuffer<std::int32_t> depthwise_weights_;  // taps x table_columns_
   AlignedBuffer<std::int32_t> tap_padding_;        // kXor: taps x tables; what a padded tap must add
   AlignedBuffer<float> scale_, bias_;              // groups x table_columns_
@@ -136,8 +138,8 @@ class Layer {
   AlignedBuffer<std::int32_t> init_;         // kXor: one table per border class, then their halves; else one
   std::ptrdiff_t half_offset_ = 0;           // as in Tile
   AlignedBuffer<std::uint8_t> activations_;  // batch x padded height x padded width pixels
-  std::vector<std::ptrdiff_t> tap_offsets_;
-  std::vector<const std::uint8_t*> pixels_;      // by output pixel: its first tap in the first group
+  std::vector<std::ptrdiff_t> tap_offsets_;  // by tap or joined taps; by block if blocks are left out
+  std::vector<const std::uint8_t*> pixels_;  // by output pixel: its first tap in the first group
   std::vector<const std::int32_t*> pixel_init_;  // kXor: by output pixel; else empty, one table serves all
   std::vector<std::uint8_t*> places_;            // by input pixel, if there is a target
   Work work_;
