@@ -38,10 +38,24 @@ def int8_calls(shape: LayerShape, x: torch.Tensor) -> tuple[Call, Call]:
             continue
         torch.backends.quantized.engine = engine
         product, layer = make(shape, x)
+        if engine == "onednn":  # its operators crash while another engine is chosen
+            product, layer = _under(engine, product), [_under(engine, call) for call in layer]
         products.append(product)
         layers += layer
     torch.backends.quantized.engine = chosen
     return min(products, key=_shortest), min(layers, key=_shortest)
+
+
+def _under(engine: str, call: Call) -> Call:
+    def run() -> object:
+        chosen = torch.backends.quantized.engine
+        torch.backends.quantized.engine = engine
+        try:
+            return call()
+        finally:
+            torch.backends.quantized.engine = chosen
+
+    return run
 
 
 def _parameters(shape: LayerShape) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,14 +77,16 @@ def _quantized(x: torch.Tensor) -> torch.Tensor:
 def _linear_calls(shape: LayerShape, x: torch.Tensor) -> tuple[Call, list[Call]]:
     weight, bias = _parameters(shape)
     flat = x.flatten(1).contiguous()
-    packed = torch.ops.quantized.linear_prepack(_quantized_weight(weight.flatten(1)), bias)
+    rows = _quantized_weight(weight.flatten(1).contiguous())
+    # A packed weight each: oneDNN crashes if one serves static and dynamic calls.
+    static, dynamic = (torch.ops.quantized.linear_prepack(rows, bias) for _ in range(2))
     integers = _quantized(flat)
     product = torch.ops.quantized.linear
     return (
-        lambda: product(integers, packed, _OUTPUT_SCALE, _INPUT_ZERO),
+        lambda: product(integers, static, _OUTPUT_SCALE, _INPUT_ZERO),
         [
-            lambda: torch.ops.quantized.linear_dynamic(flat, packed, True),
-            lambda: product(_quantized(flat), packed, _OUTPUT_SCALE, _INPUT_ZERO).dequantize(),
+            lambda: torch.ops.quantized.linear_dynamic(flat, dynamic, True),
+            lambda: product(_quantized(flat), static, _OUTPUT_SCALE, _INPUT_ZERO).dequantize(),
         ],
     )
 
