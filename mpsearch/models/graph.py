@@ -98,7 +98,10 @@ class ModelGraph:
             raise ConfigError(f"`output` must name a node; got {self.output!r}.")
         if self.input_rank not in (2, 3, 4) or self.output_rank not in (2, 3, 4):
             raise ConfigError(f"Ranks must be 2, 3 or 4; got {self.input_rank} and {self.output_rank}.")
-        self.flattened_sizes()
+        if self.flattened_sizes()[self.output] is not None and self.output_rank != 2:
+            raise ConfigError(
+                f"The features of a flattened image must be returned as (N, C); got rank {self.output_rank}."
+            )
 
     def flattened_sizes(self) -> dict[str, Size | None]:
         """Node -> the (H, W, C) of the image that its features are, where that has several pixels; else None.

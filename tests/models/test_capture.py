@@ -311,6 +311,16 @@ REFUSED = {
         (2, 5, 5),
         ["aten.view from (N, 4, 5, 5)"],
     ),
+    "features as pixels": (
+        Of(lambda m, x: m.a(x).view(len(x), -1, 1, 1), a=conv()),
+        (2, 5, 5),
+        ["must be returned as (N, C); got rank 4"],
+    ),
+    "flattened, then pooled": (
+        Of(lambda m, x: F.max_pool1d(m.a(x).view(len(x), -1, 1), 1), a=conv()),
+        (2, 5, 5),
+        ["may be read by linear layers"],
+    ),
     "transpose": (Of(lambda m, x: m.a(x).transpose(2, 3), a=conv()), (2, 5, 5), ["aten.transpose in"]),
     "dropped batch": (
         Of(lambda m, x: m.a(x).squeeze(), a=nn.Linear(4, 4)),
