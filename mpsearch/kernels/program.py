@@ -232,6 +232,9 @@ def writes_fused_images(layer: QuantizedLayer) -> bool:
 
 def _axes(kernel: Pair, stride: Pair, padding: Pair) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     vertical, horizontal = zip(kernel, stride, padding, strict=True)
+    for size in (*vertical, *horizontal):
+        if not isinstance(size, int) or not -(2**63) <= size < 2**63:
+            raise ShapeError(f"Sizes of a pool must be whole numbers of 64 bits; got {size!r:.100}.")
     return vertical, horizontal
 
 
@@ -240,6 +243,8 @@ def _sink(epilogue: Epilogue, value: int | None, images: Sequence[int]) -> tuple
         raise ShapeError(f"`value` must be the id of a value; got {value}.")
     multiplier, offset = epilogue.affine() or (None, None)
     residual = -1 if epilogue.residual is None else epilogue.residual
+    if not isinstance(residual, int) or residual >= 2**31:
+        raise ShapeError(f"`residual` must be the id of a value; got {residual!r:.100}.")
     numbers = (
         None if multiplier is None else np.ascontiguousarray(multiplier),
         None if offset is None else np.ascontiguousarray(offset),

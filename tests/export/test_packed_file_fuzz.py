@@ -321,7 +321,7 @@ def forms_changed(files, rng):
                 forms[rng.choice(NAMES)] = forms.pop(name)
             case _:
                 forms[rng.choice(NAMES)] = rng.choice([{"dtype": "int8", "shape": [0]}, forms[name], *VALUES])
-        if any(not isinstance(form, dict) for form in forms.values()):
+        if any(not isinstance(form, dict) or "shape" not in form for form in forms.values()):
             break
     files[MANIFEST_FILE] = json.dumps(document).encode()
 

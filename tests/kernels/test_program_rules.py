@@ -193,6 +193,14 @@ def test_a_window_that_does_not_fit_is_refused(program, window):
             pool(0, value=1, **window)
 
 
+@pytest.mark.parametrize("size", [2**63, 1.0, "1", None])
+def test_what_is_no_whole_number_of_64_bits_is_refused(program, size):
+    with pytest.raises(ShapeError, match="whole numbers of 64 bits; got"):
+        program.max_pool(0, kernel=(2, size), stride=(1, 1), value=1)
+    with pytest.raises(ShapeError, match=r"`residual` must be the id of a value; got 2147483648"):
+        program.elementwise(0, value=1, epilogue=Epilogue(residual=2**31))
+
+
 @pytest.mark.parametrize(
     ("size", "fields"),
     [
