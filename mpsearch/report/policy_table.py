@@ -14,6 +14,7 @@ from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.pareto_table import chosen_percentiles, layer_order
 from mpsearch.report.precision_strip import SYMBOLS, precision_legend, precision_strip, scheme_style
 from mpsearch.report.units import ColumnUnit, bytes_text, count_text, factor_text, percent_text, seconds_text
+from mpsearch.report.unquantized_text import unquantized_text
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -43,7 +44,7 @@ def policy_view(run: Run, record: TrialRecord) -> RenderableType:
     parts.append(precision_legend(list(set(record.policy.values()))))
     parts.append(_origin(run, report))
     if run.model.unquantized:
-        parts += [Text(), _unquantized(run.model)]
+        parts += [Text(), unquantized_text(run.model)]
     return Group(*parts)
 
 
@@ -133,16 +134,3 @@ def _origin(run: Run, report: CostReport) -> Text:
     )
     text += f". Peak activations: {bytes_text(report.peak_activation_bytes)}."
     return Text(text, "dim")
-
-
-def _unquantized(model: ModelTrace) -> Text:
-    """What stays 32-bit, grouped by the reason."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for module in model.unquantized:
-        reasons.setdefault((module.type_name, module.reason), []).append(module.name)
-    text = Text("stays 32-bit", "bold")
-    for (type_name, reason), names in reasons.items():
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        text.append(f"\n  {type_name} ", "not bold")
-        text.append(f"({shown}): {reason}", "dim not bold")
-    return text

@@ -14,6 +14,7 @@ from mpsearch.report.execution_line import execution_line
 from mpsearch.report.fitted_table import Column, FittedTable
 from mpsearch.report.precision_strip import SYMBOLS, precision_legend, scheme_style
 from mpsearch.report.units import bytes_text, count_text
+from mpsearch.report.unquantized_text import unquantized_text
 from mpsearch.search.resolve import ResolvedSpace
 from mpsearch.search.space import LayerRule, SearchSpace
 
@@ -36,7 +37,7 @@ def settings_view(space: SearchSpace, path: Path) -> RenderableType:
 
 
 def layers_view(resolved: ResolvedSpace, model: ModelTrace) -> RenderableType:
-    """What each layer may take, and how the model will run."""
+    """What each layer may take, what stays at 32 bits and why, and how the model will run."""
     schemes = resolved.schemes
     layers = [model.layer(name) for name in resolved.layers]
     group_of = {layer: c.name for c in resolved.choices if len(c.layers) > 1 for layer in c.layers}
@@ -71,6 +72,7 @@ def layers_view(resolved: ResolvedSpace, model: ModelTrace) -> RenderableType:
         Text(),
         precision_legend(list(used)),
         Text(f"{len(resolved.choices)} free choices, {_amount(resolved.policies)} policies", "bold"),
+        unquantized_text(model) if model.unquantized else Text(),
         execution_line(model) or Text(),
     )
 
