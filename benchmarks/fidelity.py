@@ -53,7 +53,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "DS-CNN": (DsCnn, (1, 1, 49, 10)),
     "MLP": (lambda: Mlp(784, (512, 256, 128)), (1, 784)),
 }
-POLICIES_AT_A_TIME = 6
+POLICIES_AT_A_TIME = 25
 
 
 def profiled(name: str) -> ProfiledModel:

@@ -40,6 +40,8 @@ def export_policy(run: Run, record: TrialRecord, out: Path) -> Path:
         metric=run.objectives[0].name,
         validation_score=record.accuracy,
         latency_s=record.latency_s,
+        latency_p95_s=record.latency_p95_s,
+        latency_p99_s=record.latency_p99_s,
         memory_bytes=round(record.memory_bytes),
         energy_j=record.energy_j,
         profile=run.profile.name,

@@ -100,9 +100,14 @@ class TensorForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What the search promised, for the machine of `profile` on `threads` threads, one sample."""
+    """What the search promised, for the machine of `profile` on `threads` threads, one sample.
+
+    `latency_s` is a median, the other latencies are percentiles.
+    """
 
     latency_s: float
+    latency_p95_s: float
+    latency_p99_s: float
     memory_bytes: int
     energy_j: float
     profile: str
@@ -120,6 +125,8 @@ class Prediction:
             )
         return cls(
             latency_s=latency_s,
+            latency_p95_s=required(fields, "latency_p95_s", _NUMBER, where),
+            latency_p99_s=required(fields, "latency_p99_s", _NUMBER, where),
             memory_bytes=required(fields, "memory_bytes", int, where),
             energy_j=required(fields, "energy_j", _NUMBER, where),
             profile=required(fields, "profile", str, where),

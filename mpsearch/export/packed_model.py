@@ -59,6 +59,8 @@ def packed_from_trial(
         tied=tied,
         predicted=Prediction(
             latency_s=record.latency_s,
+            latency_p95_s=record.latency_p95_s,
+            latency_p99_s=record.latency_p99_s,
             memory_bytes=round(record.memory_bytes),
             energy_j=record.energy_j,
             profile=run.profile.name,

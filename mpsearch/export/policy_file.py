@@ -19,7 +19,7 @@ class PolicyFile:
     """One policy with its origin, for other programs to read.
 
     Units: `validation_score` is the task's metric (`metric`), 1.0 perfect where that is an accuracy;
-    latency_s is predicted for the machine of `profile` on `threads` threads, one sample.
+    latencies are predicted for the machine of `profile` on `threads` threads, one sample.
     """
 
     policy: PrecisionPolicy
@@ -28,6 +28,8 @@ class PolicyFile:
     metric: str
     validation_score: float
     latency_s: float
+    latency_p95_s: float
+    latency_p99_s: float
     memory_bytes: int
     energy_j: float
     profile: str
@@ -47,6 +49,8 @@ class PolicyFile:
                 "score": {"metric": self.metric, "split": "validation", "value": self.validation_score},
                 "costs": {
                     "latency_s": self.latency_s,
+                    "latency_p95_s": self.latency_p95_s,
+                    "latency_p99_s": self.latency_p99_s,
                     "memory_bytes": self.memory_bytes,
                     "energy_j": self.energy_j,
                     "profile": self.profile,
@@ -74,6 +78,8 @@ class PolicyFile:
             metric=required(score, "metric", str, path),
             validation_score=required(score, "value", _NUMBER, path),
             latency_s=required(costs, "latency_s", _NUMBER, path),
+            latency_p95_s=required(costs, "latency_p95_s", _NUMBER, path),
+            latency_p99_s=required(costs, "latency_p99_s", _NUMBER, path),
             memory_bytes=required(costs, "memory_bytes", int, path),
             energy_j=required(costs, "energy_j", _NUMBER, path),
             profile=required(costs, "profile", str, path),

@@ -25,7 +25,8 @@ class BenchReport:
     """What `mpsearch bench` found.
 
     `eager_reasons`: the operators that kept the model in torch; none if it ran as one compiled plan.
-    Latencies are of one sample, `measured_latency_s` and `torch_fp32_latency_s` timed in turns;
+    Latencies are of one sample: medians, quartiles and percentiles of single passes, those of the packed
+    model and of torch timed in turns;
     `max_abs_error` and `agreement` compare with the trial's fake-quant outputs on `n_samples` validation
     samples; `score` is the task's metric on those samples, `expected_score` that of the trial's outputs.
     """
@@ -34,8 +35,12 @@ class BenchReport:
     model: str
     eager_reasons: tuple[str, ...]
     predicted_latency_s: float
+    predicted_p95_s: float
+    predicted_p99_s: float
     measured_latency_s: float
     quartiles_s: tuple[float, float]
+    measured_p95_s: float
+    measured_p99_s: float
     torch_fp32_latency_s: float
     torch_fp32_quartiles_s: tuple[float, float]
     max_abs_error: float
@@ -111,8 +116,12 @@ def verify_packed(
         model=str(folder),
         eager_reasons=loaded.eager_reasons,
         predicted_latency_s=manifest.predicted.latency_s,
+        predicted_p95_s=manifest.predicted.latency_p95_s,
+        predicted_p99_s=manifest.predicted.latency_p99_s,
         measured_latency_s=measured.median_s,
         quartiles_s=measured.quartiles_s,
+        measured_p95_s=measured.p95_s,
+        measured_p99_s=measured.p99_s,
         torch_fp32_latency_s=reference.median_s,
         torch_fp32_quartiles_s=reference.quartiles_s,
         max_abs_error=compared.max_abs_error,

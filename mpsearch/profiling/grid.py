@@ -94,13 +94,14 @@ def _reader_of(shape: LayerShape) -> LayerShape:
 
 
 def grid_shapes() -> tuple[LayerShape, ...]:
-    """About sixty shapes of every operator kind, from tiny to what batch 1 inference on CPUs meets."""
+    """About a hundred shapes of every operator kind, from tiny to what batch 1 inference on CPUs meets."""
     return (*_linear(), *_conv2d(), *_grouped(), *_conv1d())
 
 
 def _linear() -> list[LayerShape]:
     sizes = [(16, 10), (64, 16), (64, 64), (256, 10), (256, 256), (784, 256), (512, 2048), (2048, 512)]
-    sizes += [(1024, 1024), (4096, 4096)]
+    sizes += [(1024, 1024), (4096, 4096), (32, 10), (64, 12), (128, 10), (512, 12), (1024, 10), (4096, 16)]
+    sizes += [(128, 64), (96, 32), (256, 96), (384, 192), (512, 128), (768, 512), (1024, 256)]
     single = [LayerShape(operator="linear", batch=1, in_channels=k, out_channels=n) for k, n in sizes]
     batched = [
         LayerShape(operator="linear", batch=batch, in_channels=k, out_channels=n)
@@ -113,20 +114,55 @@ def _conv2d() -> list[LayerShape]:
     three = [
         (1, 8, 8), (3, 16, 32), (16, 16, 8), (16, 16, 32), (32, 32, 16), (64, 64, 8),
         (32, 64, 16), (64, 64, 32), (128, 128, 16), (256, 256, 8), (256, 512, 4), (3, 64, 56), (512, 512, 7),
+        (1, 32, 28), (3, 8, 32), (3, 24, 32), (3, 48, 32), (8, 8, 32), (16, 16, 24), (16,
+        32, 16), (24, 24, 32),
+        (24, 24, 16), (24, 48, 16), (32, 32, 24), (32, 32, 12), (32, 48, 32), (48, 48, 16), (48, 48, 8),
+        (48, 96, 16), (64, 64, 12), (64, 96, 8), (96, 96, 8), (96, 96, 16), (96, 128, 8), (128, 128, 12),
+        (128, 192, 8), (192, 192, 8),
     ]  # fmt: skip
     one = [(1, 8, 4), (16, 32, 16), (64, 64, 16), (128, 256, 8), (256, 64, 28), (512, 512, 4)]
+    one += [
+        (32, 64, 12),
+        (48, 48, 12),
+        (64, 64, 10),
+        (64, 96, 12),
+        (96, 96, 12),
+        (128, 128, 12),
+        (64, 128, 16),
+    ]
     return [
         *(_conv(c, n, size, kernel=3) for c, n, size in three),
         *(
             _conv(c, n, size, kernel=3, stride=2)
-            for c, n, size in [(16, 32, 32), (64, 128, 16), (128, 256, 8)]
+            for c, n, size in [
+                (16, 24, 32),
+                (16, 32, 24),
+                (24, 48, 16),
+                (32, 48, 16),
+                (48, 96, 16),
+                (64, 128, 16),
+                (128, 256, 8),
+            ]
         ),
         *(_conv(c, n, size, kernel=1) for c, n, size in one),
     ]
 
 
 def _grouped() -> list[LayerShape]:
-    depthwise = [(8, 4), (16, 16), (32, 32), (64, 16), (128, 8), (256, 14), (512, 4), (96, 56)]
+    depthwise = [
+        (8, 4),
+        (16, 16),
+        (32, 32),
+        (64, 16),
+        (128, 8),
+        (256, 14),
+        (512, 4),
+        (96, 56),
+        (64, 12),
+        (64, 8),
+        (48, 12),
+        (96, 12),
+    ]
     grouped = [(16, 8), (32, 32), (64, 16), (128, 8), (256, 14), (512, 4)]
     return [
         *(_conv(c, c, size, kernel=3, groups=c) for c, size in depthwise),

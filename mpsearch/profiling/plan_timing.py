@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,14 @@ from mpsearch.models.layer_shape import LayerShape
 from mpsearch.plan.step import StepShape
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.profiling.random_layer import random_input, random_layer
-from mpsearch.profiling.timer import Call, PassSettings, Timing, single_calls, without_garbage_collection
+from mpsearch.profiling.timer import (
+    Call,
+    PassSettings,
+    Timing,
+    single_calls,
+    turn_of,
+    without_garbage_collection,
+)
 from mpsearch.runtime.compiled_model import CompiledModel
 
 Floats = NDArray[np.float64]
@@ -97,8 +104,6 @@ def time_plans(
     x: Tensor,
     reference: Call,
     settings: PassSettings,
-    *,
-    on_turn: Callable[[], None] = lambda: None,
 ) -> tuple[list[PassSamples], list[float], bool]:
     """Steps and whole passes of several models in turns, the reference's calls, and whether all was noisy."""
     steps: list[list[Floats]] = [[] for _ in models]
@@ -106,16 +111,18 @@ def time_plans(
     references: list[float] = []
     shapes: list[tuple[StepShape, ...]] = [()] * len(models)
     is_noisy = True
+    calls: list[Call] = [lambda model=model: model(x) for model in models]  # type: ignore[misc]
     with without_garbage_collection():
+        turns = [turn_of(call, settings) for call in calls]
+        of_reference = turn_of(reference, settings)
         for _attempt in range(1 + settings.patience):
             for _turn in range(settings.turns):
-                on_turn()
-                for place, model in enumerate(models):
-                    references += single_calls(reference, settings)[:4]
-                    timed = model.time_steps(x, repetitions=settings.warm_up + settings.passes)
+                references += single_calls(reference, of_reference)
+                for place, (model, turn) in enumerate(zip(models, turns, strict=True)):
+                    timed = model.time_steps(x, repetitions=turn.warm_up + turn.passes)
                     shapes[place] = tuple(shape for shape, _ in timed)
-                    steps[place].append(np.stack([s[settings.warm_up :] for _, s in timed], axis=1))
-                    passes[place] += single_calls(lambda model=model: model(x), settings)  # type: ignore[misc]
+                    steps[place].append(np.stack([s[turn.warm_up :] for _, s in timed], axis=1))
+                    passes[place] += single_calls(calls[place], turn)
             spreads = [Timing.of(seconds).spread for seconds in (*passes, references)]
             is_noisy = max(spreads) > settings.noise_limit
             if not is_noisy:

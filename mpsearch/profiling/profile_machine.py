@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import torch
+
 from mpsearch.hardware.fingerprint import MachineFingerprint, probe_machine
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.kernels.packing import packed_size_bytes
@@ -113,7 +115,8 @@ class _Work:
             return self._torch_jobs(model, missing, profile)
         if not missing and (not model.has_passes or profile.has_whole_passes(model.trace.fingerprint)):
             return []
-        policies = model.covering(missing, contexts=self.pass_settings.contexts, seed=0)
+        contexts = self.pass_settings.contexts if model.has_passes else 1
+        policies = model.covering(missing, contexts=contexts, seed=0)
         return [
             _Job(
                 what=model.name,
@@ -148,13 +151,14 @@ class _Work:
         plans = RandomPlans(model.model, graph, shapes, threads=self.threads)
         samples = PlanSamples()
         wanted = set(missing)
-        with torch_threads(self.threads):
+        settings = self.pass_settings
+        with torch_threads(self.threads), torch.inference_mode():
             reference = reference_call(self.threads)
-            for first in range(0, len(policies), self.pass_settings.models):
-                batch = policies[first : first + self.pass_settings.models]
+            for first in range(0, len(policies), settings.models):
+                batch = policies[first : first + settings.models]
                 compiled = [plans.build(policy) for policy in batch]
                 timed, reference_s, is_noisy = time_plans(
-                    compiled, model.example_inputs[0], reference, self.pass_settings
+                    compiled, model.example_inputs[0], reference, settings
                 )
                 samples.reference_s += reference_s
                 for one in timed:

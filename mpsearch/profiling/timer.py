@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,7 +72,8 @@ class TimerSettings:
 class PassSettings:
     """How long to time passes of whole models.
 
-    A turn is `warm_up` passes, then `passes` timed ones; each model gets `turns` of them, in turn with the
+    A turn is `warm_up` passes, more if they last less than `warm_up_s`, then `passes` timed ones, more (up to
+    `most_passes`) if those last less than `turn_s`; each model gets `turns` of them, in turn with the
     others of its batch of `models`. Where the interquartile range of its passes, or of a reference kernel's
     calls, exceeds `noise_limit` of the median, all is repeated, up to `patience` times. Each step is timed in
     `contexts` places, of one plan or of several.
@@ -79,8 +81,11 @@ class PassSettings:
 
     turns: int = 10
     passes: int = 12
+    most_passes: int = 100
+    turn_s: float = 4e-3
     warm_up: int = 2
-    models: int = 6
+    warm_up_s: float = 2e-3
+    models: int = 12
     contexts: int = 3
     noise_limit: float = 0.15
     patience: int = 2
@@ -128,22 +133,41 @@ def time_singly(calls: Sequence[Call], settings: PassSettings) -> list[Timing]:
     samples: list[list[float]] = [[] for _ in calls]
     waiting = list(range(len(calls)))
     with without_garbage_collection():
+        turns = [turn_of(call, settings) for call in calls]
         for _attempt in range(1 + settings.patience):
             for _turn in range(settings.turns):
                 for i in waiting:
-                    samples[i] += single_calls(calls[i], settings)
+                    samples[i] += single_calls(calls[i], turns[i])
             waiting = [i for i in waiting if Timing.of(samples[i]).spread > settings.noise_limit]
             if not waiting:
                 break
     return [Timing.of(samples[i], is_noisy=i in waiting) for i in range(len(calls))]
 
 
-def single_calls(call: Call, settings: PassSettings) -> list[float]:
-    """Seconds of each call of one turn."""
-    for _ in range(settings.warm_up):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Numbers of calls: untimed, then timed."""
+
+    warm_up: int
+    passes: int
+
+
+def turn_of(call: Call, settings: PassSettings) -> Turn:
+    """As many calls as `settings` ask for, given how long one takes; calls it a few times."""
+    one_s = max(min(single_calls(call, Turn(warm_up=1, passes=3))), 1e-9)
+    most = max(settings.most_passes, settings.passes)
+    return Turn(
+        warm_up=max(settings.warm_up, min(most, math.ceil(settings.warm_up_s / one_s))),
+        passes=max(settings.passes, min(most, math.ceil(settings.turn_s / one_s))),
+    )
+
+
+def single_calls(call: Call, turn: Turn) -> list[float]:
+    """Seconds of each timed call of one turn."""
+    for _ in range(turn.warm_up):
         call()
     samples = []
-    for _ in range(settings.passes):
+    for _ in range(turn.passes):
         start = time.perf_counter_ns()
         call()
         samples.append((time.perf_counter_ns() - start) * 1e-9)

@@ -36,6 +36,13 @@ def bench_view(report: BenchReport) -> RenderableType:
         Text(spread_text(report.measured_latency_s, report.quartiles_s), "bold"),
         Text(f"{100 * off:+.1f}% against the prediction", kept if same_threads else "dim"),
     )
+    for name, measured_s, predicted_s in (
+        ("95 of 100 passes", report.measured_p95_s, report.predicted_p95_s),
+        ("99 of 100 passes", report.measured_p99_s, report.predicted_p99_s),
+    ):
+        grid.add_row(
+            name, f"within {seconds_text(measured_s)}", Text(f"predicted {seconds_text(predicted_s)}", "dim")
+        )
     grid.add_row(
         "PyTorch, 32-bit",
         spread_text(report.torch_fp32_latency_s, report.torch_fp32_quartiles_s),

@@ -16,7 +16,17 @@ def quick():
 
 @pytest.fixture
 def quick_passes():
-    return PassSettings(turns=1, passes=2, warm_up=0, models=2, contexts=1, noise_limit=1e9, patience=0)
+    return PassSettings(
+        turns=1,
+        passes=2,
+        most_passes=2,
+        warm_up=0,
+        warm_up_s=0,
+        models=2,
+        contexts=1,
+        noise_limit=1e9,
+        patience=0,
+    )
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mpsearch.plan.step import call_step
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.profiling import profile_machine as module
-from mpsearch.profiling.end_to_end import time_model
+from mpsearch.profiling.end_to_end import time_models
 from mpsearch.profiling.profile_machine import profile_machine
 from mpsearch.profiling.profiled_model import ProfiledModel
 
@@ -99,12 +99,14 @@ def test_an_interrupted_profile_is_completed(measure, profiled):
 
 def test_measurements_of_another_machine_or_thread_count_are_not_mixed_in(measure):
     first = measure()
+    second_s = {"latency_s": 1.0, "quartiles_s": (1.0, 1.0), "p95_s": 1.0, "p99_s": 1.0}
+    first = replace(first, measurements=tuple(replace(m, **second_s) for m in first.measurements))
     elsewhere = replace(first, fingerprint=replace(first.fingerprint, cpu_model="Other CPU"))
     for existing in (elsewhere, replace(first, threads=7)):
         fresh = measure(existing=existing)
         assert fresh.threads == 1
         assert fresh.matches(first.fingerprint) == ()
-        assert not set(fresh.measurements) & set(existing.measurements)
+        assert all(m.latency_s < 1.0 for m in fresh.measurements)
 
 
 def test_a_step_is_measured_again_where_weights_now_come_from_another_cache(measure):
@@ -149,8 +151,8 @@ def test_threads_must_be_positive(measure):
         measure(threads=0)
 
 
-def test_a_whole_model_is_timed_on_the_threads_that_are_asked_for(network, quick):
+def test_whole_models_are_timed_pass_by_pass(network, quick_passes):
     model, inputs, _ = network
-    timing = time_model(model, inputs, 1, quick)
-    assert timing.median_s > 0
-    assert timing.quartiles_s[0] <= timing.median_s <= timing.quartiles_s[1]
+    for timing in time_models([model, model], inputs, 1, quick_passes):
+        assert timing.repetitions == quick_passes.turns * quick_passes.passes
+        assert 0 < timing.quartiles_s[0] <= timing.median_s <= timing.p95_s <= timing.p99_s

@@ -6,7 +6,16 @@ from itertools import cycle, pairwise
 import pytest
 
 from mpsearch.profiling import timer
-from mpsearch.profiling.timer import SAMPLES_PER_TURN, TimerSettings, time_call, time_calls
+from mpsearch.profiling.timer import (
+    SAMPLES_PER_TURN,
+    PassSettings,
+    TimerSettings,
+    Turn,
+    time_call,
+    time_calls,
+    time_singly,
+    turn_of,
+)
 
 
 class Clock:
@@ -100,3 +109,27 @@ def test_garbage_collection_is_off_while_timing_and_restored_even_on_failure():
 def test_a_real_call_that_does_more_takes_longer():
     little, much = time_calls([lambda: sum(range(10)), lambda: sum(range(5000))])
     assert 0 < little.median_s < much.median_s
+
+
+def test_single_calls_are_timed_one_by_one_after_a_warm_up(clock):
+    call = clock.call(*[10_000] * 19, 50_000)
+    settings = PassSettings(turns=10, passes=9, warm_up=1, patience=0, warm_up_s=0, turn_s=0)
+    (timing,) = time_singly([call], settings)
+    assert len(call.log) == 104  # four tell how long one takes
+    assert timing.repetitions == 90
+    assert timing.median_s == pytest.approx(10e-6, rel=0.01)
+    assert timing.p99_s == pytest.approx(50e-6, rel=0.01)
+
+
+def test_single_calls_that_differ_too_much_are_repeated_and_marked(clock):
+    settings = PassSettings(turns=2, passes=5, warm_up=0, patience=2, noise_limit=0.1, warm_up_s=0, turn_s=0)
+    calm, noisy = time_singly([clock.call(1000), clock.call(1000, 9000, 5000)], settings)
+    assert (calm.repetitions, calm.is_noisy) == (10, False)
+    assert (noisy.repetitions, noisy.is_noisy) == (30, True)
+
+
+def test_turns_of_short_calls_are_longer_within_bounds(clock):
+    settings = PassSettings(passes=12, warm_up=2, warm_up_s=1e-3, turn_s=2e-3, most_passes=50)
+    assert turn_of(clock.call(100_000), settings) == Turn(warm_up=10, passes=20)
+    assert turn_of(clock.call(1_000_000), settings) == Turn(warm_up=2, passes=12)
+    assert turn_of(clock.call(1000), settings) == Turn(warm_up=50, passes=50)
