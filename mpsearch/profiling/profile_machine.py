@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import torch
@@ -152,6 +152,8 @@ class _Work:
         samples = PlanSamples()
         wanted = set(missing)
         settings = self.pass_settings
+        if not model.has_passes:  # of a single layer: many of them, and for interpolation alone
+            settings = replace(settings, turns=max(settings.turns // 4, 1), warm_up_s=0, turn_s=0)
         with torch_threads(self.threads), torch.inference_mode():
             reference = reference_call(self.threads)
             for first in range(0, len(policies), settings.models):
