@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -127,6 +128,8 @@ def _clamp(low: str | float | None, high: str | float | None) -> Handler:
         if any(isinstance(bound, fx.Node) for bound in bounds):
             raise Unsupported("by a tensor")
         below, above = (None if bound is None else float(bound) for bound in bounds)
+        if not (-math.inf if below is None else below) <= (math.inf if above is None else above):
+            raise Unsupported(f"from {below} to {above}")
         return _made(call, "clamp", call.value("self"), low=below, high=above)
 
     return handler
@@ -210,7 +213,8 @@ def _slice(call: Call) -> Value:
     rank = len(value.shape) + 1
     dim, step = call["dim"] % rank, call["step"]
     end = math.inf if call["end"] is None else call["end"]
-    length = value.shape[dim - 1] if dim else 1
+    # Any end of the batch is a part of some batch.
+    length = value.shape[dim - 1] if dim else sys.maxsize
     if call["start"] not in (None, 0) or end < length:
         raise Unsupported("of a part")
     if step == 1:

@@ -123,11 +123,17 @@ class _Owners:
         )
 
     def tensor(self, argument: object) -> Tensor | None:
-        """The parameter or buffer that an argument of an operator stands for."""
+        """The parameter or buffer that an argument of an operator stands for; None for a missing one.
+
+        Raises: Unsupported if it is another tensor, such as a constant.
+        """
         if not isinstance(argument, fx.Node):
             return None
         name = self.signature.inputs_to_parameters.get(argument.name)
-        return self.tensors.get(name or self.signature.inputs_to_buffers.get(argument.name, ""))
+        found = self.tensors.get(name or self.signature.inputs_to_buffers.get(argument.name, ""))
+        if found is None:
+            raise Unsupported("with a tensor that is no parameter or buffer")
+        return found
 
     def layer(self, call: Call) -> Node:
         weight, bias = self.tensor(call["weight"]), self.tensor(call["bias"])

@@ -227,6 +227,8 @@ def other_for_one(m, x):
     return m.a(x) if len(x) == 1 else m.a(F.relu(x))
 
 
+FIVES = torch.full((4,), 5.0)
+
 REFUSED = {
     "gelu": (nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.GELU())), (4,), ["aten.gelu in 0.1"]),
     "all of a kind": (
@@ -282,6 +284,31 @@ REFUSED = {
         ),
         (4,),
         ["aten.batch_norm that is no BatchNorm module's"],
+    ),
+    "batch norm with a constant gain": (
+        Of(
+            lambda m, x: F.batch_norm(m.a(x), m.bn.running_mean, m.bn.running_var, FIVES),
+            a=nn.Linear(4, 4),
+            bn=nn.BatchNorm1d(4, affine=False),
+        ),
+        (4,),
+        ["aten.batch_norm with a tensor that is no parameter or buffer"],
+    ),
+    "batch norm with constant statistics": (
+        Of(
+            lambda m, x: F.batch_norm(m.a(x), FIVES, FIVES, m.bn.weight, m.bn.bias),
+            a=nn.Linear(4, 4),
+            bn=nn.BatchNorm1d(4, track_running_stats=False),
+        ),
+        (4,),
+        ["aten.batch_norm with a tensor that is no parameter or buffer"],
+    ),
+    "first samples": (Of(lambda m, x: m.a(x)[:8], a=nn.Linear(4, 4)), (4,), ["aten.slice of a part"]),
+    "empty bounds": (Of(lambda m, x: m.a(x).clamp(1, 0), a=nn.Linear(4, 4)), (4,), ["from 1.0 to 0.0"]),
+    "no bound": (
+        Of(lambda m, x: m.a(x).clamp(min=float("nan")), a=nn.Linear(4, 4)),
+        (4,),
+        ["aten.clamp from nan to None"],
     ),
     "uneven pool": (Of(lambda m, x: F.adaptive_avg_pool2d(m.a(x), 2), a=conv()), (2, 5, 5), ["unequal size"]),
     "dilated pool": (
