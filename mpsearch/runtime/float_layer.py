@@ -17,7 +17,7 @@ from mpsearch.runtime.value_order import to_channels_last
 
 
 class FloatLayer:
-    """The weights of a 32-bit layer, laid out for values that are channels last.
+    """A copy of the weights of a 32-bit layer, laid out for values that are channels last.
 
     `flattened`: the (H, W, C) of the image that the layer's features were flattened from, if it was larger
     than one pixel: the weights of a linear layer are put in that order.
@@ -26,9 +26,9 @@ class FloatLayer:
     def __init__(self, module: nn.Module, flattened: Size | None) -> None:
         assert is_candidate(module)
         self._module = module
-        weight = module.get_parameter("weight").detach()
+        weight = module.get_parameter("weight").detach().clone()
         bias = module._parameters["bias"]
-        self.bias = None if bias is None else bias.detach()
+        self.bias = None if bias is None else bias.detach().clone()
         if isinstance(module, nn.Linear):
             if flattened is not None:
                 columns = to_channels_last(np.arange(weight.shape[1]), flattened)

@@ -254,6 +254,16 @@ def test_layers_may_be_named_by_any_of_their_names(twins):
     assert torch.equal(CompiledModel(pair.model, {"4": layer}, pair.graph)(pair.x), outputs(fake, pair.x))
 
 
+def test_changes_of_the_model_do_not_reach_what_was_compiled_from_it(twins):
+    layers = nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.Flatten(), nn.Linear(36, 3)
+    pair = twins(lambda: nn.Sequential(*layers), (2, 5, 5))
+    compiled = pair.compiled(pair.fake({"0": "w4a8", "2": "w32a32", "4": "w32a32"}))
+    expected = compiled(pair.x)
+    for parameter in pair.model.parameters():
+        nn.init.ones_(parameter)
+    assert torch.equal(compiled(pair.x), expected)
+
+
 def test_a_graph_of_another_model_is_refused(twins):
     digits, mlp = twins(*MODELS["digits"]), twins(*MODELS["mlp"])
     with pytest.raises(ConfigError, match="Mlp has no 'conv1'"):
