@@ -53,6 +53,11 @@ class FloatLayer:
             return lambda: torch.addmm(bias, rows, weight, out=out_rows)
         module = cast("nn.Conv2d", self._module)
         image, target = x.permute(0, 3, 1, 2), out.permute(0, 3, 1, 2)
+        if image.shape[1] == target.shape[3] == 1:
+            # One input channel is channels last and first at once. PyTorch 2.13 (oneDNN) then computes
+            # nonsense for outputs of one column, unless all strides are those of channels first.
+            image = x.view(-1).view(image.shape)
+            weight = weight.reshape(-1).view(weight.shape)
         stride, dilation = _two(module.stride, 1), _two(module.dilation, 1)
         padding = module.padding if isinstance(module.padding, str) else _two(module.padding, 0)
         groups = module.groups
