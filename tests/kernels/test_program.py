@@ -347,6 +347,24 @@ def test_a_residual_network_equals_its_numpy_composition_step_by_step(make_layer
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_epilogue_of_many_small_groups_stays_within_its_channels(make_layer, program_on, isa, scheme):
+    """Its tables are read from anywhere: tests/kernels/sanitize.sh sees how far."""
+    mirror = Mirror(program_on(isa))
+    rng = np.random.default_rng(5)
+    pixels, result = mirror.value((3, 3, 64)), mirror.value((3, 3, 64))
+    image = mirror.image(make_layer(scheme, channels=64, columns=64, groups=32), (3, 3, 64))
+    numbers = rng.normal(size=(2, 64)).astype(np.float32)
+    mirror.load(pixels, channels_first=False)
+    mirror.elementwise(pixels, epilogue=Epilogue(), value=None, images=[image])
+    mirror.layer(image, epilogue=Epilogue(multiplier=numbers[0], offset=numbers[1]), value=result, images=[])
+    mirror.program.prepare(2)
+    x = rng.normal(size=(2, 3, 3, 64)).astype(np.float32)
+    mirror.program.run(0, 3, x)
+    np.testing.assert_array_equal(mirror.program.value(result), mirror.reference(x)[result])
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("scheme", ["w1a1", "w4a8"])
 def test_two_threads_compute_what_one_does(make_layer, program_on, isa, scheme):
     size = (1, 40, 40, 96) if isa != "scalar" else (1, 14, 14, 96)

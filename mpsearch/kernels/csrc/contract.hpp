@@ -126,8 +126,9 @@ struct ImageTarget {
 //     y = fma(z, multiplier[c], offset[c])
 //     y = y + residual[pixel][c]
 //     y = min(high, max(low, y)); NaN stays NaN
-// Then y is stored, quantized, or both. A null pointer leaves its step out. Tables by channel are readable
-// up to the next multiple of kEpilogueUnit.
+// Then y is stored, quantized, or both. A null pointer leaves its step out. From any channel on,
+// kEpilogueUnit multipliers and offsets are readable, since tiles of groups begin anywhere; thresholds are
+// readable up to the next multiple of kEpilogueUnit.
 inline constexpr int kEpilogueUnit = 32;
 
 struct Epilogue {

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "layer.hpp"
-#include "rounding.hpp"
 
 namespace mpsearch {
 
@@ -15,7 +14,7 @@ Sink::Sink(const EpilogueSpec& spec, std::int64_t channels, int value, std::vect
   is_plain_ = spec.multiplier == nullptr && residual_ < 0 && spec.low == -kInfinity &&
               spec.high == kInfinity && images_.empty();
   if (spec.multiplier != nullptr) {
-    const auto size = static_cast<std::size_t>(round_up(channels, kEpilogueUnit));
+    const auto size = static_cast<std::size_t>(channels + kEpilogueUnit);
     multiplier_ = AlignedBuffer<float>(size);
     offset_ = AlignedBuffer<float>(size);
     std::copy_n(spec.multiplier, channels, multiplier_.data());
