@@ -1,7 +1,7 @@
 """Is a predicted latency true? Run: python benchmarks/fidelity.py --json OUT
 
-For each number of threads, one hardware profile of the reference networks; then random policies of each
-network, compiled and run end to end, measured beside predicted. Weights are random: time does not depend on
+For each number of threads, one hardware profile of the reference networks; after each network's part of it,
+random policies of that network, compiled and run end to end, measured beside predicted. Weights are random: time does not depend on
 them. Written is a list with a record for each network and number of threads:
 
     model, threads, n_policies
@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,6 @@ def record(
         "n_policies": policies,
         **accuracy(predicted.latency_s, measured_s),
         "kendall_tau": kendall_tau(predicted.latency_s, measured_s),
-        **interpolated(model, profile),
         **percentiles,
         "reference_drift": drift,
         "drift_corrected": accuracy(predicted.latency_s * drift, measured_s),
@@ -159,23 +158,24 @@ def record(
     }
 
 
-def profile_of(
-    models: Sequence[ProfiledModel], threads: int, *, grid: bool
-) -> tuple[HardwareProfile, dict[str, float]]:
-    """One profile of all models, and the seconds that each took."""
-    profile: HardwareProfile | None = None
-    seconds = {}
-    for model in models:
-        start = time.perf_counter()
-        profile = profile_machine(name="fidelity", threads=threads, models=[model], existing=profile)
-        seconds[model.name] = time.perf_counter() - start
-        print(f"profiled {model.name} on {threads} thread(s) in {seconds[model.name]:.1f} s", flush=True)
-    if grid:
-        start = time.perf_counter()
-        profile = profile_machine(name="fidelity", threads=threads, grid=True, existing=profile)
-        print(f"profiled the grid in {time.perf_counter() - start:.1f} s", flush=True)
-    assert profile is not None
-    return profile, seconds
+def add_model(
+    model: ProfiledModel, threads: int, profile: HardwareProfile | None
+) -> tuple[HardwareProfile, float]:
+    """The profile with the model's steps, and the seconds that they took."""
+    start = time.perf_counter()
+    profile = profile_machine(name="fidelity", threads=threads, models=[model], existing=profile)
+    return profile, time.perf_counter() - start
+
+
+def line(found: dict[str, Any]) -> str:
+    corrected = found["drift_corrected"]
+    return (
+        f"{found['model']}, {found['threads']} thread(s), profiled in {found['profile_s']:.1f} s: "
+        f"within 5% {found['within_5pct']:.1%}, within 10% {found['within_10pct']:.1%}, "
+        f"mape {found['mape']:.2%}, tau {found['kendall_tau']:.3f}, median {found['median_error']:+.2%}, "
+        f"worst {found['worst']:+.1%}; drift {found['reference_drift']:.3f}, corrected "
+        f"{corrected['within_5pct']:.1%} and {corrected['within_10pct']:.1%}"
+    )
 
 
 def main() -> None:
@@ -190,26 +190,34 @@ def main() -> None:
     models = [profiled(name) for name in given.models]
     records = []
     for threads in given.threads:
-        profile, seconds = profile_of(models, threads, grid=given.grid)
-        for model in models:
+        profile: HardwareProfile | None = None
+        of_threads = []
+        for model in models:  # policies right after their profile: the machine drifts
+            profile, seconds = add_model(model, threads, profile)
             found = record(model, profile, threads=threads, policies=given.policies, seed=given.seed)
-            found |= {"profile_s": seconds[model.name], "notes": list(profile.notes)}
-            records.append(found)
-            corrected = found["drift_corrected"]
+            of_threads.append(found | {"profile_s": seconds, "notes": list(profile.notes)})
+            print(line(of_threads[-1]), flush=True)
+            _write(given.json, records + of_threads)
+        if given.grid:
+            profile = profile_machine(name="fidelity", threads=threads, grid=True, existing=profile)
+        assert profile is not None
+        for model, found in zip(models, of_threads, strict=True):
+            found |= interpolated(model, profile)
             share = found["within_15pct_interpolated"]
             print(
-                f"{model.name}, {threads} thread(s): within 5% {found['within_5pct']:.1%}, "
-                f"within 10% {found['within_10pct']:.1%}, mape {found['mape']:.2%}, "
-                f"tau {found['kendall_tau']:.3f}, median {found['median_error']:+.2%}, "
-                f"worst {found['worst']:+.1%}; drift {found['reference_drift']:.3f}, corrected "
-                f"{corrected['within_5pct']:.1%} and {corrected['within_10pct']:.1%}; interpolated "
-                f"within 15%: {'none' if share is None else f'{share:.1%}'} of {found['n_interpolated']}",
+                f"{model.name}, {threads} thread(s): interpolated within 15%: "
+                f"{'none' if share is None else f'{share:.1%}'} of {found['n_interpolated']}",
                 flush=True,
             )
-            if given.json:
-                given.json.write_text(json.dumps(records, indent=1))
+        records += of_threads
+        _write(given.json, records)
         for note in profile.notes:
             print(note)
+
+
+def _write(path: Path | None, records: list[dict[str, Any]]) -> None:
+    if path is not None:
+        path.write_text(json.dumps(records, indent=1))
 
 
 if __name__ == "__main__":

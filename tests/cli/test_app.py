@@ -280,7 +280,8 @@ def test_a_pick_that_is_none_is_refused_with_the_rule(searched, pick):
 
 def test_a_space_is_shown_with_its_defaults_its_layers_and_what_stays_32_bit(searched):
     done = mpsearch("space", "show", "tiny.yaml", cwd=searched)
-    for word in ("distillation_weight", "conv1", "policies", "stays 32-bit", "normalization", "runs compiled"):
+    words = ("distillation_weight", "conv1", "policies", "stays 32-bit", "normalization", "runs compiled")
+    for word in words:
         assert word in done.stdout
     assert "digits" in mpsearch("space", "list", cwd=searched).stdout
 
