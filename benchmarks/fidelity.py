@@ -202,7 +202,7 @@ def main() -> None:
             profile = profile_machine(name="fidelity", threads=threads, grid=True, existing=profile)
         assert profile is not None
         for model, found in zip(models, of_threads, strict=True):
-            found |= interpolated(model, profile)
+            found.update(interpolated(model, profile))
             share = found["within_15pct_interpolated"]
             print(
                 f"{model.name}, {threads} thread(s): interpolated within 15%: "
