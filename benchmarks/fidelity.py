@@ -1,8 +1,8 @@
 """Is a predicted latency true? Run: python benchmarks/fidelity.py --json OUT
 
 For each number of threads, one hardware profile of the reference networks; after each network's part of it,
-random policies of that network, compiled and run end to end, measured beside predicted. Weights are random: time does not depend on
-them. Written is a list with a record for each network and number of threads:
+random policies of that network, compiled and run end to end, measured beside predicted. Weights are random:
+time does not depend on them. Written is a list with a record for each network and number of threads:
 
     model, threads, n_policies
     within_5pct, within_10pct, mape, kendall_tau    of the predicted medians against the measured ones
