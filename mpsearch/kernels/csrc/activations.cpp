@@ -97,6 +97,61 @@ void Layer::quantize_pixels(const float* x, std::int64_t count, std::uint8_t* ou
   }
 }
 
+// Bits of a line of the kernel, which a word per pixel leaves apart, into one run per column of the output.
+// `Kernel`: the kernel's width, or 0.
+template <int Kernel>
+void Layer::fold_lines(std::int64_t first, std::int64_t last) noexcept {
+  const std::int64_t kernel = Kernel == 0 ? width_.kernel : Kernel;
+  const int channels = static_cast<int>(group_channels_);
+  const std::int64_t step = width_.stride * pixel_bytes_;
+  const std::int64_t run_bytes = run_bytes_;
+  const std::int64_t columns = columns_.out_size;
+  std::uint8_t* out = folded_.data() + first * columns * run_bytes;
+  for (std::int64_t line = first; line < last; ++line) {
+    const std::uint8_t* run = activations_.data() + line * columns_.padded_size * pixel_bytes_;
+    for (std::int64_t column = 0; column < columns; ++column, run += step, out += run_bytes) {
+      const auto pixel = [&](std::int64_t tap) {
+        std::uint32_t word;
+        __builtin_memcpy(&word, run + 4 * tap, sizeof word);
+        return static_cast<std::uint64_t>(word);
+      };
+      std::uint64_t bits = 0;
+      if (run_bytes <= 8) {
+        for (std::int64_t tap = kernel - 1; tap >= 0; --tap) bits = bits << channels | pixel(tap);
+        __builtin_memcpy(out, &bits, 4);
+        const std::uint64_t high = bits >> 32;
+        if (run_bytes > 4) __builtin_memcpy(out + 4, &high, 4);
+        continue;
+      }
+      std::uint8_t* word = out;
+      int count = 0;
+      for (std::int64_t tap = 0; tap < kernel; ++tap) {
+        bits |= pixel(tap) << count;
+        count += channels;
+        if (count < 32 && tap + 1 < kernel) continue;
+        __builtin_memcpy(word, &bits, 4);
+        word += 4;
+        bits >>= 32;
+        count -= 32;
+      }
+      if (count > 0) __builtin_memcpy(word, &bits, 4);
+    }
+  }
+}
+
+void Layer::fold_lines(std::int64_t first, std::int64_t last) noexcept {
+  switch (width_.kernel) {
+    case 3:
+      return fold_lines<3>(first, last);
+    case 5:
+      return fold_lines<5>(first, last);
+    case 7:
+      return fold_lines<7>(first, last);
+    default:
+      return fold_lines<0>(first, last);
+  }
+}
+
 void Layer::copy_integers(const std::int8_t* a, std::int64_t count, std::uint8_t* out) const {
   const std::int64_t parts = is_depthwise_ ? 1 : groups_;
   const std::int64_t channels = in_channels_ / parts;

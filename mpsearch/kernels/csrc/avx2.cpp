@@ -47,7 +47,7 @@ void store_panel(const Tile& tile, int panel, const __m256i (&sums)[Rows][kHalve
     const __m256 bias = _mm256_loadu_ps(tile.bias + column);
     for (int i = 0; i < Rows && first_row + i < tile.rows; ++i) {
       const int row = first_row + i;
-      const __m256i sum = _mm256_add_epi32(load(tile.init[row] + column), sums[i][h]);
+      const __m256i sum = _mm256_add_epi32(load(tile.init[row] + tile.init_column + column), sums[i][h]);
       store(tile.sums, tile.out, row * tile.out_stride + column, mask, sum, scale, bias);
     }
   }

@@ -157,10 +157,11 @@ void store_tile(const Tile& tile, int first_panel, const __m512i (&sums)[Rows][P
   std::int32_t* row = is_whole ? out : buffer;
   const std::ptrdiff_t stride = is_whole ? tile.out_stride : kColumns;
   const std::int32_t* const* const init = tile.init;
+  const std::ptrdiff_t init_column = tile.init_column + column;
   if (tile.sums != nullptr) {
     for (int i = 0; i < Rows; ++i, row += stride) {
       for (int j = 0; j < Panels; ++j) {
-        _mm512_storeu_si512(row + j * kPanel, Finish::sum(init[i] + column + j * kPanel, sums[i][j]));
+        _mm512_storeu_si512(row + j * kPanel, Finish::sum(init[i] + init_column + j * kPanel, sums[i][j]));
       }
     }
   } else {
@@ -172,7 +173,7 @@ void store_tile(const Tile& tile, int first_panel, const __m512i (&sums)[Rows][P
     }
     for (int i = 0; i < Rows; ++i, row += stride) {
       for (int j = 0; j < Panels; ++j) {
-        const __m512 product = Finish::product(init[i] + column + j * kPanel, sums[i][j], scale[j]);
+        const __m512 product = Finish::product(init[i] + init_column + j * kPanel, sums[i][j], scale[j]);
         _mm512_storeu_ps(row + j * kPanel, _mm512_add_ps(product, bias[j]));
       }
     }
@@ -302,7 +303,7 @@ void ternary_row(const Tile& tile, int first_panel, __m512i correction) noexcept
     const int column = (first_panel + j) * kPanel;
     const __m512i low = _mm512_add_epi32(sums[j][0], _mm512_srai_epi32(sums[j][1], 2));
     const __m512i high = _mm512_add_epi32(_mm512_srai_epi32(sums[j][2], 4), _mm512_srai_epi32(sums[j][3], 6));
-    const __m512i first = _mm512_sub_epi32(_mm512_loadu_si512(tile.init[0] + column), correction);
+    const __m512i first = _mm512_sub_epi32(_mm512_loadu_si512(tile.init[0] + tile.init_column + column), correction);
     store(tile.sums, tile.out, column, first_lanes(tile.columns - column),
           _mm512_add_epi32(first, _mm512_add_epi32(low, high)), _mm512_loadu_ps(tile.scale + column),
           _mm512_loadu_ps(tile.bias + column));
@@ -317,17 +318,16 @@ void ternary_row(const Tile& tile) noexcept {
   for (; panel < panels; ++panel) ternary_row<1>(tile, panel, correction);
 }
 
-// All pairs of panels that are whole; returns the panels done. More than 4 rows, floats; kXor: halves.
-template <class W>
+// All pairs of panels that are whole; returns the panels done. More than 4 rows, floats.
+template <class W, bool HasHalves>
 int pairs(const Tile& tile) noexcept {
   constexpr int kColumns = 2 * kPanel;
   constexpr std::ptrdiff_t kBytes = sizeof(float);
   PairArgs args{};
   args.pixels = tile.pixels;
   args.init = tile.init;
-  args.init_offset = W::layout == Layout::kXor ? tile.half_offset * kBytes : 0;
-  args.is_init_shared = true;
-  for (int i = 1; i < 8; ++i) args.is_init_shared &= tile.init[i] == tile.init[0];
+  args.init_offset = (tile.init_column + (W::layout == Layout::kXor ? tile.half_offset : 0)) * kBytes;
+  args.is_init_shared = tile.is_init_shared;
   args.tap = tile.tap_offsets;
   args.end_tap = tile.tap_offsets + tile.tap_count;
   args.tap_bytes = tile.tap_bytes;
@@ -341,7 +341,7 @@ int pairs(const Tile& tile) noexcept {
   args.out_stride = (is_whole ? tile.out_stride : kColumns) * kBytes;
   int column = 0;
   for (; column + kColumns <= tile.columns; column += kColumns) {
-    pair<W::layout>(args);
+    pair<W::layout, HasHalves>(args);
     args.init_offset += kColumns * kBytes;
     args.weights += 2 * args.panel_bytes;
     args.scale += kColumns;
@@ -372,8 +372,12 @@ void sweep(const Tile& tile, int panel = 0) noexcept {
 template <class W>
 void tile(const Tile& tile) noexcept {
   if (tile.rows > 4) {
-    const bool has_start = W::layout != Layout::kXor || tile.half_offset != 0;
-    sweep<W, 8, 2>(tile, has_start && tile.sums == nullptr ? pairs<W>(tile) : 0);
+    int panel = 0;
+    if (tile.sums == nullptr) {
+      const bool has_halves = W::layout != Layout::kXor || tile.half_offset != 0;
+      panel = has_halves ? pairs<W, true>(tile) : pairs<W, W::layout != Layout::kXor>(tile);
+    }
+    sweep<W, 8, 2>(tile, panel);
   } else if (tile.rows > 2) {
     sweep<W, 4, 4>(tile);
   } else if (tile.rows == 2) {

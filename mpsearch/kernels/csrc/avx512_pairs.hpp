@@ -38,6 +38,16 @@ struct PairArgs {
   "vmovdqu64 (%%r8, %%rsi), %%zmm" #first \
   "\n\t"                                  \
   "vmovdqu64 64(%%r8, %%rsi), %%zmm" #second "\n\t"
+#define ADD_INIT(row, first, second)                 \
+  "mov 8*" #row                                      \
+  "(%%r10), %%r12\n\t"                               \
+  "vpaddd %%zmm" #first ", %%zmm" #first ", %%zmm" #first \
+  "\n\t"                                             \
+  "vpaddd %%zmm" #second ", %%zmm" #second ", %%zmm" #second \
+  "\n\t"                                             \
+  "vpaddd (%%r12, %%r11), %%zmm" #first ", %%zmm" #first \
+  "\n\t"                                             \
+  "vpaddd 64(%%r12, %%r11), %%zmm" #second ", %%zmm" #second "\n\t"
 #define COPY(first, second)        \
   "vmovdqa64 %%zmm0, %%zmm" #first \
   "\n\t"                           \
@@ -145,7 +155,8 @@ struct PairArgs {
         "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29",   \
         "xmm30", "xmm31", "k1", "k2")
 
-template <Layout>
+// `HasHalves`: of kXor, `init` holds the halves of what the sums begin with.
+template <Layout, bool HasHalves = true>
 void pair(const PairArgs& args) noexcept;
 
 template <>
@@ -191,7 +202,20 @@ void pair<Layout::kXor>(const PairArgs& args) noexcept {
        "vaddps %%zmm28, %%zmm28, %%zmm28\n\tvaddps %%zmm29, %%zmm29, %%zmm29\n\t", NO_SHIFT);
 }
 
+// The same from 0, for initial sums that have no halves.
+template <>
+void pair<Layout::kXor, false>(const PairArgs& args) noexcept {
+  PAIR("vpxord %%zmm0, %%zmm0, %%zmm0\n\tvpxord %%zmm1, %%zmm1, %%zmm1\n\t" COPIES,
+       LOAD(28, 29) ROWS(COUNT, 0), 64, 4,
+       "mov " FIELD(init) ", %%r10\n\t"
+       "mov " FIELD(init_offset) ", %%r11\n\t"
+       ADD_INIT(0, 0, 1) ADD_INIT(1, 2, 3) ADD_INIT(2, 4, 5) ADD_INIT(3, 6, 7) ADD_INIT(4, 8, 9)
+           ADD_INIT(5, 10, 11) ADD_INIT(6, 12, 13) ADD_INIT(7, 14, 15),
+       NO_SHIFT);
+}
+
 #undef PAIR
+#undef ADD_INIT
 #undef OFFSET
 #undef SHIFT_6
 #undef SHIFT_4

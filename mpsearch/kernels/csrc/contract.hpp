@@ -55,7 +55,7 @@ inline constexpr LayoutInfo kLayouts[kMaxLayouts] = {{4, 64}, {8, 64}, {16, 64},
 // out[i][j] = float(sum[i][j]) * scale[j] + bias[j], rounded after each step (no fused multiply-add), where
 // sum[i][j] = init[i][j] + dot product (kXor: init[i][j] - 2 * popcount of differences).
 // Taps whose activations follow one another in memory may be given as one of several times the bytes.
-// `pixels` and `init` have kTileRows readable entries: those beyond `rows` are the last one again. Only kXor
+// `pixels` and `init` have kTileRows readable entries: those beyond `rows` are repetitions of others. Only kXor
 // has entries of `init` that differ.
 struct Tile {
   const std::uint8_t* const* pixels;  // kTileRows pointers to an output pixel's first tap; see below
@@ -64,7 +64,9 @@ struct Tile {
   std::int64_t tap_bytes;           // a multiple of the layout's unit
   const std::uint8_t* weights;      // first panel
   std::size_t panel_bytes;          // from one panel to the next
-  const std::int32_t* const* init;  // kTileRows pointers to a whole number of panels
+  const std::int32_t* const* init;  // kTileRows pointers; init_column from there a whole number of panels
+  std::ptrdiff_t init_column;
+  bool is_init_shared;         // all pointers of `init` are the same
   std::ptrdiff_t half_offset;  // if not 0: init[i] + half_offset are the halves of init[i], all even, and
                                // all `scale` can be doubled
   const float* scale;          // a whole number of panels

@@ -52,7 +52,7 @@ void Layer::load(const float* x) { load_image({x, nullptr}); }
 void Layer::compute(float* out, const Epilogue* epilogue) { compute_image({out, nullptr, epilogue}); }
 
 void Layer::plan_work() {
-  const std::int64_t out_rows = static_cast<std::int64_t>(pixels_.size());
+  const std::int64_t out_rows = out_pixels();
   const std::int64_t in_pixels = batch_ * rows_.in_size * columns_.in_size;
   const double macs =
       static_cast<double>(out_rows * out_channels_) * static_cast<double>(taps_ * group_channels_);
@@ -81,7 +81,15 @@ void Layer::load_image(const Input& input) {
   });
 }
 
-void Layer::compute_image(const Output& output) const {
+void Layer::compute_image(const Output& output) {
+  if (is_folded_) {
+    const std::int64_t lines = batch_ * rows_.padded_size;
+    const std::int64_t chunk_lines =
+        work_.threads == 1 ? lines : divide_up(kChunkPixels, columns_.out_size);
+    for_each_chunk(divide_up(lines, chunk_lines), work_.threads, [&](std::int64_t chunk, int) {
+      fold_lines(chunk * chunk_lines, std::min(lines, (chunk + 1) * chunk_lines));
+    });
+  }
   for_each_chunk(work_.row_chunks * work_.column_chunks, work_.threads, [&](std::int64_t chunk, int) {
     if (is_depthwise_) {
       compute_depthwise(output, chunk);
@@ -93,13 +101,13 @@ void Layer::compute_image(const Output& output) const {
 
 void Layer::compute_dense(const Output& output, std::int64_t row_chunk, std::int64_t column_chunk) const {
   const std::int64_t first = row_chunk * work_.block_rows;
-  const std::int64_t last = std::min(static_cast<std::int64_t>(pixels_.size()), first + work_.block_rows);
+  const std::int64_t last = std::min(out_pixels(), first + work_.block_rows);
   const std::int64_t group_units = divide_up(panels_, kUnitPanels);
   const std::int64_t first_unit = column_chunk * work_.units_per_chunk;
   const std::int64_t last_unit = std::min(groups_ * group_units, first_unit + work_.units_per_chunk);
   const auto kernel = implementation_.tile[static_cast<int>(layout_)];
   const LayoutInfo info = kLayouts[static_cast<int>(layout_)];
-  const std::int64_t panel_bytes = taps_ * (group_bytes_ / info.unit) * info.block;
+  const std::int64_t panel_bytes = taps_ / joined_taps_ * (run_bytes_ / info.unit) * info.block;
   alignas(64) float waiting[kTileRows * kTileColumns];
   for (std::int64_t unit = first_unit; unit < last_unit; ++unit) {
     const std::int64_t group = unit / group_units;
@@ -109,14 +117,16 @@ void Layer::compute_dense(const Output& output, std::int64_t row_chunk, std::int
 
     Tile tile{};
     const std::uint8_t* pixels[kTileRows];
-    const std::int32_t* init[kTileRows];
-    for (const std::int32_t*& entry : init) entry = init_.data() + table_column;
+    const std::int32_t* const init[kTileRows] = {init_.data(), init_.data(), init_.data(), init_.data(),
+                                                 init_.data(), init_.data(), init_.data(), init_.data()};
     tile.init = init;
+    tile.init_column = table_column;
+    tile.is_init_shared = true;
     tile.half_offset = half_offset_;
     if (zero_blocks_.units.empty()) {
       tile.tap_offsets = tap_offsets_.data();
       tile.tap_count = taps_ / joined_taps_;
-      tile.tap_bytes = joined_taps_ * group_bytes_;
+      tile.tap_bytes = run_bytes_;
       tile.weights = weights_.data() + (group * panels_ + panel) * panel_bytes;
       tile.panel_bytes = static_cast<std::size_t>(panel_bytes);
     } else {
@@ -135,14 +145,13 @@ void Layer::compute_dense(const Output& output, std::int64_t row_chunk, std::int
     for (std::int64_t m = first; m < last; m += kTileRows) {
       tile.rows = static_cast<int>(std::min<std::int64_t>(kTileRows, last - m));
       tile.pixels = pixels_.data() + m;
-      if (group > 0 || tile.rows < kTileRows) {
-        for (int i = 0; i < kTileRows; ++i)
-          pixels[i] = tile.pixels[std::min(i, tile.rows - 1)] + group * group_bytes_;
+      if (group > 0) {
+        for (int i = 0; i < kTileRows; ++i) pixels[i] = tile.pixels[i] + group * group_bytes_;
         tile.pixels = pixels;
       }
       if (!pixel_init_.empty()) {
-        const std::int32_t* const* tables = pixel_init_.data() + m;
-        for (int i = 0; i < kTileRows; ++i) init[i] = tables[std::min(i, tile.rows - 1)] + table_column;
+        tile.init = pixel_init_.data() + m;
+        tile.is_init_shared = is_init_shared_[static_cast<std::size_t>(m / kTileRows)] != 0;
       }
       if (output.epilogue != nullptr) {
         tile.out = waiting;
@@ -164,7 +173,7 @@ void Layer::compute_dense(const Output& output, std::int64_t row_chunk, std::int
 
 void Layer::compute_depthwise(const Output& output, std::int64_t row_chunk) const {
   const std::int64_t first = row_chunk * work_.block_rows;
-  const std::int64_t last = std::min(static_cast<std::int64_t>(pixels_.size()), first + work_.block_rows);
+  const std::int64_t last = std::min(out_pixels(), first + work_.block_rows);
   DepthwiseTile tile{};
   tile.tap_offsets = tap_offsets_.data();
   tile.tap_count = taps_;

@@ -73,14 +73,25 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
     pixel_bytes_ = groups_ * group_bytes_;
     // Rows a multiple of 1 KiB apart would share few cache sets.
     if (pixel_bytes_ % 1024 == 0) pixel_bytes_ += 64;
-    weights_ = pack_weights(view, layout_);
+    if (width_.dilation == 1 && pixel_bytes_ == group_bytes_) joined_taps_ = width_.kernel;
+    run_bytes_ = joined_taps_ * group_bytes_;
+    is_folded_ =
+        is_xor() && group_channels_ < 32 && tap_bytes(layout_, joined_taps_ * group_channels_) < run_bytes_;
+    if (is_folded_) {
+      run_bytes_ = tap_bytes(layout_, joined_taps_ * group_channels_);
+      const std::vector<std::int8_t> lines = fold_weights(view, joined_taps_);
+      weights_ = pack_weights({lines.data(), groups_, group_columns_, joined_taps_ * group_channels_,
+                               taps_ / joined_taps_},
+                              layout_);
+    } else {
+      weights_ = pack_weights(view, layout_);
+    }
     if (layout_ == Layout::kTernary) {
       const LayoutInfo info = kLayouts[static_cast<int>(layout_)];
       zero_blocks_ = ZeroBlocks::find(weights_, groups_, panels_, kUnitPanels,
                                       taps_ * group_bytes_ / info.unit, info.block);
       if (!zero_blocks_.units.empty()) weights_ = AlignedBuffer<std::uint8_t>();
     }
-    if (width_.dilation == 1 && pixel_bytes_ == group_bytes_) joined_taps_ = width_.kernel;
   }
 
   const std::int64_t tables = is_depthwise_ ? 1 : groups_;
@@ -135,6 +146,7 @@ void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
   const auto tap_offset = [&](std::int64_t tap) {
     const std::int64_t down = tap / width_.kernel * height_.dilation;
     const std::int64_t right = tap % width_.kernel * width_.dilation;
+    if (is_folded_) return down * columns_.out_size * run_bytes_;
     return (down * columns_.padded_size + right) * pixel_bytes_;
   };
   tap_offsets_.clear();
@@ -149,6 +161,10 @@ void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
   // New and zeroed, since bytes between the channels must be 0.
   activations_ = AlignedBuffer<std::uint8_t>(
       static_cast<std::size_t>(batch * rows_.padded_size * columns_.padded_size * pixel_bytes_));
+  if (is_folded_) {
+    folded_ = AlignedBuffer<std::uint8_t>(
+        static_cast<std::size_t>(batch * rows_.padded_size * columns_.out_size * run_bytes_));
+  }
   if (is_xor()) {
     build_border_init();
   } else {
@@ -209,27 +225,44 @@ void Layer::build_border_init() {
   }
 }
 
-// First taps of the first group, and for 1-bit activations the initial sums, of all output pixels.
+// First taps of the first group, and for 1-bit activations with borders the initial sums, of all output
+// pixels.
 void Layer::find_pixels(std::int64_t batch) {
   const auto count = static_cast<std::size_t>(batch * rows_.out_size * columns_.out_size);
   const std::int64_t table_size = groups_ * table_columns_;
   const std::int64_t column_classes = static_cast<std::int64_t>(columns_.valid_taps.size());
+  const bool has_borders = is_xor() && rows_.valid_taps.size() * columns_.valid_taps.size() > 1;
+  const std::int64_t line_bytes =
+      is_folded_ ? columns_.out_size * run_bytes_ : columns_.padded_size * pixel_bytes_;
+  const std::int64_t step_bytes = is_folded_ ? run_bytes_ : width_.stride * pixel_bytes_;
+  const std::uint8_t* const image_start = is_folded_ ? folded_.data() : activations_.data();
   pixels_.clear();
-  pixels_.reserve(count);
+  pixels_.reserve(count + kTileRows);
   pixel_init_.clear();
-  if (is_xor()) pixel_init_.reserve(count);
+  is_init_shared_.clear();
+  if (has_borders) pixel_init_.reserve(count + kTileRows);
   for (std::int64_t image = 0; image < batch; ++image) {
     for (std::int64_t row = 0; row < rows_.out_size; ++row) {
       const std::int64_t line = image * rows_.padded_size + row * height_.stride;
-      const std::uint8_t* start = activations_.data() + line * columns_.padded_size * pixel_bytes_;
+      const std::uint8_t* start = image_start + line * line_bytes;
       const std::int64_t row_class = rows_.border_class[static_cast<std::size_t>(row)];
       for (std::int64_t column = 0; column < columns_.out_size; ++column) {
-        pixels_.push_back(start + column * width_.stride * pixel_bytes_);
-        if (!is_xor()) continue;
+        pixels_.push_back(start + column * step_bytes);
+        if (!has_borders) continue;
         const std::int64_t column_class = columns_.border_class[static_cast<std::size_t>(column)];
         pixel_init_.push_back(init_.data() + (row_class * column_classes + column_class) * table_size);
       }
     }
+  }
+  pixels_.resize(static_cast<std::size_t>(round_up(static_cast<std::int64_t>(count), kTileRows)),
+                 pixels_.back());
+  if (!has_borders) return;
+  pixel_init_.resize(pixels_.size(), pixel_init_.back());
+  for (auto first = pixel_init_.begin(); first != pixel_init_.end(); first += kTileRows) {
+    is_init_shared_.push_back(
+        static_cast<std::uint8_t>(std::all_of(first, first + kTileRows, [&](const std::int32_t* init) {
+          return init == *first;
+        })));
   }
 }
 

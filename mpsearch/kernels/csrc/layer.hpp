@@ -91,6 +91,7 @@ class Layer {
 
   // Bits against bits; the border needs its own initial sums.
   bool is_xor() const noexcept { return has_binary_activations() && !is_depthwise_; }
+  std::int64_t out_pixels() const noexcept { return batch_ * rows_.out_size * columns_.out_size; }
 
   void fill_padding(std::int64_t batch);
   void build_border_init();
@@ -104,7 +105,10 @@ class Layer {
   void copy_integers(const std::int8_t* a, std::int64_t count, std::uint8_t* out) const;
   void repeat_channels(std::uint8_t* pixel) const noexcept;
 
-  void compute_image(const Output& output) const;
+  void fold_lines(std::int64_t first, std::int64_t last) noexcept;
+  template <int Kernel>
+  void fold_lines(std::int64_t first, std::int64_t last) noexcept;
+  void compute_image(const Output& output);
   void compute_dense(const Output& output, std::int64_t row_chunk, std::int64_t column_chunk) const;
   void compute_depthwise(const Output& output, std::int64_t row_chunk) const;
 
@@ -125,6 +129,8 @@ class Layer {
   std::int64_t group_bytes_ = 0;                   // of activations, per pixel
   std::int64_t pixel_bytes_ = 0;                   // from one pixel to the next
   std::int64_t joined_taps_ = 1;                   // of a line, if their activations follow one another
+  bool is_folded_ = false;                         // or the bits of these are packed into words again
+  std::int64_t run_bytes_ = 0;                     // of joined taps
   AlignedBuffer<std::uint8_t> weights_;            // empty if blocks are left out
   ZeroBlocks zero_blocks_;                         // kTernary
   AlignedBuffer<std::int32_t> depthwise_weights_;  // taps x table_columns_
@@ -138,9 +144,13 @@ class Layer {
   AlignedBuffer<std::int32_t> init_;         // kXor: one table per border class, then their halves; else one
   std::ptrdiff_t half_offset_ = 0;           // as in Tile
   AlignedBuffer<std::uint8_t> activations_;  // batch x padded height x padded width pixels
+  AlignedBuffer<std::uint8_t> folded_;       // by line of the image and column of the output: run_bytes_
   std::vector<std::ptrdiff_t> tap_offsets_;  // by tap or joined taps; by block if blocks are left out
-  std::vector<const std::uint8_t*> pixels_;  // by output pixel: its first tap in the first group
-  std::vector<const std::int32_t*> pixel_init_;  // kXor: by output pixel; else empty, one table serves all
+  // By output pixel, its first tap in the first group; and its initial sums, none if one table serves all.
+  // Both repeat the last one up to a whole tile.
+  std::vector<const std::uint8_t*> pixels_;
+  std::vector<const std::int32_t*> pixel_init_;
+  std::vector<std::uint8_t> is_init_shared_;  // by tile, if there are initial sums by pixel
   std::vector<std::uint8_t*> places_;            // by input pixel, if there is a target
   Work work_;
 };

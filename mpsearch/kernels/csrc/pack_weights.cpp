@@ -35,6 +35,21 @@ std::int64_t tap_bytes(Layout layout, std::int64_t channels) noexcept {
   return round_up(bytes, kLayouts[static_cast<int>(layout)].unit);
 }
 
+std::vector<std::int8_t> fold_weights(const WeightView& weights, std::int64_t taps) {
+  std::vector<std::int8_t> folded;
+  folded.reserve(static_cast<std::size_t>(weights.groups * weights.columns * weights.channels * weights.taps));
+  for (std::int64_t column = 0; column < weights.groups * weights.columns; ++column) {
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      for (std::int64_t channel = 0; channel < weights.channels; ++channel) {
+        for (std::int64_t line = 0; line < weights.taps; line += taps) {
+          folded.push_back(static_cast<std::int8_t>(weights.at(0, column, channel, line + tap)));
+        }
+      }
+    }
+  }
+  return folded;
+}
+
 AlignedBuffer<std::uint8_t> pack_weights(const WeightView& weights, Layout layout) {
   const LayoutInfo info = kLayouts[static_cast<int>(layout)];
   const std::int64_t channels_per_unit = layout == Layout::kXor ? 32 : info.unit;

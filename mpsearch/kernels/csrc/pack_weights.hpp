@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "aligned_buffer.hpp"
 #include "contract.hpp"
@@ -23,6 +24,9 @@ struct WeightView {
 
 // Activation bytes per tap in that layout.
 std::int64_t tap_bytes(Layout layout, std::int64_t channels) noexcept;
+
+// Each `taps` taps that follow one another become channels, the first tap's first.
+std::vector<std::int8_t> fold_weights(const WeightView& weights, std::int64_t taps);
 
 AlignedBuffer<std::uint8_t> pack_weights(const WeightView& weights, Layout layout);
 

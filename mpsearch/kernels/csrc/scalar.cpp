@@ -48,7 +48,7 @@ void store_panel(const Tile& tile, const std::int32_t (&sums)[kTileRows][kPanel]
   for (int row = 0; row < tile.rows; ++row) {
     for (int lane = 0; lane < kPanel && panel * kPanel + lane < tile.columns; ++lane) {
       const int column = panel * kPanel + lane;
-      store(tile, row, column, tile.init[row][column] + sums[row][lane]);
+      store(tile, row, column, tile.init[row][tile.init_column + column] + sums[row][lane]);
     }
   }
 }
