@@ -1,4 +1,4 @@
-// Kernels for x86 with AVX-512 F, BW, DQ, VL, VNNI and VPOPCNTDQ. See contract.hpp.
+// Kernels for x86 with AVX-512 F, BW, DQ, VL, VNNI, VPOPCNTDQ, VBMI and GFNI. See contract.hpp.
 //
 // Output-stationary: one zmm register holds the sums of one pixel for 16 output channels; four activations
 // (or 32 bits of them) are broadcast against it. Tiles of 8 pixels x 2 panels, 4 x 4 and smaller keep at most
@@ -10,47 +10,13 @@
 
 #include <cstddef>
 
+#include "avx512_lanes.hpp"
 #include "avx512_pairs.hpp"
 #include "contract.hpp"
 #include "cpu_features.hpp"
 
 namespace mpsearch {
 namespace {
-
-std::uint32_t load_u32(const std::uint8_t* bytes) noexcept {
-  std::uint32_t value;
-  __builtin_memcpy(&value, bytes, sizeof value);
-  return value;
-}
-
-std::uint64_t load_u64(const std::uint8_t* bytes) noexcept {
-  std::uint64_t value;
-  __builtin_memcpy(&value, bytes, sizeof value);
-  return value;
-}
-
-__mmask16 first_lanes(std::int64_t count) noexcept {
-  return count >= 16 ? __mmask16(0xffff) : static_cast<__mmask16>((1u << count) - 1);
-}
-
-__m512 scaled(__m512i sum, __m512 scale, __m512 bias) noexcept {
-  return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias);
-}
-
-void store(std::int32_t* sums, float* out, std::ptrdiff_t at, __mmask16 mask, __m512i sum, __m512 scale,
-           __m512 bias) noexcept {
-  if (sums != nullptr) {
-    _mm512_mask_storeu_epi32(sums + at, mask, sum);
-  } else {
-    _mm512_mask_storeu_ps(out + at, mask, scaled(sum, scale, bias));
-  }
-}
-
-// As assembly, because gcc 12 otherwise moves the steps of a loop apart and spills accumulators.
-__m512i dot(__m512i sum, __m512i activations, __m512i weights) noexcept {
-  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(activations), "v"(weights));
-  return sum;
-}
 
 // A layout, as a kernel sees it: load a block, decode part `S` of it, add its products, finish the sum.
 // 4-bit and ternary weights are decoded to the top bits of a byte: signed at no cost, 16 or 64 times too
@@ -199,19 +165,6 @@ void add_part(__m512i (&sums)[Rows][Panels], const typename W::Block (&blocks)[P
 // load, instead of counting up a pointer per row.
 void forget(std::ptrdiff_t& index) noexcept { __asm__("" : "+r"(index)); }
 
-// Few rows read each weight once: ask for it 1 KiB ahead, near the end of these panels for the panels after
-// them.
-template <int Panels>
-void prefetch(const std::uint8_t* weights, const std::uint8_t* end, std::size_t panel_bytes) noexcept {
-  constexpr std::ptrdiff_t kAhead = 1024;
-  const std::uint8_t* ahead = weights + kAhead;
-  if (end - weights <= kAhead) ahead += (Panels - 1) * panel_bytes;
-  for (int j = 0; j < Panels; ++j) {
-    _mm_prefetch(reinterpret_cast<const char*>(ahead + static_cast<std::size_t>(j) * panel_bytes),
-                 _MM_HINT_T0);
-  }
-}
-
 // Rows x Panels accumulators; `tile.rows` may be fewer, then the others are computed and not stored.
 template <class W, int Rows, int Panels>
 void micro(const Tile& tile, int first_panel) noexcept {
@@ -250,72 +203,6 @@ void micro(const Tile& tile, int first_panel) noexcept {
     }
   }
   store_tile<Finish<W>>(tile, first_panel, sums);
-}
-
-// Activations of a pixel that meet parts 0 to 2 of a ternary block.
-std::int32_t sum_of_low_parts(const Tile& tile) noexcept {
-  const __m512i ones = _mm512_broadcast_i32x4(_mm_setr_epi8(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0));
-  __m512i sum = _mm512_setzero_si512();
-  for (std::int64_t t = 0; t < tile.tap_count; ++t) {
-    const std::uint8_t* activations = tile.pixels[0] + tile.tap_offsets[t];
-    for (std::int64_t k = 0; k < tile.tap_bytes; k += 64) {
-      const std::int64_t left = tile.tap_bytes - k;
-      const __mmask64 mask = left >= 64 ? ~__mmask64(0) : (__mmask64(1) << left) - 1;
-      sum = _mm512_dpbusd_epi32(sum, _mm512_maskz_loadu_epi8(mask, activations + k), ones);
-    }
-  }
-  return _mm512_reduce_add_epi32(sum);
-}
-
-// One pixel: decoding costs as much as multiplying, so a part is decoded in one step, to where it lies in its
-// byte. Parts 0 to 2 come out as w + 2, 1, 4 and 16 times too large, part 3 as w, 64 times; each has its own
-// sum.
-template <int Panels>
-void ternary_row(const Tile& tile, int first_panel, __m512i correction) noexcept {
-  const auto bytes = [](int value) { return _mm512_set1_epi8(static_cast<char>(value)); };
-  const __m512i signs[3] = {bytes(0x02), bytes(0x08), bytes(0x20)};
-  const __m512i masks[4] = {bytes(0x03), bytes(0x0c), bytes(0x30), bytes(0xc0)};
-  __m512i sums[Panels][4];
-  for (auto& parts : sums) {
-    for (__m512i& part : parts) part = _mm512_setzero_si512();
-  }
-  const std::size_t panel_bytes = tile.panel_bytes;
-  const std::uint8_t* weights = tile.weights + static_cast<std::size_t>(first_panel) * panel_bytes;
-  const std::uint8_t* const end_weights = weights + panel_bytes;
-  for (std::int64_t t = 0; t < tile.tap_count; ++t) {
-    const std::uint8_t* activations = tile.pixels[0] + tile.tap_offsets[t];
-    for (std::int64_t k = 0; k < tile.tap_bytes; k += 16, weights += 64) {
-      __m512i a[4];
-      for (int s = 0; s < 4; ++s)
-        a[s] = _mm512_set1_epi32(static_cast<int>(load_u32(activations + k + 4 * s)));
-      prefetch<Panels>(weights, end_weights, panel_bytes);
-      for (int j = 0; j < Panels; ++j) {
-        const __m512i block = _mm512_loadu_si512(weights + static_cast<std::size_t>(j) * panel_bytes);
-        for (int s = 0; s < 3; ++s) {
-          const __m512i part = _mm512_ternarylogic_epi32(block, signs[s], masks[s], 0x28);  // (a ^ b) & c
-          sums[j][s] = dot(sums[j][s], a[s], part);
-        }
-        sums[j][3] = dot(sums[j][3], a[3], _mm512_and_si512(block, masks[3]));
-      }
-    }
-  }
-  for (int j = 0; j < Panels; ++j) {
-    const int column = (first_panel + j) * kPanel;
-    const __m512i low = _mm512_add_epi32(sums[j][0], _mm512_srai_epi32(sums[j][1], 2));
-    const __m512i high = _mm512_add_epi32(_mm512_srai_epi32(sums[j][2], 4), _mm512_srai_epi32(sums[j][3], 6));
-    const __m512i first = _mm512_sub_epi32(_mm512_loadu_si512(tile.init[0] + tile.init_column + column), correction);
-    store(tile.sums, tile.out, column, first_lanes(tile.columns - column),
-          _mm512_add_epi32(first, _mm512_add_epi32(low, high)), _mm512_loadu_ps(tile.scale + column),
-          _mm512_loadu_ps(tile.bias + column));
-  }
-}
-
-void ternary_row(const Tile& tile) noexcept {
-  const __m512i correction = _mm512_set1_epi32(2 * sum_of_low_parts(tile));
-  const int panels = (tile.columns + kPanel - 1) / kPanel;
-  int panel = 0;
-  for (; panel + 4 <= panels; panel += 4) ternary_row<4>(tile, panel, correction);
-  for (; panel < panels; ++panel) ternary_row<1>(tile, panel, correction);
 }
 
 // All pairs of panels that are whole; returns the panels done. More than 4 rows, floats.
@@ -383,86 +270,11 @@ void tile(const Tile& tile) noexcept {
   } else if (tile.rows == 2) {
     sweep<W, 2, 4>(tile);
   } else if constexpr (W::layout == Layout::kTernary) {
-    ternary_row(tile);
+    ternary_row_avx512(tile);
+  } else if constexpr (W::layout == Layout::kBinary) {
+    binary_row_avx512(tile);
   } else {
     sweep<W, 1, 4>(tile);
-  }
-}
-
-// One pixel, Panels x 16 channels.
-template <int Panels>
-void depthwise_row(const DepthwiseTile& tile, int row, std::int64_t column) noexcept {
-  const std::uint8_t* pixel = tile.pixels[row] + column;
-  const std::int32_t* weights = tile.weights + column;
-  __m512i sums[Panels];
-  for (int j = 0; j < Panels; ++j) sums[j] = _mm512_loadu_si512(tile.init + column + j * kPanel);
-  for (std::int64_t t = 0; t < tile.tap_count; ++t, weights += tile.weight_stride) {
-    for (int j = 0; j < Panels; ++j) {
-      // The upper 16 bits of every activation are 0, so each pair of 16-bit products is one product.
-      const __m128i bytes =
-          _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixel + tile.tap_offsets[t] + j * kPanel));
-      sums[j] =
-          _mm512_dpwssd_epi32(sums[j], _mm512_cvtepu8_epi32(bytes), _mm512_loadu_si512(weights + j * kPanel));
-    }
-  }
-  for (int j = 0; j < Panels; ++j) {
-    const std::int64_t first = column + j * kPanel;
-    store(tile.sums, tile.out, row * tile.out_stride + first, first_lanes(tile.columns - first), sums[j],
-          _mm512_loadu_ps(tile.scale + first), _mm512_loadu_ps(tile.bias + first));
-  }
-}
-
-void depthwise(const DepthwiseTile& tile) noexcept {
-  for (int row = 0; row < tile.rows; ++row) {
-    std::int64_t column = 0;
-    for (; column + 3 * kPanel < tile.columns; column += 4 * kPanel) depthwise_row<4>(tile, row, column);
-    for (; column < tile.columns; column += kPanel) depthwise_row<1>(tile, row, column);
-  }
-}
-
-void quantize(const QuantizeArgs& args) noexcept {
-  const __m512 inverse_scale = _mm512_set1_ps(args.inverse_scale);
-  const __m512 low = _mm512_set1_ps(static_cast<float>(-args.zero));
-  const __m512 high = _mm512_set1_ps(static_cast<float>(255 - args.zero));
-  const __m512i zero = _mm512_set1_epi32(args.zero);
-  for (std::int64_t row = 0; row < args.rows; ++row) {
-    const float* x = args.x + row * args.x_stride;
-    std::uint8_t* out = args.out + row * args.out_stride;
-    for (std::int64_t c = 0; c < args.channels; c += 16) {
-      const __mmask16 mask = first_lanes(args.channels - c);
-      const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + c), inverse_scale);
-      const __mmask16 number = _mm512_cmp_ps_mask(scaled, scaled, _CMP_ORD_Q);
-      const __m512 clipped = _mm512_min_ps(_mm512_max_ps(scaled, low), high);
-      const __m512i integers = _mm512_add_epi32(_mm512_maskz_cvtps_epi32(number, clipped), zero);
-      const __m128i bytes = _mm512_cvtepi32_epi8(integers);
-      if (args.channels - c >= 16) {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + c), bytes);
-      } else {
-        _mm_mask_storeu_epi8(out + c, mask, bytes);
-      }
-    }
-  }
-}
-
-void binarize(const QuantizeArgs& args) noexcept {
-  for (std::int64_t row = 0; row < args.rows; ++row) {
-    const float* x = args.x + row * args.x_stride;
-    std::uint8_t* out = args.out + row * args.out_stride;
-    for (std::int64_t c = 0; c < args.channels; c += 32, out += 4) {
-      const __mmask16 first = first_lanes(args.channels - c);
-      const __mmask16 second = args.channels - c > 16 ? first_lanes(args.channels - c - 16) : __mmask16(0);
-      const __mmask16 low =
-          _mm512_mask_cmp_ps_mask(first, _mm512_maskz_loadu_ps(first, x + c),
-                                  _mm512_maskz_loadu_ps(first, args.threshold + c), _CMP_GE_OQ);
-      std::uint32_t bits = low;
-      if (second != 0) {
-        const __mmask16 high =
-            _mm512_mask_cmp_ps_mask(second, _mm512_maskz_loadu_ps(second, x + c + 16),
-                                    _mm512_maskz_loadu_ps(second, args.threshold + c + 16), _CMP_GE_OQ);
-        bits |= static_cast<std::uint32_t>(high) << 16;
-      }
-      __builtin_memcpy(out, &bits, sizeof bits);
-    }
   }
 }
 
@@ -471,12 +283,12 @@ void binarize(const QuantizeArgs& args) noexcept {
 extern const Implementation kAvx512 = {
     "avx512",
     kAvx512fFeature | kAvx512bwFeature | kAvx512dqFeature | kAvx512vlFeature | kAvx512VnniFeature |
-        kAvx512VpopcntdqFeature,
+        kAvx512VpopcntdqFeature | kAvx512VbmiFeature | kGfniFeature,
     100.0,
     {tile<Int8>, tile<Int4>, tile<Ternary>, tile<Binary>, tile<Xor>},
-    depthwise,
-    quantize,
-    binarize,
+    depthwise_avx512,
+    quantize_avx512,
+    binarize_avx512,
     finish_avx512,
     pool_avx512,
 };

@@ -23,6 +23,8 @@ constexpr Name kNames[] = {
     {kAvx512vlFeature, "avx512vl"},
     {kAvx512VnniFeature, "avx512_vnni"},
     {kAvx512VpopcntdqFeature, "avx512_vpopcntdq"},
+    {kAvx512VbmiFeature, "avx512vbmi"},
+    {kGfniFeature, "gfni"},
     {kNeonFeature, "neon"},
     {kNeonDotprodFeature, "neon_dotprod"},
 };
@@ -58,6 +60,8 @@ std::uint32_t probe() noexcept {
   if (b & (1u << 31)) features |= kAvx512vlFeature;
   if (c & (1u << 11)) features |= kAvx512VnniFeature;
   if (c & (1u << 14)) features |= kAvx512VpopcntdqFeature;
+  if (c & (1u << 1)) features |= kAvx512VbmiFeature;
+  if (c & (1u << 8)) features |= kGfniFeature;
   return features;
 }
 

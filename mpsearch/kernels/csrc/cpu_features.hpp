@@ -17,6 +17,8 @@ enum Feature : std::uint32_t {
   kAvx512VpopcntdqFeature = 1u << 6,
   kNeonFeature = 1u << 7,
   kNeonDotprodFeature = 1u << 8,
+  kAvx512VbmiFeature = 1u << 9,
+  kGfniFeature = 1u << 10,
 };
 
 std::uint32_t cpu_features() noexcept;
