@@ -33,6 +33,8 @@ from mpsearch.kernels.quantized_layer import WEIGHT_RANGES
 from mpsearch.models.layer_shape import LayerShape
 
 SAMPLE_S = 400e-6  # short calls are timed in batches of this: their data are in the cache that holds them
+# One row of activations: these weights cost as much to decode as to multiply, and that is part of the limit.
+ROW_SEQUENCES = {"w1.58a8": "ternary_decode", "w1a8": "binary_decode"}
 FEW_ROWS = 8  # up to here a linear layer reads each weight about once
 
 
@@ -85,8 +87,8 @@ def peaks_of(shape: LayerShape, scheme: str, packed_bytes: int, threads: int) ->
         return []
     peaks = [Rate(lambda: peak_macs_per_s(isa, sequence))]
     if shape.operator == "linear" and shape.batch <= FEW_ROWS:
-        if isa == "avx512" and scheme == "w1.58a8" and shape.batch == 1:
-            peaks.append(Rate(lambda: peak_macs_per_s(isa, "ternary_decode")))
+        if isa == "avx512" and scheme in ROW_SEQUENCES and shape.batch == 1:
+            peaks.append(Rate(lambda: peak_macs_per_s(isa, ROW_SEQUENCES[scheme])))
         weights = np.ones(packed_bytes, np.uint8)
         peaks.append(Rate(lambda: read_bytes_per_s(weights) * shape.macs / packed_bytes))
     return peaks

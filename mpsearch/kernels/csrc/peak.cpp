@@ -43,7 +43,7 @@ struct Sequence {
 // zmm16 to zmm31 and the sums are whatever they are: the speed of integers does not depend on their values,
 // and the floats are zeroed below.
 
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq")))
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,avx512vbmi,gfni")))
 #define HIGH_REGISTERS                                                                               \
   "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", \
       "xmm27", "xmm28", "xmm29", "xmm30", "xmm31"
@@ -89,6 +89,32 @@ AVX512 void avx512_ternary_decode() {
                             "vpdpbusd %%zmm20, %%zmm22, %%zmm" #second "\n\t"
   for (std::size_t n = 0; n < kRounds; ++n) {
     __asm__ volatile(BLOCK(0, 16, 0, 1) BLOCK(64, 17, 2, 3) BLOCK(128, 18, 4, 5) BLOCK(192, 19, 6, 7)
+                     :
+                     : "r"(blocks)
+                     : LOW_REGISTERS, HIGH_REGISTERS);
+  }
+#undef BLOCK
+#undef PART
+}
+
+// One row of activations against binary weights from L1: a 64-byte block is 8 times 64 products. Two panels,
+// with a sum for each part.
+AVX512 void avx512_binary_decode() {
+  alignas(64) static const std::uint8_t blocks[2 * 64] = {};
+#define PART(mask, first, second)             \
+  "vpandd %%zmm16, %%zmm" #mask               \
+  ", %%zmm18\n\t"                             \
+  "vpdpbusd %%zmm18, %%zmm19, %%zmm" #first   \
+  "\n\t"                                      \
+  "vpandd %%zmm17, %%zmm" #mask               \
+  ", %%zmm18\n\t"                             \
+  "vpdpbusd %%zmm18, %%zmm19, %%zmm" #second "\n\t"
+#define BLOCK(offset, block)                             \
+  "vpermb " #offset "(%0), %%zmm20, %%zmm" #block "\n\t" \
+  "vgf2p8affineqb $0, %%zmm" #block ", %%zmm21, %%zmm" #block "\n\t"
+  for (std::size_t n = 0; n < kRounds; ++n) {
+    __asm__ volatile(BLOCK(0, 16) BLOCK(64, 17) PART(22, 0, 1) PART(23, 2, 3) PART(24, 4, 5) PART(25, 6, 7)
+                         PART(26, 8, 9) PART(27, 10, 11) PART(28, 12, 13) PART(29, 14, 15)
                      :
                      : "r"(blocks)
                      : LOW_REGISTERS, HIGH_REGISTERS);
@@ -148,6 +174,7 @@ constexpr Sequence kSequences[] = {
     {"avx512", "vpdpbusd", 16.0 * 64 * kRounds, avx512_vpdpbusd},
     {"avx512", "vpopcntd", 16.0 * 512 * kRounds, avx512_vpopcntd},
     {"avx512", "ternary_decode", 16.0 * 64 * kRounds, avx512_ternary_decode},
+    {"avx512", "binary_decode", 16.0 * 64 * kRounds, avx512_binary_decode},
     {"avx2", "fma", 12.0 * 8 * kRounds, avx2_fma},
     {"avx2", "vpmaddubsw", 12.0 * 32 * kRounds, avx2_vpmaddubsw},
     {"avx2", "vpmaddwd", 12.0 * 16 * kRounds, avx2_vpmaddwd},
