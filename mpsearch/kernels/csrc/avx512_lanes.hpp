@@ -39,8 +39,8 @@ inline __m512 scaled(__m512i sum, __m512 scale, __m512 bias) noexcept {
   return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale), bias);
 }
 
-inline void store(std::int32_t* sums, float* out, std::ptrdiff_t at, __mmask16 mask, __m512i sum, __m512 scale,
-           __m512 bias) noexcept {
+inline void store(std::int32_t* sums, float* out, std::ptrdiff_t at, __mmask16 mask, __m512i sum,
+                  __m512 scale, __m512 bias) noexcept {
   if (sums != nullptr) {
     _mm512_mask_storeu_epi32(sums + at, mask, sum);
   } else {

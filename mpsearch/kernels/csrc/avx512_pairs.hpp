@@ -167,7 +167,7 @@ void pair<Layout::kInt8>(const PairArgs& args) noexcept {
 template <>
 void pair<Layout::kInt4>(const PairArgs& args) noexcept {
   PAIR("vpslld $4, %%zmm0, %%zmm0\n\tvpslld $4, %%zmm1, %%zmm1\n\t" COPIES MASK(0xf0),
-       LOAD(24, 25) DECODE(4) ROWS(DOT, 0) DECODE_TOP ROWS(DOT, 4), 64, 8, , SHIFT_4);
+       LOAD(24, 25) "prefetcht0 768(%%rax)\n\tprefetcht0 768(%%rax, %%rcx)\n\t" DECODE(4) ROWS(DOT, 0) DECODE_TOP ROWS(DOT, 4), 64, 8, , SHIFT_4);
 }
 
 template <>

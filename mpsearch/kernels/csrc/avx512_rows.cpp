@@ -55,7 +55,8 @@ void ternary_row(const Tile& tile, int first_panel, __m512i correction) noexcept
     const int column = (first_panel + j) * kPanel;
     const __m512i low = _mm512_add_epi32(sums[j][0], _mm512_srai_epi32(sums[j][1], 2));
     const __m512i high = _mm512_add_epi32(_mm512_srai_epi32(sums[j][2], 4), _mm512_srai_epi32(sums[j][3], 6));
-    const __m512i first = _mm512_sub_epi32(_mm512_loadu_si512(tile.init[0] + tile.init_column + column), correction);
+    const __m512i first =
+        _mm512_sub_epi32(_mm512_loadu_si512(tile.init[0] + tile.init_column + column), correction);
     store(tile.sums, tile.out, column, first_lanes(tile.columns - column),
           _mm512_add_epi32(first, _mm512_add_epi32(low, high)), _mm512_loadu_ps(tile.scale + column),
           _mm512_loadu_ps(tile.bias + column));
@@ -66,9 +67,9 @@ void ternary_row(const Tile& tile, int first_panel, __m512i correction) noexcept
 // weight of block s. Transposes 8 x 8 bytes, then 8 x 8 bits.
 __m512i bytes_of_masks(__m512i masks) noexcept {
   alignas(64) static constexpr std::uint8_t kOrder[64] = {
-      56, 48, 40, 32, 24, 16, 8,  0, 57, 49, 41, 33, 25, 17, 9,  1, 58, 50, 42, 34, 26, 18,
-      10, 2,  59, 51, 43, 35, 27, 19, 11, 3, 60, 52, 44, 36, 28, 20, 12, 4, 61, 53, 45, 37,
-      29, 21, 13, 5,  62, 54, 46, 38, 30, 22, 14, 6, 63, 55, 47, 39, 31, 23, 15, 7};
+      56, 48, 40, 32, 24, 16, 8,  0,  57, 49, 41, 33, 25, 17, 9,  1,  58, 50, 42, 34, 26, 18,
+      10, 2,  59, 51, 43, 35, 27, 19, 11, 3,  60, 52, 44, 36, 28, 20, 12, 4,  61, 53, 45, 37,
+      29, 21, 13, 5,  62, 54, 46, 38, 30, 22, 14, 6,  63, 55, 47, 39, 31, 23, 15, 7};
   const __m512i turned = _mm512_permutexvar_epi8(_mm512_load_si512(kOrder), masks);
   const __m512i diagonal = _mm512_set1_epi64(static_cast<long long>(0x8040201008040201));
   return _mm512_gf2p8affine_epi64_epi8(diagonal, turned, 0);

@@ -55,8 +55,8 @@ inline constexpr LayoutInfo kLayouts[kMaxLayouts] = {{4, 64}, {8, 64}, {16, 64},
 // out[i][j] = float(sum[i][j]) * scale[j] + bias[j], rounded after each step (no fused multiply-add), where
 // sum[i][j] = init[i][j] + dot product (kXor: init[i][j] - 2 * popcount of differences).
 // Taps whose activations follow one another in memory may be given as one of several times the bytes.
-// `pixels` and `init` have kTileRows readable entries: those beyond `rows` are repetitions of others. Only kXor
-// has entries of `init` that differ.
+// `pixels` and `init` have kTileRows readable entries: those beyond `rows` are repetitions of others. Only
+// kXor has entries of `init` that differ.
 struct Tile {
   const std::uint8_t* const* pixels;  // kTileRows pointers to an output pixel's first tap; see below
   const std::ptrdiff_t* tap_offsets;  // tap_count offsets from there, to tap_bytes activations each

@@ -12,8 +12,9 @@ namespace {
 constexpr double kSingleThreadNs = 100e3;         // below this, waking a thread costs more than it gives
 constexpr double kQuantizeBytesPerNs = 4;         // rough
 constexpr double kXorSpeedup = 5;                 // of a bit over a byte, rough
-constexpr std::int64_t kBlockBytes = 256 * 1024;  // activations read again and again: half an L2 cache
+constexpr std::int64_t kBlockBytes = 512 * 1024;  // activations read again and again: half an L2 cache
 constexpr std::int64_t kMostBlockRows = 1024;
+constexpr std::int64_t kThreadChunks = 4;  // per thread
 constexpr std::int64_t kChunkPixels = 64;  // quantized at a time by one of several threads
 
 // Columns whose sums wait in L1 for the epilogue: whole words of bits.
@@ -61,16 +62,18 @@ void Layer::plan_work() {
   work_ = Work{};
   work_.threads = macs / speed + quantize_ns < kSingleThreadNs ? 1 : threads_;
 
-  const std::int64_t row_bytes = std::max<std::int64_t>(1, taps_ * group_bytes_);
-  const std::int64_t rows =
-      std::min({kBlockBytes / row_bytes, kMostBlockRows, divide_up(out_rows, 2 * threads_)});
-  work_.block_rows = round_up(std::max<std::int64_t>(rows, 1), kTileRows);
+  // Equal chunks, but several a thread: one that is kept waiting for its core leaves them to the others.
+  // Where there are few rows, output channels are cut as well.
+  const std::int64_t wanted = work_.threads == 1 ? 1 : kThreadChunks * work_.threads;
+  const std::int64_t units = is_depthwise_ ? 1 : groups_ * divide_up(panels_, kUnitPanels);
+  const bool has_few_rows = out_rows < kThreadChunks * wanted * kTileRows;
+  work_.units_per_chunk = divide_up(units, has_few_rows ? std::min(units, wanted) : 1);
+  work_.column_chunks = divide_up(units, work_.units_per_chunk);
+  const std::int64_t share = out_rows / divide_up(wanted, work_.column_chunks);
+  const std::int64_t row_bytes = std::max<std::int64_t>(1, taps_ / joined_taps_ * run_bytes_);
+  const std::int64_t rows = std::min({kBlockBytes / row_bytes, kMostBlockRows, share});
+  work_.block_rows = std::max<std::int64_t>(rows / kTileRows, 1) * kTileRows;
   work_.row_chunks = divide_up(out_rows, work_.block_rows);
-  if (is_depthwise_) return;
-  const std::int64_t units = groups_ * divide_up(panels_, kUnitPanels);
-  const bool split_columns = work_.threads > 1 && work_.row_chunks < 2 * work_.threads;
-  work_.column_chunks = split_columns ? std::min<std::int64_t>(units, 2 * work_.threads) : 1;
-  work_.units_per_chunk = divide_up(units, work_.column_chunks);
 }
 
 void Layer::load_image(const Input& input) {
@@ -84,8 +87,7 @@ void Layer::load_image(const Input& input) {
 void Layer::compute_image(const Output& output) {
   if (is_folded_) {
     const std::int64_t lines = batch_ * rows_.padded_size;
-    const std::int64_t chunk_lines =
-        work_.threads == 1 ? lines : divide_up(kChunkPixels, columns_.out_size);
+    const std::int64_t chunk_lines = work_.threads == 1 ? lines : divide_up(kChunkPixels, columns_.out_size);
     for_each_chunk(divide_up(lines, chunk_lines), work_.threads, [&](std::int64_t chunk, int) {
       fold_lines(chunk * chunk_lines, std::min(lines, (chunk + 1) * chunk_lines));
     });

@@ -65,6 +65,7 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
     table_columns_ = round_up(out_channels_, kPanel);
     group_bytes_ = table_columns_;
     pixel_bytes_ = table_columns_;
+    run_bytes_ = group_bytes_;
     depthwise_weights_ = AlignedBuffer<std::int32_t>(static_cast<std::size_t>(taps_ * table_columns_));
   } else {
     panels_ = divide_up(group_columns_, kPanel);
@@ -80,9 +81,9 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
     if (is_folded_) {
       run_bytes_ = tap_bytes(layout_, joined_taps_ * group_channels_);
       const std::vector<std::int8_t> lines = fold_weights(view, joined_taps_);
-      weights_ = pack_weights({lines.data(), groups_, group_columns_, joined_taps_ * group_channels_,
-                               taps_ / joined_taps_},
-                              layout_);
+      weights_ = pack_weights(
+          {lines.data(), groups_, group_columns_, joined_taps_ * group_channels_, taps_ / joined_taps_},
+          layout_);
     } else {
       weights_ = pack_weights(view, layout_);
     }
@@ -259,10 +260,8 @@ void Layer::find_pixels(std::int64_t batch) {
   if (!has_borders) return;
   pixel_init_.resize(pixels_.size(), pixel_init_.back());
   for (auto first = pixel_init_.begin(); first != pixel_init_.end(); first += kTileRows) {
-    is_init_shared_.push_back(
-        static_cast<std::uint8_t>(std::all_of(first, first + kTileRows, [&](const std::int32_t* init) {
-          return init == *first;
-        })));
+    is_init_shared_.push_back(static_cast<std::uint8_t>(
+        std::all_of(first, first + kTileRows, [&](const std::int32_t* init) { return init == *first; })));
   }
 }
 

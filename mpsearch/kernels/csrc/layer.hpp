@@ -130,7 +130,7 @@ class Layer {
   std::int64_t pixel_bytes_ = 0;                   // from one pixel to the next
   std::int64_t joined_taps_ = 1;                   // of a line, if their activations follow one another
   bool is_folded_ = false;                         // or the bits of these are packed into words again
-  std::int64_t run_bytes_ = 0;                     // of joined taps
+  std::int64_t run_bytes_ = 0;                     // of joined taps, or of one
   AlignedBuffer<std::uint8_t> weights_;            // empty if blocks are left out
   ZeroBlocks zero_blocks_;                         // kTernary
   AlignedBuffer<std::int32_t> depthwise_weights_;  // taps x table_columns_
@@ -151,7 +151,7 @@ class Layer {
   std::vector<const std::uint8_t*> pixels_;
   std::vector<const std::int32_t*> pixel_init_;
   std::vector<std::uint8_t> is_init_shared_;  // by tile, if there are initial sums by pixel
-  std::vector<std::uint8_t*> places_;            // by input pixel, if there is a target
+  std::vector<std::uint8_t*> places_;         // by input pixel, if there is a target
   Work work_;
 };
 

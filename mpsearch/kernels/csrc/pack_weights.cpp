@@ -37,7 +37,8 @@ std::int64_t tap_bytes(Layout layout, std::int64_t channels) noexcept {
 
 std::vector<std::int8_t> fold_weights(const WeightView& weights, std::int64_t taps) {
   std::vector<std::int8_t> folded;
-  folded.reserve(static_cast<std::size_t>(weights.groups * weights.columns * weights.channels * weights.taps));
+  folded.reserve(
+      static_cast<std::size_t>(weights.groups * weights.columns * weights.channels * weights.taps));
   for (std::int64_t column = 0; column < weights.groups * weights.columns; ++column) {
     for (std::int64_t tap = 0; tap < taps; ++tap) {
       for (std::int64_t channel = 0; channel < weights.channels; ++channel) {

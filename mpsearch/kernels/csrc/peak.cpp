@@ -43,7 +43,8 @@ struct Sequence {
 // zmm16 to zmm31 and the sums are whatever they are: the speed of integers does not depend on their values,
 // and the floats are zeroed below.
 
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,avx512vbmi,gfni")))
+#define AVX512 \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,avx512vbmi,gfni")))
 #define HIGH_REGISTERS                                                                               \
   "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", \
       "xmm27", "xmm28", "xmm29", "xmm30", "xmm31"
@@ -101,16 +102,17 @@ AVX512 void avx512_ternary_decode() {
 // with a sum for each part.
 AVX512 void avx512_binary_decode() {
   alignas(64) static const std::uint8_t blocks[2 * 64] = {};
-#define PART(mask, first, second)             \
-  "vpandd %%zmm16, %%zmm" #mask               \
-  ", %%zmm18\n\t"                             \
-  "vpdpbusd %%zmm18, %%zmm19, %%zmm" #first   \
-  "\n\t"                                      \
-  "vpandd %%zmm17, %%zmm" #mask               \
-  ", %%zmm18\n\t"                             \
+#define PART(mask, first, second)           \
+  "vpandd %%zmm16, %%zmm" #mask             \
+  ", %%zmm18\n\t"                           \
+  "vpdpbusd %%zmm18, %%zmm19, %%zmm" #first \
+  "\n\t"                                    \
+  "vpandd %%zmm17, %%zmm" #mask             \
+  ", %%zmm18\n\t"                           \
   "vpdpbusd %%zmm18, %%zmm19, %%zmm" #second "\n\t"
-#define BLOCK(offset, block)                             \
-  "vpermb " #offset "(%0), %%zmm20, %%zmm" #block "\n\t" \
+#define BLOCK(offset, block)                      \
+  "vpermb " #offset "(%0), %%zmm20, %%zmm" #block \
+  "\n\t"                                          \
   "vgf2p8affineqb $0, %%zmm" #block ", %%zmm21, %%zmm" #block "\n\t"
   for (std::size_t n = 0; n < kRounds; ++n) {
     __asm__ volatile(BLOCK(0, 16) BLOCK(64, 17) PART(22, 0, 1) PART(23, 2, 3) PART(24, 4, 5) PART(25, 6, 7)
