@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -65,6 +66,9 @@ BARS: dict[tuple[str, str, str], float] = {
     ("ResNet-20", "all w1.58a8", "fp32"): 2.5,
 }
 CALIBRATION_SAMPLES = 8
+OVERHEAD_BAR = ("ResNet-20", "inner w1a1", 3e-6)  # at most, per layer
+OVERHEAD_ROUNDS = 21
+OVERHEAD_CALLS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +226,22 @@ def step_times(network: str, label: str, model: CompiledModel, x: Tensor) -> lis
     return rows
 
 
+def call_overhead_s(model: CompiledModel, x: Tensor) -> float:
+    """Seconds per layer that a call takes beyond its steps: the median of alternating rounds."""
+    rounds = []
+    for _ in range(OVERHEAD_ROUNDS):
+        steps = model.time_steps(x, repetitions=OVERHEAD_CALLS)
+        layers = sum(shape.kind == "layer" for shape, _ in steps)
+        within = float(np.median(np.sum([seconds for _, seconds in steps], axis=0)))
+        calls = []
+        for _ in range(OVERHEAD_CALLS):
+            begin = time.perf_counter()
+            model(x)
+            calls.append(time.perf_counter() - begin)
+        rounds.append((float(np.median(calls)) - within) / layers)
+    return float(np.median(rounds))
+
+
 def print_steps(rows: list[StepTime], whole: Record) -> None:
     total = sum(row.latency_s for row in rows)
     print(f"\n{whole.network}, {whole.variant}: {1e6 * total:.1f} us in {len(rows)} steps")
@@ -241,6 +261,7 @@ def main() -> None:
     print(f"{build_info()}; torch {torch.__version__}; {arguments.threads} thread(s), batch 1")
     records: list[Record] = []
     steps: list[StepTime] = []
+    overhead_s: float | None = None
     with torch_threads(arguments.threads), torch.inference_mode():
         for network in (name for name in NETWORKS if arguments.only.lower() in name.lower()):
             measured, compiled, x = measure(network, arguments.threads, settings)
@@ -248,6 +269,8 @@ def main() -> None:
             print_network(network, records)
             for label in (policy for net, policy, against in BARS if net == network and against == "fp32"):
                 steps += step_times(network, label, compiled[label], x)
+            if network == OVERHEAD_BAR[0]:
+                overhead_s = call_overhead_s(compiled[OVERHEAD_BAR[1]], x)
     if arguments.steps:
         for network, label in dict.fromkeys((step.network, step.variant) for step in steps):
             whole = next(r for r in records if (r.network, r.variant) == (network, label))
@@ -260,12 +283,19 @@ def main() -> None:
             f"  {row['network']}, {row['policy']}: {row['reached']:.2f}x {row['against']}, "
             f"wanted {row['wanted']:.1f}x: {verdict}"
         )
+    if overhead_s is not None:
+        network, label, most = OVERHEAD_BAR
+        print(
+            f"  {network}, {label}: a call takes {1e6 * overhead_s:.2f} us a layer beyond its steps, "
+            f"at most {1e6 * most:.0f} us: {'met' if overhead_s <= most else 'MISSED'}"
+        )
     if arguments.json is not None:
         document = {
             "torch": torch.__version__,
             "build": build_info(),
             "records": [asdict(r) for r in records],
             "bars": rows,
+            "call_overhead_s_per_layer": overhead_s,
             "steps": [asdict(s) for s in steps],
         }
         arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

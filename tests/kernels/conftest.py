@@ -53,6 +53,15 @@ LAYER_CASES: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
         {"channels": 40, "columns": 16, "kernel": (3, 3), "padding": (2, 2), "dilation": (2, 2)},
     ),
     "5x5": ((1, 6, 6), {"channels": 33, "columns": 9, "kernel": (5, 5), "padding": (2, 2)}),
+    "7x7 stem": (
+        (2, 23, 21),
+        {"channels": 3, "columns": 67, "kernel": (7, 7), "padding": (3, 3), "stride": (2, 2)},
+    ),
+    "5x5 of 13 channels": (
+        (2, 6, 9),
+        {"channels": 13, "columns": 33, "kernel": (5, 5), "padding": (2, 2), "stride": (1, 2)},
+    ),
+    "4x4 of 31 channels": ((1, 7, 9), {"channels": 31, "columns": 32, "kernel": (4, 4), "padding": (1, 2)}),
     "7x7 as large as its input": (
         (1, 4, 3),
         {"channels": 3, "columns": 20, "kernel": (7, 7), "padding": (3, 3), "stride": (2, 2)},
