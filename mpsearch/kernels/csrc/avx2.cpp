@@ -7,6 +7,7 @@
 
 #include "contract.hpp"
 #include "cpu_features.hpp"
+#include "zero_upper.hpp"
 
 namespace mpsearch {
 namespace {
@@ -310,11 +311,16 @@ void binarize(const QuantizeArgs& args) noexcept {
 }  // namespace
 
 extern const Implementation kAvx2 = {
-    "avx2",    kAvx2Feature,
-    20.0,      {tile_int8, tile_small<Int4>, tile_small<Ternary>, tile_small<Binary>, tile_xor},
-    depthwise, quantize,
-    binarize,  finish_avx2,
-    pool_avx2,
+    "avx2",
+    kAvx2Feature,
+    20.0,
+    {zero_upper<tile_int8, Tile>, zero_upper<tile_small<Int4>, Tile>, zero_upper<tile_small<Ternary>, Tile>,
+     zero_upper<tile_small<Binary>, Tile>, zero_upper<tile_xor, Tile>},
+    zero_upper<depthwise, DepthwiseTile>,
+    zero_upper<quantize, QuantizeArgs>,
+    zero_upper<binarize, QuantizeArgs>,
+    zero_upper<finish_avx2, FinishArgs>,
+    zero_upper<pool_avx2, PoolArgs>,
 };
 
 }  // namespace mpsearch

@@ -14,6 +14,7 @@
 #include "avx512_pairs.hpp"
 #include "contract.hpp"
 #include "cpu_features.hpp"
+#include "zero_upper.hpp"
 
 namespace mpsearch {
 namespace {
@@ -285,12 +286,13 @@ extern const Implementation kAvx512 = {
     kAvx512fFeature | kAvx512bwFeature | kAvx512dqFeature | kAvx512vlFeature | kAvx512VnniFeature |
         kAvx512VpopcntdqFeature | kAvx512VbmiFeature | kGfniFeature,
     100.0,
-    {tile<Int8>, tile<Int4>, tile<Ternary>, tile<Binary>, tile<Xor>},
-    depthwise_avx512,
-    quantize_avx512,
-    binarize_avx512,
-    finish_avx512,
-    pool_avx512,
+    {zero_upper<tile<Int8>, Tile>, zero_upper<tile<Int4>, Tile>, zero_upper<tile<Ternary>, Tile>,
+     zero_upper<tile<Binary>, Tile>, zero_upper<tile<Xor>, Tile>},
+    zero_upper<depthwise_avx512, DepthwiseTile>,
+    zero_upper<quantize_avx512, QuantizeArgs>,
+    zero_upper<binarize_avx512, QuantizeArgs>,
+    zero_upper<finish_avx512, FinishArgs>,
+    zero_upper<pool_avx512, PoolArgs>,
 };
 
 }  // namespace mpsearch
