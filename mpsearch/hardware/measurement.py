@@ -115,7 +115,9 @@ class PassMeasurement:
     A tail factor of 1 means that all steps are late together; the less, the more they are late by chance.
     `reference_s`: median of a fixed kernel timed alongside, which tells how fast the machine was then.
 
-    Raises: ConfigError if a figure is not finite and >= 0.
+    `pass_s` is below 0 where reading the clock between the steps costs more than the call.
+
+    Raises: ConfigError if a figure is not finite, or another than `pass_s` is below 0.
     """
 
     model_fingerprint: str
@@ -127,9 +129,12 @@ class PassMeasurement:
     reference_s: float
 
     def __post_init__(self) -> None:
-        figures = (self.pass_s, self.break_s, self.tail_p95, self.tail_p99, self.reference_s)
-        if not all(math.isfinite(figure) and figure >= 0 for figure in figures) or self.passes < 1:
-            raise ConfigError(f"Figures of whole passes must be finite and at least 0; got {self}.")
+        figures = (self.break_s, self.tail_p95, self.tail_p99, self.reference_s)
+        fits = all(math.isfinite(figure) and figure >= 0 for figure in figures)
+        if not fits or not math.isfinite(self.pass_s) or self.passes < 1:
+            raise ConfigError(
+                f"Figures of whole passes must be finite and, but for `pass_s`, at least 0; got {self}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

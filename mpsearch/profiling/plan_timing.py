@@ -25,6 +25,8 @@ from mpsearch.profiling.timer import (
 from mpsearch.runtime.compiled_model import CompiledModel
 
 Floats = NDArray[np.float64]
+# Noise of a pass over what a 32-bit layer's extra may be, both relative to the pass: about 1% and 5%.
+_DRAWN_TO_0 = 0.2
 _REFERENCE = LayerShape(
     operator="conv2d", batch=1, in_channels=64, out_channels=64, spatial=(8, 8), kernel=(3, 3), padding=(1, 1)
 )
@@ -37,6 +39,13 @@ class PassSamples:
     shapes: tuple[StepShape, ...]
     step_s: Floats
     pass_s: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    pass_s: float
+    break_s: float
+    extra_s: dict[StepShape, float]
 
 
 @dataclass(slots=True)
@@ -53,8 +62,14 @@ class PlanSamples:
             self.of_step.setdefault(shape, []).append(samples.step_s[:, column])
 
     def measurement(self, shape: StepShape, *, footprint_bytes: int) -> Measurement:
-        """A step over all places and policies in which it appeared; what the clock could not see is 1 ns."""
-        timing = Timing.of(np.maximum(np.concatenate(self.of_step[shape]), 1e-9))
+        """A step over all places and policies in which it appeared; what the clock could not see is 1 ns.
+
+        A 32-bit layer takes what whole passes take more because of it: see `whole_passes`.
+        """
+        seconds = np.concatenate(self.of_step[shape])
+        if shape.kind == "float_layer" and self.of_model:
+            seconds = seconds + self._fit().extra_s.get(shape, 0.0)
+        timing = Timing.of(np.maximum(seconds, 1e-9))
         return Measurement(
             shape=shape,
             latency_s=timing.median_s,
@@ -68,15 +83,13 @@ class PlanSamples:
     def whole_passes(self, model_fingerprint: str) -> PassMeasurement:
         """What whole passes take beside their steps, and how the steps' lateness adds up in them.
 
-        pass_s and break_s >= 0 minimise the sum of ((pass - steps - pass_s - break_s * float layers)
-        / pass)^2 over the models; a tail factor is the ratio of the sums of excesses over the median.
+        pass = sum of steps + pass_s + break_s * 32-bit layers + sum of extra_s of the 32-bit layers, where
+        extra_s >= 0 or < 0 is each shape's own: what such a layer leaves in the caches costs the others.
+        Fitted in relative error, with the extras drawn to 0. pass_s is below 0 where the clock's readings
+        between the steps cost more than the call. A tail factor is the ratio of the sums of excesses over
+        the median.
         """
-        whole = np.array([float(np.median(model.pass_s)) for model in self.of_model])
-        steps = np.array([float(np.median(model.step_s, axis=0).sum()) for model in self.of_model])
-        breaks = np.array(
-            [sum(shape.kind == "float_layer" for shape in model.shapes) for model in self.of_model]
-        )
-        pass_s, break_s = _two_non_negative(1 / whole, breaks / whole, (whole - steps) / whole)
+        fit = self._fit()
         tails = []
         for share in (0.95, 0.99):
             late = sum(_lateness(model.pass_s[:, None], share) for model in self.of_model)
@@ -84,13 +97,30 @@ class PlanSamples:
             tails.append(late / steps_late if steps_late > 0 else 1.0)
         return PassMeasurement(
             model_fingerprint=model_fingerprint,
-            pass_s=_rounded(pass_s),
-            break_s=_rounded(break_s),
+            pass_s=_rounded(fit.pass_s),
+            break_s=_rounded(fit.break_s),
             tail_p95=_rounded(tails[0]),
             tail_p99=_rounded(max(tails[1], 0.0)),
             passes=sum(len(model.pass_s) for model in self.of_model),
             reference_s=_rounded(float(np.median(self.reference_s))),
         )
+
+    def _fit(self) -> _Fit:
+        floats = [[shape for shape in model.shapes if shape.kind == "float_layer"] for model in self.of_model]
+        known = list(dict.fromkeys(shape for shapes in floats for shape in shapes))
+        whole = np.array([float(np.median(model.pass_s)) for model in self.of_model])
+        steps = np.array([float(np.median(model.step_s, axis=0).sum()) for model in self.of_model])
+        counts = np.array([[shapes.count(shape) for shape in known] for shapes in floats], dtype=float)
+        columns = np.column_stack([np.ones(len(whole)), counts.sum(1), counts])
+        prior = np.diag([0.0, 0.0, *[_DRAWN_TO_0 / float(np.median(whole))] * len(known)])[2:]
+        a = np.concatenate([columns / whole[:, None], prior])
+        y = np.concatenate([(whole - steps) / whole, np.zeros(len(known))])
+        solution = np.linalg.lstsq(a, y, rcond=None)[0]
+        if solution[1] <= 0:
+            a[:, 1] = 0.0
+            solution = np.linalg.lstsq(a, y, rcond=None)[0]
+        extra_s = dict(zip(known, map(float, solution[2:]), strict=True))
+        return _Fit(pass_s=float(solution[0]), break_s=max(float(solution[1]), 0.0), extra_s=extra_s)
 
 
 def reference_call(threads: int) -> Call:
@@ -140,15 +170,5 @@ def _lateness(seconds: Floats, share: float) -> float:
     return float(excess.sum())
 
 
-def _two_non_negative(a: Floats, b: Floats, y: Floats) -> tuple[float, float]:
-    """x, z >= 0 that minimise the sum of (x a + z b - y)^2."""
-    both = np.linalg.lstsq(np.stack([a, b], axis=1), y, rcond=None)[0]
-    if np.all(both >= 0):
-        return float(both[0]), float(both[1])
-    alone = [max(0.0, float(column @ y) / (float(column @ column) or 1.0)) for column in (a, b)]
-    errors = [np.square(x * column - y).sum() for x, column in zip(alone, (a, b), strict=True)]
-    return (alone[0], 0.0) if errors[0] <= errors[1] else (0.0, alone[1])
-
-
 def _rounded(value: float) -> float:
-    return float(f"{max(value, 0.0):.4g}")
+    return float(f"{value:.4g}")

@@ -72,3 +72,30 @@ def test_compiled_models_are_timed_step_by_step_and_as_a_whole(network, quick_pa
         assert one.step_s.shape == (2, len(packed.steps))
         assert one.pass_s.shape == (2,)
         assert (one.pass_s > 0).all()
+
+
+def test_a_32_bit_layer_takes_what_passes_take_more_because_of_it():
+    from mpsearch.models.layer_shape import LayerShape
+
+    dear, cheap = (
+        StepShape(
+            kind="float_layer",
+            batch=1,
+            size=(1, 1, size),
+            layer=LayerShape(operator="linear", batch=1, in_channels=size, out_channels=8),
+            scheme=SCHEMES["w32a32"],
+        )
+        for size in (16, 32)
+    )
+    samples = PlanSamples(reference_s=[1e-5])
+    for floats in ((), (dear,), (cheap,), (dear, cheap), (dear, dear, cheap), (cheap, cheap)):
+        shapes = (LOAD, *floats, STORE)
+        whole_s = 20e-6 * len(shapes) - 1e-6 + 4e-6 * floats.count(dear)
+        samples.add(
+            PassSamples(shapes=shapes, step_s=np.full((50, len(shapes)), 20e-6), pass_s=np.full(50, whole_s))
+        )
+    fitted = samples.whole_passes("f" * 16)
+    assert fitted.pass_s == pytest.approx(-1e-6, abs=0.2e-6)  # the clock's readings
+    latencies = [samples.measurement(shape, footprint_bytes=0).latency_s for shape in (dear, cheap)]
+    assert latencies[0] + fitted.break_s == pytest.approx(24e-6, abs=0.3e-6)
+    assert latencies[1] + fitted.break_s == pytest.approx(20e-6, abs=0.3e-6)
