@@ -33,6 +33,7 @@ from mpsearch.kernels.quantized_layer import WEIGHT_RANGES
 from mpsearch.models.layer_shape import LayerShape
 
 SAMPLE_S = 400e-6  # short calls are timed in batches of this: their data are in the cache that holds them
+WARM_S = 2e-3  # untimed calls before each sample: one pass does not bring 16 MB back into a shared L3 cache
 # One row of activations: these weights cost as much to decode as to multiply, and that is part of the limit.
 ROW_SEQUENCES = {"w1.58a8": "ternary_decode", "w1a8": "binary_decode"}
 FEW_ROWS = 8  # up to here a linear layer reads each weight about once
@@ -46,17 +47,20 @@ def time_interleaved(
     The default clock counts this thread's time on a core: other processes then cost it their traces in the
     caches alone.
     """
-    repeats = {}
+    repeats, untimed = {}, {}
     for name, call in calls.items():
         call()
         begin = clock()
         call()
-        repeats[name] = max(1, int(SAMPLE_S / max(clock() - begin, 1e-9)))
+        call_s = max(clock() - begin, 1e-9)
+        repeats[name] = max(1, int(SAMPLE_S / call_s))
+        untimed[name] = max(1, min(10, int(WARM_S / call_s)))
     samples: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds * len(calls)
     while time.perf_counter() < end or len(samples[name]) < 9:
         for name, call in calls.items():
-            call()  # brings back what the others drove out of the caches
+            for _ in range(untimed[name]):  # bring back what the others drove out of the caches
+                call()
             begin = clock()
             for _ in range(repeats[name]):
                 call()
