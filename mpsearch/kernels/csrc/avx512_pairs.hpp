@@ -38,15 +38,15 @@ struct PairArgs {
   "vmovdqu64 (%%r8, %%rsi), %%zmm" #first \
   "\n\t"                                  \
   "vmovdqu64 64(%%r8, %%rsi), %%zmm" #second "\n\t"
-#define ADD_INIT(row, first, second)                 \
-  "mov 8*" #row                                      \
-  "(%%r10), %%r12\n\t"                               \
-  "vpaddd %%zmm" #first ", %%zmm" #first ", %%zmm" #first \
-  "\n\t"                                             \
+#define ADD_INIT(row, first, second)                         \
+  "mov 8*" #row                                              \
+  "(%%r10), %%r12\n\t"                                       \
+  "vpaddd %%zmm" #first ", %%zmm" #first ", %%zmm" #first    \
+  "\n\t"                                                     \
   "vpaddd %%zmm" #second ", %%zmm" #second ", %%zmm" #second \
-  "\n\t"                                             \
-  "vpaddd (%%r12, %%r11), %%zmm" #first ", %%zmm" #first \
-  "\n\t"                                             \
+  "\n\t"                                                     \
+  "vpaddd (%%r12, %%r11), %%zmm" #first ", %%zmm" #first     \
+  "\n\t"                                                     \
   "vpaddd 64(%%r12, %%r11), %%zmm" #second ", %%zmm" #second "\n\t"
 #define COPY(first, second)        \
   "vmovdqa64 %%zmm0, %%zmm" #first \
@@ -167,7 +167,9 @@ void pair<Layout::kInt8>(const PairArgs& args) noexcept {
 template <>
 void pair<Layout::kInt4>(const PairArgs& args) noexcept {
   PAIR("vpslld $4, %%zmm0, %%zmm0\n\tvpslld $4, %%zmm1, %%zmm1\n\t" COPIES MASK(0xf0),
-       LOAD(24, 25) "prefetcht0 768(%%rax)\n\tprefetcht0 768(%%rax, %%rcx)\n\t" DECODE(4) ROWS(DOT, 0) DECODE_TOP ROWS(DOT, 4), 64, 8, , SHIFT_4);
+       LOAD(24, 25) "prefetcht0 768(%%rax)\n\tprefetcht0 768(%%rax, %%rcx)\n\t" DECODE(4) ROWS(DOT, 0)
+           DECODE_TOP ROWS(DOT, 4),
+       64, 8, , SHIFT_4);
 }
 
 template <>

@@ -202,8 +202,8 @@ void micro(const Tile& tile, int first_row, int first_panel, const std::uint32_t
         const int column = (first_panel + j) * kPanel + 4 * quad;
         const uint32x4_t product = vmulq_n_u32(sums[i][j].total(quad), Sum::kFactor);
         const uint32x4_t shift = vdupq_n_u32(W::offset * pixel_sums[row]);
-        const int32x4_t sum =
-            vaddq_s32(vld1q_s32(tile.init[row] + tile.init_column + column), vreinterpretq_s32_u32(vsubq_u32(product, shift)));
+        const int32x4_t sum = vaddq_s32(vld1q_s32(tile.init[row] + tile.init_column + column),
+                                        vreinterpretq_s32_u32(vsubq_u32(product, shift)));
         store(tile.sums, tile.out, row * tile.out_stride + column, tile.columns - column, sum,
               vld1q_f32(tile.scale + column), vld1q_f32(tile.bias + column));
       }
