@@ -19,7 +19,7 @@ from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
 _BAR = 8
-_REST = "the rest, 32-bit"
+_REST = "outside of layers"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 

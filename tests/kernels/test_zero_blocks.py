@@ -75,3 +75,13 @@ def test_a_layer_with_few_zero_blocks_stays_dense(make_layer, native_on):
     sparse = replace(dense, weight=weight)
     isa = available_isas()[0]
     assert native_on(isa, sparse).packed_bytes == native_on(isa, dense).packed_bytes
+
+
+@pytest.mark.parametrize(("kernel", "is_sparse"), [((1, 1), False), ((3, 3), True)])
+def test_a_fifth_of_zero_blocks_pays_only_with_several_taps(make_layer, native_on, kernel, is_sparse):
+    dense = make_layer("w1.58a8", columns=128, channels=160, kernel=kernel)
+    weight = dense.weight.copy()
+    weight[:, :32] = 0
+    isa = available_isas()[0]
+    bytes_without = native_on(isa, replace(dense, weight=weight)).packed_bytes
+    assert (bytes_without < native_on(isa, dense).packed_bytes) == is_sparse

@@ -12,6 +12,10 @@ namespace mpsearch {
 namespace {
 
 constexpr double kMostImageBytes = 1099511627776.0;
+// Shares of zero blocks from which leaving them out pays (benchmarks/zero_skipping.py). A layer of one tap
+// may be asked for a single row, whose weights then no longer lie in one stream.
+constexpr double kLeastZero = 0.05;
+constexpr double kLeastZeroOfOneTap = 0.3;
 constexpr float kMostScale = 1e38f;  // twice that is still a float
 
 // The densest layout that holds the scheme's weights. Few channels would leave most of a wide block empty:
@@ -89,8 +93,9 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
     }
     if (layout_ == Layout::kTernary) {
       const LayoutInfo info = kLayouts[static_cast<int>(layout_)];
-      zero_blocks_ = ZeroBlocks::find(weights_, groups_, panels_, kUnitPanels,
-                                      taps_ * group_bytes_ / info.unit, info.block);
+      zero_blocks_ =
+          ZeroBlocks::find(weights_, groups_, panels_, kUnitPanels, taps_ * group_bytes_ / info.unit,
+                           info.block, taps_ == 1 ? kLeastZeroOfOneTap : kLeastZero);
       if (!zero_blocks_.units.empty()) weights_ = AlignedBuffer<std::uint8_t>();
     }
   }

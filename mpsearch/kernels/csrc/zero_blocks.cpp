@@ -5,8 +5,6 @@
 namespace mpsearch {
 namespace {
 
-constexpr double kLeastZero = 0.05;  // of all blocks; measured by benchmarks/zero_skipping.py
-
 bool is_zero(const std::uint8_t* bytes, std::int64_t count) {
   return std::all_of(bytes, bytes + count, [](std::uint8_t byte) { return byte == 0; });
 }
@@ -15,7 +13,7 @@ bool is_zero(const std::uint8_t* bytes, std::int64_t count) {
 
 ZeroBlocks ZeroBlocks::find(const AlignedBuffer<std::uint8_t>& weights, std::int64_t groups,
                             std::int64_t panels, std::int64_t unit_panels, std::int64_t panel_blocks,
-                            std::int64_t block_bytes) {
+                            std::int64_t block_bytes, double least_zero) {
   ZeroBlocks found;
   std::size_t kept = 0;  // blocks of all panels
   for (std::int64_t group = 0; group < groups; ++group) {
@@ -37,7 +35,7 @@ ZeroBlocks ZeroBlocks::find(const AlignedBuffer<std::uint8_t>& weights, std::int
     }
   }
   const double all = static_cast<double>(groups * panels * panel_blocks);
-  if (static_cast<double>(kept) > (1 - kLeastZero) * all) return ZeroBlocks{};
+  if (static_cast<double>(kept) > (1 - least_zero) * all) return ZeroBlocks{};
   found.weights = AlignedBuffer<std::uint8_t>(kept * static_cast<std::size_t>(block_bytes));
   std::uint8_t* out = found.weights.data();
   const std::int64_t group_units = (panels + unit_panels - 1) / unit_panels;

@@ -23,9 +23,11 @@ struct ZeroBlocks {
   std::vector<std::int64_t> blocks;  // by unit: places within a panel of the whole layer, ascending
   AlignedBuffer<std::uint8_t> weights;
 
-  // `weights`: groups x panels x panel_blocks blocks of block_bytes. Empty if fewer blocks than pay are zero.
+  // `weights`: groups x panels x panel_blocks blocks of block_bytes. Empty if a smaller share of the
+  // blocks than `least_zero` is zero.
   static ZeroBlocks find(const AlignedBuffer<std::uint8_t>& weights, std::int64_t groups, std::int64_t panels,
-                         std::int64_t unit_panels, std::int64_t panel_blocks, std::int64_t block_bytes);
+                         std::int64_t unit_panels, std::int64_t panel_blocks, std::int64_t block_bytes,
+                         double least_zero);
 };
 
 }  // namespace mpsearch
