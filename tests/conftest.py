@@ -152,6 +152,9 @@ def make_run(path: Path, *, trials: int = 30, failures: int = 1, space: str = SP
         model=model,
         profile=profile,
         greatest_costs=base_costs,
+        metric="accuracy",
+        validation_samples=449,
+        test_samples=450,
     )
 
 

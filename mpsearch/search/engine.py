@@ -288,6 +288,9 @@ class _Search:
             ),
             greatest_costs=known.greatest_costs(),
             model=traced.trace,
+            metric=traced.task.metric_name,
+            validation_samples=len(traced.task.validation),
+            test_samples=None if traced.task.test is None else len(traced.task.test),
         )
         self.folder.write_json(self.folder.facts_file, facts.to_dict())
         return facts

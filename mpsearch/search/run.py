@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.front import Front, FrontPoint, box_shares
+from mpsearch.search.measured import MeasuredLatency, read_measured
 from mpsearch.search.objective import Objective
 from mpsearch.search.pick import pick_trial
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
@@ -22,6 +24,7 @@ from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_space
 from mpsearch.search.trial_record import Costs, TrialRecord
+from mpsearch.search.uncertainty import score_interval
 from mpsearch.training.task_name import located
 
 if TYPE_CHECKING:
@@ -42,7 +45,9 @@ class Run:
 
     `records` are all finished trials in the order of their numbers, `feasible` judged by `space.budgets`.
     `greatest_costs`: the greatest reachable ones of the space, which place the reference point.
-    `test_scores`: trial number -> score on the test split, for the front, once the search has ended.
+    `metric`: what the score is; it is the mean of that over `validation_samples`, the test score over
+    `test_samples`. `test_scores`: trial number -> score on the test split, for the front, once the search
+    has ended. `measured`: trial number -> latency as `mpsearch bench` measured it.
     `task`: only where the run was made in this process from Python objects; else it is loaded by
     `space.task`.
     """
@@ -54,7 +59,11 @@ class Run:
     model: ModelTrace
     profile: HardwareProfile
     greatest_costs: Costs
+    metric: str
+    validation_samples: int
+    test_samples: int | None = None
     test_scores: Mapping[int, float] = field(default_factory=dict)
+    measured: Mapping[int, MeasuredLatency] = field(default_factory=dict)
     exporter: Exporter | None = None
     task: Any = None
 
@@ -97,6 +106,17 @@ class Run:
     def hypervolume(self) -> float:
         """Share that the front dominates of the box from `reference_point` to accuracy 1 at no cost."""
         return normalised_hypervolume(self.front.records, self.objectives, self.reference_point)
+
+    def interval(self, record: TrialRecord) -> tuple[float, float]:
+        """Where the record's score would lie on other validation samples, 95%; see `score_interval`.
+
+        NaN and NaN where the trial failed, or for a metric that leaves 0..1.
+        """
+        return _interval(record.score, self.validation_samples)
+
+    def test_interval(self, number: int) -> tuple[float, float]:
+        """As `interval`, for the score on the test split; NaN and NaN where there is none."""
+        return _interval(self.test_scores.get(number), self.test_samples)
 
     @cached_property
     def cost_model(self) -> CostModel:
@@ -170,6 +190,12 @@ class Run:
         )
 
 
+def _interval(score: float | None, samples: int | None) -> tuple[float, float]:
+    if score is None or samples is None or not 0 <= score <= 1:
+        return math.nan, math.nan
+    return score_interval(score, samples)
+
+
 def reference_point(objectives: tuple[Objective, ...], greatest: Costs) -> dict[str, float]:
     """Objective name -> the value that counts for nothing.
 
@@ -227,7 +253,11 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
         model=facts.model,
         profile=HardwareProfile.load(folder.profile_file),
         greatest_costs=facts.greatest_costs,
+        metric=facts.metric,
+        validation_samples=facts.validation_samples,
+        test_samples=facts.test_samples,
         test_scores=facts.test_scores,
+        measured=read_measured(folder.measured_file),
         exporter=exporter,
     )
     return run.with_budgets(space.budgets)

@@ -11,7 +11,7 @@ from mpsearch.errors import FormatError
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.search.trial_record import Costs
 
-FACTS_SCHEMA = 2
+FACTS_SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +31,21 @@ class BaselineScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What does not change while a search runs. `test_scores`: trial number -> score on the test split."""
+    """What does not change while a search runs.
+
+    `validation_samples` and `test_samples` are how many each score is the mean of, the latter None without a
+    test split; `metric` is what the task calls its score. `test_scores`: trial number -> score on the test
+    split.
+    """
 
     created: str
     version: str
     baseline: BaselineScore
     greatest_costs: Costs
     model: ModelTrace
+    metric: str
+    validation_samples: int
+    test_samples: int | None
     test_scores: Mapping[int, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,6 +56,9 @@ class RunFacts:
             "version": self.version,
             "baseline": asdict(self.baseline),
             "greatest_costs": asdict(self.greatest_costs),
+            "metric": self.metric,
+            "validation_samples": self.validation_samples,
+            "test_samples": self.test_samples,
             "test_scores": {str(number): score for number, score in self.test_scores.items()},
             "model": self.model.to_dict(),
         }
@@ -58,6 +69,7 @@ class RunFacts:
         try:
             baseline = fields["baseline"]
             test_score = baseline["test_score"]
+            test_samples = fields["test_samples"]
             return cls(
                 created=str(fields["created"]),
                 version=str(fields["version"]),
@@ -70,6 +82,9 @@ class RunFacts:
                 ),
                 greatest_costs=Costs.from_dict(fields["greatest_costs"]),
                 model=ModelTrace.from_dict(fields["model"]),
+                metric=str(fields["metric"]),
+                validation_samples=int(fields["validation_samples"]),
+                test_samples=None if test_samples is None else int(test_samples),
                 test_scores={int(number): float(score) for number, score in fields["test_scores"].items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -27,6 +27,7 @@ class RunFolder:
     study.db       the truth: every trial, as an Optuna study (SQLite)
     trials.jsonl   the finished trials again, one JSON object a line, for other programs
     front.csv      the front
+    measured.jsonl latencies that `mpsearch bench RUN` measured, one JSON object a line; not there before
     checkpoints/   NUMBER.safetensors: the weights of the trials on the front
     log.txt        what happened, with times
     lock           held by the process that searches
@@ -57,6 +58,10 @@ class RunFolder:
     @property
     def front_file(self) -> Path:
         return self.path / "front.csv"
+
+    @property
+    def measured_file(self) -> Path:
+        return self.path / "measured.jsonl"
 
     @property
     def checkpoints(self) -> Path:

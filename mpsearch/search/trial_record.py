@@ -148,5 +148,5 @@ class TrialRecord:
 
 
 def now_utc() -> str:
-    """The time as records have it: ISO 8601, UTC, whole seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    """The time as records have it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

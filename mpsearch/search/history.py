@@ -1,0 +1,48 @@
+"""How a run's hypervolume grew, trial by trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mpsearch.search.front_keeper import FrontKeeper
+
+if TYPE_CHECKING:
+    from mpsearch.search.run import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryPoint:
+    """The run after its `trials`-th finished trial, which was number `number`.
+
+    Units: `search_s` is the time during which at least one trial ran; pauses between calls do not count.
+    """
+
+    trials: int
+    number: int
+    search_s: float
+    hypervolume: float
+
+
+def run_history(run: Run) -> tuple[HistoryPoint, ...]:
+    """One point a finished trial, failed ones included, in the order in which they ended."""
+    keeper = FrontKeeper(run.objectives, run.reference_point)
+    points: list[HistoryPoint] = []
+    busy_s, busy_until = 0.0, float("-inf")
+    for record in sorted(run.records, key=lambda r: (r.ended, r.number)):
+        # What lies before `busy_until` is counted already: parallel trials overlap.
+        ended = datetime.fromisoformat(record.ended).timestamp()
+        began = max(ended - record.seconds, busy_until)
+        busy_s += max(0.0, ended - began)
+        busy_until = max(busy_until, ended)
+        keeper.records = keeper.with_record(record) if record.is_complete else keeper.records
+        points.append(
+            HistoryPoint(
+                trials=len(points) + 1,
+                number=record.number,
+                search_s=busy_s,
+                hypervolume=keeper.hypervolume,
+            )
+        )
+    return tuple(points)
