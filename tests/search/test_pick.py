@@ -4,7 +4,7 @@ import pytest
 
 from mpsearch.errors import BudgetError, ConfigError, RunError
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.pick import parse_conditions, pick_trial
+from mpsearch.search.pick import pick_trial
 
 
 def test_names_pick_the_extremes_of_the_front(finished_run):
@@ -26,10 +26,10 @@ def test_conditions_pick_the_most_accurate_that_meets_them_all(finished_run):
     assert picked.accuracy == max(r.accuracy for r in fitting)
 
 
-def test_quantities_are_read_with_their_units():
-    latency, energy = parse_conditions("latency<=0.3ms and energy > 2uJ")
-    assert (latency.objective.name, latency.comparison, latency.bound) == ("latency", "<=", 3e-4)
-    assert energy.bound == pytest.approx(2e-6)
+def test_conditions_may_name_layers_and_be_joined(finished_run):
+    picked = pick_trial(finished_run, "not uniform and (head.fc2=w8a8 or block.*!=w1a1)")
+    assert picked.number in finished_run.front
+    assert picked.policy.uniform_scheme is None
 
 
 @pytest.mark.parametrize(
