@@ -160,10 +160,10 @@ class TrialFilter:
         filter    = term {or term};  term = factor {and factor};  factor = not factor | (filter) | condition
         condition = QUANTITY OP VALUE | LAYERS OP SCHEME{,SCHEME} | front | feasible | uniform
     QUANTITY is accuracy, latency, latency_p95, latency_p99, memory, energy, test (accuracy on the test
-    split), faster, smaller (factors over 32 bits) or trial; OP is <, <=, >, >=, and = and != for trial and layers.
-    LAYERS is a layer's name or a glob: every layer that it matches must meet the comparison; < and > order
-    schemes by their bits. What is unknown of a trial (its test score, the accuracy of one that failed) meets
-    no comparison.
+    split), faster, smaller (factors over 32 bits) or trial; OP is <, <=, >, >=, and = and != for trial and
+    layers. LAYERS is a layer's name or a glob: every layer that it matches must meet the comparison; < and >
+    order schemes by their bits. What is unknown of a trial (its test score, the accuracy of one that failed)
+    meets no comparison.
     """
 
     condition: _Condition
