@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mpsearch.report.precision_strip import precision_text
 from mpsearch.report.search_state import SearchState
-from mpsearch.report.units import budgets_text, bytes_text, percent_text, seconds_text, wait_text
+from mpsearch.report.units import budgets_text, bytes_text, percent_text, seconds_text
 from mpsearch.search.events import (
     Event,
     Notice,
@@ -89,6 +89,5 @@ def _trial_line(event: TrialFinished) -> str:
         "" if record.feasible else "over budget",
         f"hypervolume {event.hypervolume:.4f}",
         f"best {event.best.number}" if event.best else "",
-        f"{wait_text(event.left_s)} left" if event.left_s is not None else "",
     ]
     return "  ".join(part for part in parts if part)

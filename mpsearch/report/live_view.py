@@ -18,7 +18,7 @@ from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.scatter import Mark, MarkKind, Scatter
 from mpsearch.report.search_state import STAGES, SearchState
 from mpsearch.report.sparkline import sparkline
-from mpsearch.report.units import budgets_text, bytes_text, joules_text, percent_text, seconds_text, wait_text
+from mpsearch.report.units import budgets_text, bytes_text, joules_text, percent_text, seconds_text
 from mpsearch.search.events import Event, Notice, SearchFinished
 from mpsearch.search.objective import Objective
 from mpsearch.search.trial_record import TrialRecord
@@ -136,8 +136,6 @@ class SearchPanel:
         total = last.total if last else state.started.total
         rate = state.trials_per_hour
         counts = f"{finished}/{total}"
-        if last is not None and last.left_s is not None:
-            counts += f"  {wait_text(last.left_s)} left"
         if state.failures:
             counts += f"  {state.failures} failed"
         if rate is not None:

@@ -21,6 +21,7 @@ from mpsearch.search.events import (
     SearchStarted,
 )
 from mpsearch.search.held_out import score_front_on_test
+from mpsearch.search.history import history_of
 from mpsearch.search.journal import Journal, Log
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.local_runner import InProcessRunner, ProcessPoolRunner
@@ -207,6 +208,7 @@ class _Search:
             )
             self.emit(
                 SearchStarted(
+                    name=self.space.name,
                     out=self.folder.path,
                     objectives=self.space.objectives,
                     budgets=self.space.budgets,
@@ -214,8 +216,14 @@ class _Search:
                     total=self.space.search.trials,
                     workers=self.space.search.workers,
                     baseline_score=baseline.validation_score,
+                    baseline_costs=facts.baseline.costs,
+                    least_costs=known.least_costs(),
+                    greatest_costs=known.greatest_costs(),
+                    limit_s=self.clock.left_s,
                     records=tuple(journal.records),
-                    hypervolume=journal.front.hypervolume,
+                    history=history_of(journal.records, self.space.objectives, reference),
+                    front=tuple(sorted(journal.front.numbers)),
+                    knee=journal.front.knee(self.space.budgets),
                 )
             )
             if loop.has_work:

@@ -9,8 +9,9 @@ from typing import Literal
 
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.history import HistoryPoint
 from mpsearch.search.objective import Objective
-from mpsearch.search.trial_record import Origin, TrialRecord
+from mpsearch.search.trial_record import Costs, Origin, TrialRecord
 
 Stage = Literal["task", "profile", "baseline", "search", "test"]
 
@@ -48,8 +49,15 @@ class Notice(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchStarted(Event):
-    """The trials begin (or go on: `finished` of them were already there, as `records`)."""
+    """The trials begin (or go on: `finished` of them were already there, as `records`).
 
+    `least_costs` and `greatest_costs`: each cost alone, over all policies of the space. `history`: how the
+    hypervolume grew with `records`. `front` and `knee` as in `TrialFinished`.
+
+    Units: no trial begins once `limit_s` has passed; None where time has no limit.
+    """
+
+    name: str
     out: Path
     objectives: tuple[Objective, ...]
     budgets: Budgets
@@ -57,12 +65,22 @@ class SearchStarted(Event):
     total: int
     workers: int
     baseline_score: float
+    baseline_costs: Costs
+    least_costs: Costs
+    greatest_costs: Costs
+    limit_s: float | None = None
     records: tuple[TrialRecord, ...] = ()
-    hypervolume: float = 0.0
+    history: tuple[HistoryPoint, ...] = ()
+    front: tuple[int, ...] = ()
+    knee: int | None = None
 
     @property
     def finished(self) -> int:
         return len(self.records)
+
+    @property
+    def hypervolume(self) -> float:
+        return self.history[-1].hypervolume if self.history else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +104,23 @@ class TrialProgress(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialFinished(Event):
-    """A trial is on disk. `best` is the most accurate trial that meets the budgets, if there is one.
+    """A trial is on disk.
 
-    Units: `left_s` is the expected time to the end of the search, None while unknown.
+    `front`: the numbers of the trials that nothing beats. `knee`: the one that `Front.knee` names. `best`:
+    the most accurate trial that meets the budgets, if there is one.
     """
 
     record: TrialRecord
     finished: int
     total: int
-    on_front: bool
+    front: tuple[int, ...]
+    knee: int | None
     hypervolume: float
     best: TrialRecord | None
-    left_s: float | None
+
+    @property
+    def on_front(self) -> bool:
+        return self.record.number in self.front
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

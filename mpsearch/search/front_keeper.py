@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mpsearch.pareto.dominance import non_dominated
-from mpsearch.search.front import points_of
+from mpsearch.pareto.knee import knee_index
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.front import box_shares, points_of
 from mpsearch.search.objective import Objective, minimised
 from mpsearch.search.run import normalised_hypervolume
 from mpsearch.search.trial_record import TrialRecord
@@ -32,6 +34,15 @@ class FrontKeeper:
     def hypervolume(self) -> float:
         """As `Run.hypervolume`."""
         return normalised_hypervolume(tuple(self.records), self._objectives, self._reference)
+
+    def knee(self, budgets: Budgets) -> int | None:
+        """The number of the trial that `Front.knee` names; None while the front is empty."""
+        met = [record for record in self.records if budgets.are_met_by(record.costs, record.accuracy)]
+        candidates = met or self.records
+        if not candidates:
+            return None
+        index = knee_index(box_shares(candidates, self._objectives, self._reference))
+        return candidates[index].number
 
     def with_record(self, record: TrialRecord) -> list[TrialRecord]:
         """The front if that record joined; nothing is changed."""

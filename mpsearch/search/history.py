@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mpsearch.search.front_keeper import FrontKeeper
+from mpsearch.search.objective import Objective
+from mpsearch.search.trial_record import TrialRecord
 
 if TYPE_CHECKING:
     from mpsearch.search.run import Run
@@ -27,10 +30,17 @@ class HistoryPoint:
 
 def run_history(run: Run) -> tuple[HistoryPoint, ...]:
     """One point a finished trial, failed ones included, in the order in which they ended."""
-    keeper = FrontKeeper(run.objectives, run.reference_point)
+    return history_of(run.records, run.objectives, run.reference_point)
+
+
+def history_of(
+    records: Iterable[TrialRecord], objectives: tuple[Objective, ...], reference: Mapping[str, float]
+) -> tuple[HistoryPoint, ...]:
+    """As `run_history`, of records that are not a run yet; `reference` as `Run.reference_point`."""
+    keeper = FrontKeeper(objectives, reference)
     points: list[HistoryPoint] = []
     busy_s, busy_until = 0.0, float("-inf")
-    for record in sorted(run.records, key=lambda r: (r.ended, r.number)):
+    for record in sorted(records, key=lambda r: (r.ended, r.number)):
         # What lies before `busy_until` is counted already: parallel trials overlap.
         ended = datetime.fromisoformat(record.ended).timestamp()
         began = max(ended - record.seconds, busy_until)

@@ -48,8 +48,8 @@ class Journal:
             for part in parts_in(self.folder.path):
                 part.unlink(missing_ok=True)
 
-    def add(self, record: TrialRecord, weights: Path) -> bool:
-        """Write a finished trial; returns whether it is on the front."""
+    def add(self, record: TrialRecord, weights: Path) -> None:
+        """Write a finished trial."""
         before = self.front.numbers
         front = self.front.with_record(record)
         on_front = any(member.number == record.number for member in front)
@@ -67,7 +67,6 @@ class Journal:
             for number in before - self.front.numbers:
                 with storing(self.folder.checkpoints):
                     self.folder.checkpoint(number).unlink(missing_ok=True)
-        return on_front
 
     def best(self) -> TrialRecord | None:
         """The most accurate trial that meets the budgets."""

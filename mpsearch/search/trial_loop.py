@@ -75,7 +75,7 @@ class TrialLoop:
             for report in runner.wait():
                 if isinstance(report, Outcome):
                     with uninterrupted():
-                        self._finish(report, runner)
+                        self._finish(report)
                 else:
                     self.report_step(report)
 
@@ -114,7 +114,7 @@ class TrialLoop:
         runner.submit(TrialJob(number=trial.number, policy=trial.policy, weights=self._weights(trial.number)))
         self.emit(TrialStarted(number=trial.number, policy=trial.policy, origin=trial.origin))
 
-    def _finish(self, outcome: Outcome, runner: Runner) -> None:
+    def _finish(self, outcome: Outcome) -> None:
         trial, started = self._running.pop(outcome.number)
         costs = self.known.costs(trial.policy)
         is_complete = outcome.failure is None
@@ -136,17 +136,17 @@ class TrialLoop:
             ended=now_utc(),
             failure=outcome.failure,
         )
-        on_front = self.journal.add(record, self._weights(record.number))
+        self.journal.add(record, self._weights(record.number))
         self.proposer.finish(record)
         self.emit(
             TrialFinished(
                 record=record,
                 finished=len(self.journal.records),
                 total=self.total,
-                on_front=on_front,
+                front=tuple(sorted(self.journal.front.numbers)),
+                knee=self.journal.front.knee(self.space.budgets),
                 hypervolume=self.journal.front.hypervolume,
                 best=self.journal.best(),
-                left_s=self._left_s(runner),
             )
         )
         self._stop_if_always_failing(record)
@@ -162,14 +162,6 @@ class TrialLoop:
                 f"{MAX_SAME_FAILURES} trials in a row failed for one reason: {record.failure} "
                 "Mend it and give the same command again; finished trials are kept."
             )
-
-    def _left_s(self, runner: Runner) -> float | None:
-        recent = [record.seconds for record in self.journal.records[-20:] if record.steps]
-        if not recent:
-            return None
-        to_go = self.total - len(self.journal.records)
-        left = to_go * sum(recent) / len(recent) / runner.capacity
-        return left if self.clock.left_s is None else min(left, max(0.0, self.clock.left_s))
 
     def _excess(self, trial: BegunTrial) -> bool:
         violations = self.space.budgets.cost_violations(self.known.costs(trial.policy))

@@ -10,6 +10,7 @@ from mpsearch.pareto.dominance import non_dominated
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.search.engine import run_search
 from mpsearch.search.events import SearchFinished, SearchStarted, TrialFinished, TrialProgress, TrialStarted
+from mpsearch.search.history import run_history
 from mpsearch.search.objective import minimised
 from mpsearch.search.run import load_run
 
@@ -377,6 +378,22 @@ def test_the_hypervolume_that_events_tell_is_that_of_the_run(search):
     last = [event for event in events if isinstance(event, TrialFinished)][-1]
     assert last.hypervolume == pytest.approx(run.hypervolume)
     assert last.best.number == run.front.best().number
+    assert set(last.front) == set(run.front.numbers)
+    assert last.knee == run.front.knee().number
+
+
+def test_a_search_that_goes_on_tells_what_is_there(search):
+    search(trials=9)
+    events = []
+    run = search(trials=12, on_event=events.append)
+    started = next(event for event in events if isinstance(event, SearchStarted))
+    assert started.history == run_history(run)[:9]
+    assert started.hypervolume == started.history[-1].hypervolume
+    assert len(started.records) == started.finished == 9
+    for record in run.records:
+        for cost in ("latency_s", "memory_bytes", "energy_j"):
+            low, high = getattr(started.least_costs, cost), getattr(started.greatest_costs, cost)
+            assert low <= getattr(record, cost) <= high
 
 
 @pytest.mark.parametrize(
