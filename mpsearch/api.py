@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mpsearch.errors import ConfigError
 from mpsearch.export.exporters import export_trial
 from mpsearch.precision.scheme import SCHEMES
+from mpsearch.report.notebook import run_html
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.events import OnEvent
 from mpsearch.search.quantities import parse_duration_s
@@ -98,7 +99,7 @@ def search(
     folder = Path("runs") / space.name if out is None else Path(out)
 
     def run(listener: OnEvent | None) -> Run:
-        return run_search(
+        found = run_search(
             space,
             out=folder,
             task=task,
@@ -113,6 +114,7 @@ def search(
             on_event=listener,
             exporter=export_trial,
         )
+        return replace(found, viewer=run_html)
 
     if on_event is not None or not progress:
         return run(on_event)
@@ -129,7 +131,7 @@ def load_run(path: str | Path, *, task: Task | None = None) -> Run:
 
     Raises: RunError if there is no run; FormatError if a file of it is truncated, corrupt or newer.
     """
-    return replace(load_run_folder(path, exporter=export_trial), task=task)
+    return replace(load_run_folder(path, exporter=export_trial), task=task, viewer=run_html)
 
 
 def _space_for(

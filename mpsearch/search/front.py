@@ -69,11 +69,14 @@ class Front:
         budgets: Budgets,
         reference_point: Mapping[str, float],
         export: ExportPoint,
+        *,
+        view: Callable[[], str] | None = None,
     ) -> None:
         self.objectives = objectives
         self.budgets = budgets
         self.reference_point = reference_point
         self._export = export
+        self._view = view
         self._complete = tuple(record for record in records if record.is_complete)
         kept = non_dominated(minimised(points_of(self._complete, objectives), objectives))
         members = [record for record, keep in zip(self._complete, kept, strict=True) if keep]
@@ -147,9 +150,8 @@ class Front:
     def __repr__(self) -> str:
         return f"Front({len(self)} trials: {', '.join(map(str, self.numbers))})"
 
-    def _repr_html_(self) -> str:
-        html: str = self.to_dataframe().to_html(index=False)
-        return html
+    def _repr_html_(self) -> str | None:
+        return None if self._view is None else self._view()
 
 
 def points_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +39,12 @@ class Exporter(Protocol):
     def __call__(self, run: Run, record: TrialRecord, out: Path, *, format: str, **options: Any) -> Path: ...  # noqa: A002
 
 
+class Viewer(Protocol):
+    """Shows a run in a notebook, as HTML: `mpsearch.report` lies above this package, so it is handed in."""
+
+    def __call__(self, run: Run, *, heading: bool) -> str: ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
     """What a run folder holds. Made by `load_run`; `mpsearch.search` returns one.
@@ -65,6 +71,7 @@ class Run:
     test_scores: Mapping[int, float] = field(default_factory=dict)
     measured: Mapping[int, MeasuredLatency] = field(default_factory=dict)
     exporter: Exporter | None = None
+    viewer: Viewer | None = None
     task: Any = None
 
     @property
@@ -77,7 +84,9 @@ class Run:
 
     @cached_property
     def front(self) -> Front:
-        return Front(self.records, self.objectives, self.budgets, self.reference_point, self.export)
+        view = None if self.viewer is None else partial(self.viewer, self, heading=False)
+        facts = (self.records, self.objectives, self.budgets, self.reference_point)
+        return Front(*facts, self.export, view=view)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -181,6 +190,9 @@ class Run:
             )
         record = pick_trial(self, pick if isinstance(pick, (int, str)) else pick.number)
         return self.exporter(self, record, Path(out), format=format, **options)
+
+    def _repr_html_(self) -> str | None:
+        return None if self.viewer is None else self.viewer(self, heading=True)
 
     def __repr__(self) -> str:
         complete = sum(record.is_complete for record in self.records)

@@ -46,7 +46,7 @@ def test_the_front_is_in_order_of_latency(run):
     assert run.front[0].number == run.front.numbers[0]
     assert run.front.numbers[0] in run.front
     assert len(run.front.to_dataframe()) == len(run.front)
-    assert "<table" in run.front._repr_html_()
+    assert run.front._repr_html_() is None  # what shows it lies above; `mpsearch.load_run` hands it in
 
 
 def test_the_knee_meets_the_budgets_where_a_point_does(run):

@@ -1,0 +1,50 @@
+"""The trials of a run that carry a name in every picture of it: the knee, 32 bits, all w8a8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mpsearch.search.run import Run
+
+LandmarkKind = Literal["knee", "best", "baseline", "uniform"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landmark:
+    """A trial with a name; `kind` decides its symbol."""
+
+    number: int
+    kind: LandmarkKind
+    label: str
+
+
+def landmarks(run: Run) -> dict[int, Landmark]:
+    """Trial number -> its landmark, most important kind first.
+
+    `best` is the most accurate trial under the budgets, where there are budgets and one meets them.
+    """
+    found: list[Landmark] = []
+    if run.front.records:
+        found.append(Landmark(number=run.front.knee().number, kind="knee", label="knee"))
+    if run.budgets and any(record.feasible for record in run.records):
+        found.append(Landmark(number=run.front.best().number, kind="best", label="best under budget"))
+    for record in run.records:
+        scheme = record.policy.uniform_scheme
+        if record.is_complete and scheme is not None:
+            is_baseline = scheme.is_full_precision
+            found.append(
+                Landmark(
+                    number=record.number,
+                    kind="baseline" if is_baseline else "uniform",
+                    label="32-bit" if is_baseline else f"all {scheme.name}",
+                )
+            )
+    by_number: dict[int, Landmark] = {}
+    order: tuple[LandmarkKind, ...] = ("knee", "best", "baseline", "uniform")
+    for landmark in sorted(found, key=lambda landmark: order.index(landmark.kind)):
+        earlier = by_number.get(landmark.number)
+        label = landmark.label if earlier is None else f"{earlier.label}, {landmark.label}"
+        kind = landmark.kind if earlier is None else earlier.kind
+        by_number[landmark.number] = Landmark(number=landmark.number, kind=kind, label=label)
+    return by_number
