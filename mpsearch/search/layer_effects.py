@@ -1,0 +1,288 @@
+"""What each layer loses and saves at each precision, learnt from the trials of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpsearch.errors import ConfigError, RunError
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.precision.scheme import SCHEMES, Scheme
+from mpsearch.search.accuracy_model import AccuracyModel, LeftOut
+from mpsearch.search.resolve import Choice, resolve
+from mpsearch.search.run import Run
+from mpsearch.search.trial_record import Costs, TrialRecord
+
+Verdict = Literal["safe", "costly", "unclear"]
+
+LEAST_TRIALS = 8
+TOLERANCE = 0.01
+_ORDER = tuple(SCHEMES.values())
+_POOR_R2 = 0.3
+_NOISE_SHARE = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEffect:
+    """One choice of the reference policy takes `scheme`, and nothing else changes.
+
+    `accuracy_change`, a share of 1, is negative where accuracy is lost; 95% of what the trials leave possible
+    lies in `interval`. `trials`: complete trials in which the choice takes the scheme. Costs are exact; saved
+    > 0 is cheaper. `verdict`, at the tolerance asked for: safe (surely costs less), costly (surely costs
+    more), unclear. `trials_needed`: how many more trials of just this change would tell, were
+    `accuracy_change` right; 0 where the verdict is clear, None where 55 would not tell.
+    """
+
+    choice: str
+    layers: tuple[str, ...]
+    scheme: Scheme
+    accuracy_change: float
+    interval: tuple[float, float]
+    trials: int
+    latency_saved_s: float
+    memory_saved_bytes: int
+    energy_saved_j: float
+    verdict: Verdict
+    trials_needed: int | None
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval."""
+        return (self.interval[1] - self.interval[0]) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceVerdict:
+    """What one choice can do from its scheme in the reference, downwards.
+
+    `can_go_to`: the lowest scheme that is safe; None where none is. `not_below`: the lowest scheme that is
+    not surely costly, where a lower one is; else None. `effects`: all others, lowest precision first.
+    """
+
+    choice: str
+    layers: tuple[str, ...]
+    reference: Scheme
+    reference_trials: int
+    effects: tuple[LayerEffect, ...]
+    can_go_to: LayerEffect | None
+    not_below: Scheme | None
+
+    @property
+    def lower(self) -> tuple[LayerEffect, ...]:
+        """Effects of the schemes below the one in the reference, highest precision first."""
+        place = _ORDER.index(self.reference)
+        return tuple(e for e in reversed(self.effects) if _ORDER.index(e.scheme) < place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitQuality:
+    """How well the sum of effects explains the scores. Accuracies are shares of 1.
+
+    `residual`: standard deviation of the scores around what the model expects of each from all others;
+    `sampling`: what drawing the validation samples alone would give; `explained`: share of the variance that
+    is explained so (R^2, left out one by one); `rank_correlation` (Spearman) likewise, both 0 where all
+    scores are equal. `scale`: where effects add up.
+    """
+
+    trials: int
+    failed: int
+    samples: int
+    residual: float
+    sampling: float
+    spread: float
+    explained: float
+    rank_correlation: float
+    scale: str
+
+    @property
+    def warning(self) -> str | None:
+        """Why the effects should not be relied on; None where they may be."""
+        if self.spread <= self.sampling:
+            return (
+                f"The scores differ by no more than the {self.samples} validation samples let them "
+                f"({100 * self.spread:.2f} points): no layer's effect stands out from the noise."
+            )
+        if self.explained < _POOR_R2 and self.residual > _NOISE_SHARE * self.sampling:
+            return (
+                f"Layer effects explain {100 * max(self.explained, 0):.0f}% of what the scores differ by: "
+                "layers interact in other ways, or training is unstable. Read the effects as hints."
+            )
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEffects:
+    """The effects of all choices at all other schemes, from one reference policy.
+
+    `reference_accuracy` is what the model expects of it; `reference_trial` scored it, where one has.
+    `effects` are in the order of the model's layers, lowest precision first; `choices` groups them.
+    """
+
+    reference: PrecisionPolicy
+    reference_trial: int | None
+    reference_accuracy: float
+    reference_costs: Costs
+    tolerance: float
+    effects: tuple[LayerEffect, ...]
+    choices: tuple[ChoiceVerdict, ...]
+    pinned: Mapping[str, Scheme]
+    fit: FitQuality
+
+    def of(self, choice: str) -> ChoiceVerdict:
+        """Raises: ConfigError if there is no such choice."""
+        for verdict in self.choices:
+            if verdict.choice == choice:
+                return verdict
+        known = ", ".join(verdict.choice for verdict in self.choices)
+        raise ConfigError(f"A choice must be one of {known}; got {choice!r}.")
+
+
+def layer_effects(
+    run: Run, reference: PrecisionPolicy | None = None, *, tolerance: float = TOLERANCE
+) -> LayerEffects:
+    """Fit an `AccuracyModel` to the complete trials and ask it for every change of one choice.
+
+    `reference`: the policy that is changed; by default the most precise uniform policy that was trained.
+    `tolerance`: the loss of accuracy, a share of 1, that verdicts are about.
+
+    Raises: RunError if the space leaves nothing to choose, or fewer than `LEAST_TRIALS` trials are complete;
+    ConfigError if the reference is not a policy of the space, or the tolerance is not in 0..1.
+    """
+    if not 0 < tolerance < 1:
+        raise ConfigError(f"A tolerance must lie between 0 and 1, such as 0.01 for a point; got {tolerance}.")
+    resolved = resolve(run.space, run.model)
+    if not resolved.choices:
+        raise RunError(f"{run.path} leaves nothing to choose: every layer is pinned. There are no effects.")
+    complete = [record for record in run.records if record.is_complete]
+    if len(complete) < LEAST_TRIALS:
+        raise RunError(
+            f"Effects of layers need at least {LEAST_TRIALS} complete trials; {run.path} has "
+            f"{len(complete)}. Continue it with `mpsearch search {run.path} --trials 30`."
+        )
+    base = most_precise_trained(complete) if reference is None else reference
+    codes = resolved.codes(base)
+    ranks = np.array([_ranks(record.policy, resolved.choices) for record in complete])
+    scores = np.array([record.accuracy for record in complete])
+    model = AccuracyModel(ranks, scores, samples=run.validation_samples)
+
+    changed_codes, changed = [], []
+    for place, choice in enumerate(resolved.choices):
+        for code, scheme in enumerate(choice.schemes):
+            if code != codes[place]:
+                changed_codes.append([*codes[:place], code, *codes[place + 1 :]])
+                changed.append((place, scheme))
+    policies = [base, *(resolved.policy(row) for row in changed_codes)]
+    queries = np.array([_ranks(policy, resolved.choices) for policy in policies])
+    found = model.changes(queries[0], queries[1:], tolerance=tolerance)
+    costs = run.cost_model.evaluate_batch(np.stack([run.cost_model.codes(policy) for policy in policies]))
+    effects = tuple(
+        LayerEffect(
+            choice=resolved.choices[place].name,
+            layers=resolved.choices[place].layers,
+            scheme=scheme,
+            accuracy_change=float(found.change[row]),
+            interval=(float(found.low[row]), float(found.high[row])),
+            trials=int(np.sum(ranks[:, place] == _ORDER.index(scheme))),
+            latency_saved_s=float(costs.latency_s[0] - costs.latency_s[row + 1]),
+            memory_saved_bytes=int(costs.memory_bytes[0] - costs.memory_bytes[row + 1]),
+            energy_saved_j=float(costs.energy_j[0] - costs.energy_j[row + 1]),
+            verdict=_verdict(float(found.low[row]), float(found.high[row]), tolerance),
+            trials_needed=None if found.repeats[row] < 0 else int(found.repeats[row]),
+        )
+        for row, (place, scheme) in enumerate(changed)
+    )
+    return LayerEffects(
+        reference=base,
+        reference_trial=next((r.number for r in reversed(complete) if r.policy == base), None),
+        reference_accuracy=found.reference,
+        reference_costs=Costs.of(run.cost_model.evaluate(base)),
+        tolerance=tolerance,
+        effects=effects,
+        choices=tuple(
+            _choice_verdict(choice, base[choice.layers[0]], ranks[:, place], effects)
+            for place, choice in enumerate(resolved.choices)
+        ),
+        pinned=dict(resolved.pinned),
+        fit=_quality(run, model, len(complete)),
+    )
+
+
+def most_precise_trained(complete: Sequence[TrialRecord]) -> PrecisionPolicy:
+    """Of the policies of some complete trials: the uniform one of most bits; without one, that of most bits.
+
+    A uniform policy is one of the search's anchors: layers that may not take its scheme take the nearest.
+    """
+    anchors = [r for r in complete if r.policy.uniform_scheme or r.origin == "anchor"] or complete
+    return max(anchors, key=lambda r: (_bits(r.policy), -r.number)).policy
+
+
+def _bits(policy: PrecisionPolicy) -> float:
+    return sum(scheme.weight_bits + scheme.activation_bits for scheme in policy.values())
+
+
+def _ranks(policy: PrecisionPolicy, choices: Sequence[Choice]) -> list[int]:
+    return [_ORDER.index(policy[choice.layers[0]]) for choice in choices]
+
+
+def _verdict(low: float, high: float, tolerance: float) -> Verdict:
+    if low > -tolerance:
+        return "safe"
+    return "costly" if high < -tolerance else "unclear"
+
+
+def _choice_verdict(
+    choice: Choice, reference: Scheme, taken: NDArray[np.int64], effects: Sequence[LayerEffect]
+) -> ChoiceVerdict:
+    own = tuple(effect for effect in effects if effect.choice == choice.name)
+    place = _ORDER.index(reference)
+    below = [effect for effect in own if _ORDER.index(effect.scheme) < place]
+    safe = next((effect for effect in below if effect.verdict == "safe"), None)
+    costly = [effect.scheme for effect in below if effect.verdict == "costly"]
+    kept = [scheme for scheme in choice.schemes if scheme not in costly]
+    return ChoiceVerdict(
+        choice=choice.name,
+        layers=choice.layers,
+        reference=reference,
+        reference_trials=int(np.sum(taken == place)),
+        effects=own,
+        can_go_to=safe,
+        not_below=kept[0] if costly else None,
+    )
+
+
+def _quality(run: Run, model: AccuracyModel, complete: int) -> FitQuality:
+    left_out: LeftOut = model.left_out()
+    measured, predicted = left_out.measured, left_out.predicted
+    spread = float(measured.std())
+    residual = float(np.sqrt(np.mean((measured - predicted) ** 2)))
+    mean_error = float(np.mean(1 - measured))
+    return FitQuality(
+        trials=complete,
+        failed=len(run.records) - complete,
+        samples=run.validation_samples,
+        residual=residual,
+        sampling=float(np.sqrt(mean_error * (1 - mean_error) / run.validation_samples)),
+        spread=spread,
+        explained=1 - (residual / spread) ** 2 if spread else 0.0,
+        rank_correlation=_rank_correlation(measured, predicted) if spread else 0.0,
+        scale=model.scale.name,
+    )
+
+
+def _rank_correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+    """Spearman's, ties sharing their mean rank."""
+    ranked = [_mean_ranks(values) for values in (left, right)]
+    deviations = [ranks - ranks.mean() for ranks in ranked]
+    scale = float(np.sqrt((deviations[0] ** 2).sum() * (deviations[1] ** 2).sum()))
+    return float(deviations[0] @ deviations[1]) / scale if scale else 0.0
+
+
+def _mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[places]
+    return ranks
