@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,25 +47,30 @@ class CostExtremes:
 class Extremes:
     """Minimises weighted sums of costs over the policies in which the layers of each group agree.
 
-    Costs are sums of terms over few layers each, so this is exact wherever the model's graph is nearly a
-    chain; see `least_sum`.
+    `schemes`: what each layer may take, where that is less than the model knows. Costs are sums of terms over
+    few layers each, so this is exact wherever the model's graph is nearly a chain; see `least_sum`.
 
     Raises: ConfigError if a group names an unknown layer or shares no scheme.
     """
 
-    def __init__(self, model: CostModel, groups: Sequence[Sequence[str]] = ()) -> None:
+    def __init__(
+        self,
+        model: CostModel,
+        groups: Sequence[Sequence[str]] = (),
+        schemes: Mapping[str, Sequence[Scheme]] | None = None,
+    ) -> None:
         self._model = model
         self._choices = _partition(model.layers, groups)
-        shared = [_shared_schemes(model, choice) for choice in self._choices]
-        self._sizes = [len(schemes) for schemes in shared]
+        shared = [_shared_schemes(schemes or model.schemes, choice) for choice in self._choices]
+        self._sizes = [len(taken) for taken in shared]
         self._variable_of = [0] * len(model.layers)
         self._codes: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(model.layers)
-        for variable, (choice, schemes) in enumerate(zip(self._choices, shared, strict=True)):
+        for variable, (choice, taken) in enumerate(zip(self._choices, shared, strict=True)):
             for layer in choice:
                 place = model.layers.index(layer)
                 self._variable_of[place] = variable
                 own = model.schemes[layer]
-                self._codes[place] = np.array([own.index(scheme) for scheme in schemes], np.int64)
+                self._codes[place] = np.array([own.index(scheme) for scheme in taken], np.int64)
 
         scopes = [{self._variable_of[layer] for layer in term.layers} for term in model.terms]
         self._order = elimination_order(scopes, self._sizes)
@@ -109,8 +114,8 @@ class Extremes:
         )
 
 
-def _shared_schemes(model: CostModel, layers: Sequence[str]) -> list[Scheme]:
-    shared = [s for s in model.schemes[layers[0]] if all(s in model.schemes[layer] for layer in layers)]
+def _shared_schemes(schemes: Mapping[str, Sequence[Scheme]], layers: Sequence[str]) -> list[Scheme]:
+    shared = [s for s in schemes[layers[0]] if all(s in schemes[layer] for layer in layers)]
     if not shared:
         raise ConfigError(f"Layers of one group must share a scheme; {', '.join(layers)} share none.")
     return shared

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +25,11 @@ from mpsearch.search.history import history_of
 from mpsearch.search.journal import Journal, Log
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.local_runner import InProcessRunner, ProcessPoolRunner
+from mpsearch.search.narrowing import require_layer
+from mpsearch.search.overrides import Overrides
 from mpsearch.search.preparation import (
     TracedTask,
+    allowed_costs,
     baseline_of,
     given_profile,
     known_costs,
@@ -60,6 +63,8 @@ def run_search(
     timeout_s: float | None = None,
     workers: int | None = None,
     budgets: Budgets | Mapping[str, Any] | None = None,
+    overrides: Overrides | None = None,
+    free: Sequence[str] = (),
     seed: int | None = None,
     sampler: str | None = None,
     threads: int = 1,
@@ -68,9 +73,11 @@ def run_search(
 ) -> Run:
     """Search a space into the folder `out`; a folder with the same search goes on where it was.
 
-    Settings given here replace those of the space. Before anything is trained: the task is loaded, its
-    model traced, the profile loaded or measured on `threads` threads, the budgets checked. Then the 32-bit
-    baseline, the uniform policies, and the sampler, until `trials` trials are there (failed ones count),
+    Settings given here replace those of the space; `overrides` join its own, less those that `free` names.
+    Budgets and overrides may change from call to call: trials that are there stay, count, and are judged
+    anew. Before anything is trained: the task is loaded, its model traced, the profile loaded or measured on
+    `threads` threads, budgets and overrides checked. Then the 32-bit baseline, the uniform policies (as near
+    as the overrides let them come), and the sampler, until `trials` trials are there (failed ones count),
     `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the front is scored once
     on the test split. `task` replaces the space's own, for a task that has no name.
 
@@ -86,8 +93,16 @@ def run_search(
     with folder.locked(), _as_found_unless_begun(folder, found):
         search = _Search(
             space=with_settings(
-                space, trials=trials, workers=workers, budgets=budgets, seed=seed, sampler=sampler
+                space,
+                trials=trials,
+                workers=workers,
+                budgets=budgets,
+                overrides=overrides,
+                free=free,
+                seed=seed,
+                sampler=sampler,
             ),
+            freed=tuple(free),
             folder=folder,
             task=task,
             profile=given_profile(profile),
@@ -114,12 +129,16 @@ def with_settings(
     trials: int | None = None,
     workers: int | None = None,
     budgets: Budgets | Mapping[str, Any] | None = None,
+    overrides: Overrides | None = None,
+    free: Sequence[str] = (),
     seed: int | None = None,
     sampler: str | None = None,
 ) -> SearchSpace:
     """The space with what is not None replaced; budgets replace those of the same name.
 
-    Raises: ConfigError if a value is out of range.
+    Overrides named in `free` are lifted before `overrides` join the rest.
+
+    Raises: ConfigError if a value is out of range, or an override still holds what `free` names.
     """
     given = {"trials": trials, "workers": workers, "seed": seed}
     for name, value in given.items():
@@ -135,6 +154,7 @@ def with_settings(
         space,
         search=replace(space.search, **changes),
         budgets=Budgets.parse({**space.budgets.texts(), **asked.texts()}),
+        overrides=space.overrides.without(free).joined(overrides or Overrides()),
     )
 
 
@@ -143,6 +163,7 @@ class _Search:
     """One call of `run_search`, holding the folder's lock."""
 
     space: SearchSpace
+    freed: tuple[str, ...]
     folder: RunFolder
     task: Task | None
     profile: HardwareProfile | Path | None
@@ -165,6 +186,8 @@ class _Search:
     def _run(self) -> None:
         known_facts = self._stored_facts()
         traced = traced_task(self.space, self.task, self.emit)
+        for pattern in self.freed:
+            require_layer(pattern, traced.resolved, f"`free {pattern}`")
         if known_facts is not None and known_facts.model.fingerprint != traced.trace.fingerprint:
             raise RunError(
                 f"A run keeps to one model; that of task {self.space.task.name!r} has other layers than when "
@@ -179,6 +202,7 @@ class _Search:
             emit=self.emit,
         )
         known = known_costs(self.space, traced, profile, self.emit)
+        allowed = allowed_costs(self.space, traced, known)
         macs = sum(layer.macs for layer in traced.trace.layers)
         threads = min(worthwhile_threads(macs, self.space.trial.batch_size), len(usable_cpus()))
         baseline = baseline_of(traced.task, threads, self.emit)
@@ -194,12 +218,15 @@ class _Search:
                 clock=self.clock,
                 emit=self.emit,
                 known=known,
+                allowed=allowed,
                 store=store,
                 journal=journal,
                 proposer=Proposer(
                     known,
+                    allowed,
                     objectives=self.space.objectives,
                     budgets=self.space.budgets,
+                    overrides=self.space.overrides,
                     sampler=sampler_named(self.space.search.sampler),
                     seed=self.space.search.seed,
                     history=store.history(),
@@ -212,7 +239,8 @@ class _Search:
                     out=self.folder.path,
                     objectives=self.space.objectives,
                     budgets=self.space.budgets,
-                    policies=known.resolved.policies,
+                    overrides=self.space.overrides,
+                    policies=allowed.resolved.policies,
                     total=self.space.search.trials,
                     workers=self.space.search.workers,
                     baseline_score=baseline.validation_score,
@@ -223,7 +251,7 @@ class _Search:
                     records=tuple(journal.records),
                     history=history_of(journal.records, self.space.objectives, reference),
                     front=tuple(sorted(journal.front.numbers)),
-                    knee=journal.front.knee(self.space.budgets),
+                    knee=journal.front.knee(self.space.admits),
                 )
             )
             if loop.has_work:
@@ -262,8 +290,8 @@ class _Search:
             raise RunError(
                 f"{self.folder.path} holds another search: {', '.join(changed)} "
                 f"{'differs' if len(changed) == 1 else 'differ'}. "
-                "Budgets, trials, workers and time may change from call to call; for the rest choose "
-                "another --out."
+                "Budgets, overrides, trials, workers and time may change from call to call; for the rest "
+                "choose another --out."
             )
         return RunFacts.from_dict(self.folder.read_json(self.folder.facts_file, schema=FACTS_SCHEMA))
 

@@ -11,6 +11,7 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.history import HistoryPoint
 from mpsearch.search.objective import Objective
+from mpsearch.search.overrides import Overrides
 from mpsearch.search.trial_record import Costs, Origin, TrialRecord
 
 Stage = Literal["task", "profile", "baseline", "search", "test"]
@@ -51,7 +52,8 @@ class Notice(Event):
 class SearchStarted(Event):
     """The trials begin (or go on: `finished` of them were already there, as `records`).
 
-    `least_costs` and `greatest_costs`: each cost alone, over all policies of the space. `history`: how the
+    `policies`: how many the overrides allow. `least_costs` and `greatest_costs`: each cost alone, over all
+    policies of the space. `history`: how the
     hypervolume grew with `records`. `front` and `knee` as in `TrialFinished`.
 
     Units: no trial begins once `limit_s` has passed; None where time has no limit.
@@ -69,6 +71,7 @@ class SearchStarted(Event):
     least_costs: Costs
     greatest_costs: Costs
     limit_s: float | None = None
+    overrides: Overrides = field(default_factory=Overrides)
     records: tuple[TrialRecord, ...] = ()
     history: tuple[HistoryPoint, ...] = ()
     front: tuple[int, ...] = ()
@@ -107,7 +110,7 @@ class TrialFinished(Event):
     """A trial is on disk.
 
     `front`: the numbers of the trials that nothing beats. `knee`: the one that `Front.knee` names. `best`:
-    the most accurate trial that meets the budgets, if there is one.
+    the most accurate trial that meets budgets and overrides, if there is one.
     """
 
     record: TrialRecord

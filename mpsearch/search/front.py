@@ -15,6 +15,7 @@ from mpsearch.pareto.knee import knee_index
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.objective import OBJECTIVES, Objective, minimised
+from mpsearch.search.overrides import Overrides
 from mpsearch.search.trial_record import Costs, TrialRecord
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class FrontPoint:
 class Front:
     """The trials that no other trial of the run beats in every objective, fastest or smallest first.
 
-    All complete trials compete, whether they meet the budgets or not: a budget asks for a point of the front,
-    it does not move the front. Trials with equal objectives are all kept.
+    All complete trials compete, whether they meet budgets and overrides or not: these ask for a point of the
+    front, they do not move the front. Trials with equal objectives are all kept.
     """
 
     def __init__(
@@ -71,9 +72,11 @@ class Front:
         export: ExportPoint,
         *,
         view: Callable[[], str] | None = None,
+        overrides: Overrides | None = None,
     ) -> None:
         self.objectives = objectives
         self.budgets = budgets
+        self.overrides = overrides or Overrides()
         self.reference_point = reference_point
         self._export = export
         self._view = view
@@ -109,7 +112,7 @@ class Front:
     def knee(self) -> FrontPoint:
         """The point from which any step along the front loses more than it gains, in shares of `box_shares`.
 
-        Among the points that meet the budgets, where there are any; else among all.
+        Among the points that meet budgets and overrides, where there are any; else among all.
 
         Raises: RunError if no trial is complete.
         """
@@ -117,23 +120,25 @@ class Front:
             raise RunError(
                 "A front needs a complete trial; this run has none. Continue it with `mpsearch search`."
             )
-        feasible = [r for r in self.records if self.budgets.are_met_by(r.costs, r.accuracy)]
+        feasible = [r for r in self.records if self._meets(r, self.budgets)]
         candidates = feasible or list(self.records)
         index = knee_index(box_shares(candidates, self.objectives, self.reference_point))
         return self._point(candidates[index])
 
     def best(self, budgets: Budgets | Mapping[str, Any] | None = None) -> FrontPoint:
-        """The most accurate complete trial under the budgets (default: the run's); ties go to the fastest.
+        """The most accurate complete trial under the budgets (default: the run's) and the run's overrides.
+
+        Ties go to the fastest.
 
         Raises: BudgetError if no finished trial meets them.
         """
         bounds = self.budgets if budgets is None else budgets
         bounds = bounds if isinstance(bounds, Budgets) else Budgets.parse(bounds)
-        feasible = [r for r in self._complete if bounds.are_met_by(r.costs, r.accuracy)]
+        feasible = [r for r in self._complete if self._meets(r, bounds)]
         if not feasible:
-            raise BudgetError(
-                f"No finished trial meets {bounds}. Search on with these budgets, or loosen them."
-            )
+            asked = str(bounds) if bounds or not self.overrides else ""
+            also = f"{' with ' if asked else ''}{self.overrides}" if self.overrides else ""
+            raise BudgetError(f"No finished trial meets {asked}{also}. Search on so, or loosen them.")
         return self._point(
             max(feasible, key=lambda r: (r.accuracy, -r.latency_s, -r.memory_bytes, -r.number))
         )
@@ -143,6 +148,9 @@ class Front:
         from mpsearch.search.tables import records_frame  # noqa: PLC0415 - pandas is slow to import
 
         return records_frame(self.records, self)
+
+    def _meets(self, record: TrialRecord, budgets: Budgets) -> bool:
+        return budgets.are_met_by(record.costs, record.accuracy) and self.overrides.allows(record.policy)
 
     def _point(self, record: TrialRecord) -> FrontPoint:
         return FrontPoint(record=record, _export=self._export)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from mpsearch.pareto.dominance import non_dominated
 from mpsearch.pareto.knee import knee_index
-from mpsearch.search.budgets import Budgets
 from mpsearch.search.front import box_shares, points_of
 from mpsearch.search.objective import Objective, minimised
 from mpsearch.search.run import normalised_hypervolume
@@ -35,9 +34,9 @@ class FrontKeeper:
         """As `Run.hypervolume`."""
         return normalised_hypervolume(tuple(self.records), self._objectives, self._reference)
 
-    def knee(self, budgets: Budgets) -> int | None:
+    def knee(self, is_wanted: Callable[[TrialRecord], bool]) -> int | None:
         """The number of the trial that `Front.knee` names; None while the front is empty."""
-        met = [record for record in self.records if budgets.are_met_by(record.costs, record.accuracy)]
+        met = [record for record in self.records if is_wanted(record)]
         candidates = met or self.records
         if not candidates:
             return None

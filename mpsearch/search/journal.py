@@ -69,9 +69,8 @@ class Journal:
                     self.folder.checkpoint(number).unlink(missing_ok=True)
 
     def best(self) -> TrialRecord | None:
-        """The most accurate trial that meets the budgets."""
-        budgets = self._space.budgets
-        feasible = [r for r in self.records if r.is_complete and budgets.are_met_by(r.costs, r.accuracy)]
+        """The most accurate trial that meets budgets and overrides."""
+        feasible = [record for record in self.records if self._space.admits(record)]
         return max(feasible, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
 
     def _write_front(self) -> None:
@@ -106,7 +105,8 @@ def _line(event: Event) -> str | None:
         case SearchStarted():
             return (
                 f"search: {event.finished} of {event.total} trials there, {event.policies} policies, "
-                f"budgets: {event.budgets}, workers: {event.workers}, baseline {event.baseline_score:.4f}"
+                f"budgets: {event.budgets}, overrides: {event.overrides}, workers: {event.workers}, "
+                f"baseline {event.baseline_score:.4f}"
             )
         case TrialFinished(record=record):
             counts = " ".join(f"{n}x{scheme.name}" for scheme, n in record.policy.counts().items())

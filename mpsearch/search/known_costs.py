@@ -28,18 +28,33 @@ CostTable = NDArray[np.float64]
 class KnownCosts:
     """Costs of every policy of a resolved space. They are sums of parts that depend on a few layers each.
 
+    `model` may know more than the space allows: a space that overrides narrowed costs what it did before.
+
     Shape: codes (P, C) -> costs (P, 5), in the order of `COSTS`: s, s, s, bytes, J.
     """
 
     def __init__(self, resolved: ResolvedSpace, model: CostModel) -> None:
         self.resolved = resolved
         self.model = model
-        self._least = Extremes(model, [choice.layers for choice in resolved.choices])
+        self._least = Extremes(model, [choice.layers for choice in resolved.choices], resolved.schemes)
         self.extremes = self._least.all()
         self._cheapest_found: dict[tuple[float, ...], tuple[float, Codes]] = {}
+        place = {layer: column for column, layer in enumerate(model.layers)}
+        known = model.schemes
+        self._pinned_codes = np.zeros(len(model.layers), dtype=np.int64)
+        for layer, scheme in resolved.pinned.items():
+            self._pinned_codes[place[layer]] = known[layer].index(scheme)
+        self._codes_of = [
+            (column, place[layer], np.array([known[layer].index(s) for s in choice.schemes], dtype=np.int64))
+            for column, choice in enumerate(resolved.choices)
+            for layer in choice.layers
+        ]
 
     def evaluate(self, codes: Codes) -> CostTable:
-        costs = self.model.evaluate_batch(self.resolved.layer_codes(codes))
+        of_layers = np.tile(self._pinned_codes, (len(codes), 1))
+        for choice, layer, code_of in self._codes_of:
+            of_layers[:, layer] = code_of[codes[:, choice]]
+        costs = self.model.evaluate_batch(of_layers)
         return np.stack([getattr(costs, cost.field) for cost in COSTS], axis=1)
 
     def costs(self, policy: PrecisionPolicy) -> Costs:
@@ -50,13 +65,19 @@ class KnownCosts:
         """Each cost at its own greatest, which no single policy need reach."""
         return _as_costs({cost.field: self._range(cost).greatest for cost in COSTS})
 
+    def least_costs(self) -> Costs:
+        """Each cost at its own least, which no single policy need reach."""
+        return _as_costs({cost.field: self._range(cost).least for cost in COSTS})
+
     def feasible(self, codes: Codes, budgets: Budgets) -> NDArray[np.bool_]:
         """Which policies meet the bounds on costs. Shape: codes (P, C) -> (P,)."""
         met: NDArray[np.bool_] = np.all(self.evaluate(codes) <= _bounds(budgets), axis=1)
         return met
 
-    def require_reachable(self, budgets: Budgets) -> None:
+    def require_reachable(self, budgets: Budgets, among: str = "") -> None:
         """Refuse budgets that no policy meets, as far as that can be told cheaply.
+
+        `among`: which policies these are, where the space has others.
 
         Each alone exactly (see `CostRange`); together exactly up to `ENUMERABLE` policies, else by Lagrangian
         bounds, which never refuse budgets that can be met.
@@ -69,7 +90,7 @@ class KnownCosts:
             reachable = self._range(cost)
             if reachable.least > bounds[cost.name]:
                 raise BudgetError(
-                    f"No policy meets {cost.name} <= {cost.format(bounds[cost.name])}: "
+                    f"No policy{among} meets {cost.name} <= {cost.format(bounds[cost.name])}: "
                     f"the smallest reachable {cost.name} is {'' if reachable.is_exact else 'at least '}"
                     f"{cost.format(reachable.least)}, at {self.describe(reachable.least_policy)}."
                 )
@@ -82,7 +103,7 @@ class KnownCosts:
         )
         wanted = " and ".join(f"{cost.name} <= {cost.format(bounds[cost.name])}" for cost in bounded)
         raise BudgetError(
-            f"No policy meets {wanted} together; each alone can be met ({reached}). Loosen one."
+            f"No policy{among} meets {wanted} together; each alone can be met ({reached}). Loosen one."
         )
 
     def random_feasible(

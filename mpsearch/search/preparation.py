@@ -18,6 +18,7 @@ from mpsearch.profiling.profiled_model import ProfiledModel
 from mpsearch.profiling.torch_threads import torch_threads
 from mpsearch.search.events import Event, Notice, StageProgress, StageStarted
 from mpsearch.search.known_costs import KnownCosts
+from mpsearch.search.narrowing import narrowed, remarks
 from mpsearch.search.resolve import ResolvedSpace, cost_model_of, resolve
 from mpsearch.search.space import SearchSpace
 from mpsearch.training.baseline import Baseline, trained_baseline
@@ -30,16 +31,20 @@ _SHOWN_DIFFERENCES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TracedTask:
-    """A task with its model's layers, and what the space leaves to choose among them."""
+    """A task with its model's layers, and what the space leaves to choose among them.
+
+    `allowed` is what overrides leave of `resolved`.
+    """
 
     task: Task
     model: nn.Module
     trace: ModelTrace
     resolved: ResolvedSpace
+    allowed: ResolvedSpace
 
 
 def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask:
-    """Load the task, run its model once, apply the space's rules.
+    """Load the task, run its model once, apply the space's rules and overrides.
 
     Raises: TaskError, DataError, TraceError or ConfigError, as the step that fails.
     """
@@ -47,7 +52,11 @@ def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask
     loaded = task or load_task(space.task.name, dict(space.task.args))
     model = prepare_model(loaded.new_model())
     trace = trace_model(model, loaded.example_inputs)
-    return TracedTask(task=loaded, model=model, trace=trace, resolved=resolve(space, trace))
+    resolved = resolve(space, trace)
+    allowed = narrowed(resolved, space.overrides)
+    for remark in remarks(resolved, space.overrides):
+        emit(Notice(message=remark))
+    return TracedTask(task=loaded, model=model, trace=trace, resolved=resolved, allowed=allowed)
 
 
 def profiled_model(traced: TracedTask) -> ProfiledModel:
@@ -81,7 +90,8 @@ def usable_profile(
         if has_begun and existing is not None and existing.to_dict() != asked.to_dict():
             raise RunError(
                 f"A run keeps to one profile; {stored.parent} was searched with {existing.name!r} of "
-                f"{existing.created}, not with {asked.name!r} of {asked.created}. Choose another --out."
+                f"{existing.created}, not with {asked.name!r} of {asked.created}. Leave --hw out, or choose "
+                "another --out."
             )
         _tell_if_foreign(asked, emit)
         return asked
@@ -123,6 +133,18 @@ def known_costs(space: SearchSpace, traced: TracedTask, profile: HardwareProfile
             )
         )
     return known
+
+
+def allowed_costs(space: SearchSpace, traced: TracedTask, known: KnownCosts) -> KnownCosts:
+    """Costs of the policies that the overrides leave.
+
+    Raises: BudgetError if none of them meets the budgets.
+    """
+    if not space.overrides:
+        return known
+    allowed = KnownCosts(traced.allowed, known.model)
+    allowed.require_reachable(space.budgets, among=f" with {space.overrides}")
+    return allowed
 
 
 def baseline_of(task: Task, threads: int, emit: Emit) -> Baseline:

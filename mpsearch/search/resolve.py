@@ -88,13 +88,6 @@ class ResolvedSpace:
             raise ConfigError(f"A policy of this space must name {', '.join(self.layers)}; got {policy}.")
         return result
 
-    def layer_codes(self, codes: Codes) -> Codes:
-        """Place of each layer's scheme in `schemes[layer]`. Shape: codes (P, C) -> (P, L)."""
-        table = np.zeros((len(codes), len(self.layers)), dtype=np.int64)
-        for column, choice in enumerate(self.choices):
-            table[:, [self.layers.index(layer) for layer in choice.layers]] = codes[:, [column]]
-        return table
-
     def anchors(self) -> tuple[PrecisionPolicy, ...]:
         """The uniform policies, highest precision first; where a layer may not take the scheme, its nearest.
 
@@ -102,7 +95,7 @@ class ResolvedSpace:
         """
         offered = {scheme for choice in self.choices for scheme in choice.schemes}
         uniform = [
-            self.policy([_nearest(scheme, choice.schemes) for choice in self.choices])
+            self.policy([nearest_place(scheme, choice.schemes) for choice in self.choices])
             for scheme in reversed(SCHEMES.values())
             if scheme in offered
         ]
@@ -202,7 +195,7 @@ def _refuse_idle_rules(space: SearchSpace, trace: ModelTrace, rule_of: Mapping[s
         )
 
 
-def _nearest(wanted: Scheme, allowed: tuple[Scheme, ...]) -> int:
+def nearest_place(wanted: Scheme, allowed: tuple[Scheme, ...]) -> int:
     """Place of the allowed scheme nearest in the order of precision; of two as near, the higher."""
     order = list(SCHEMES.values())
     far = [

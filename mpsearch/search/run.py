@@ -18,6 +18,7 @@ from mpsearch.search.budgets import Budgets
 from mpsearch.search.front import Front, FrontPoint, box_shares
 from mpsearch.search.measured import MeasuredLatency, read_measured
 from mpsearch.search.objective import Objective
+from mpsearch.search.overrides import Overrides
 from mpsearch.search.pick import pick_trial
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
 from mpsearch.search.run_folder import RunFolder
@@ -49,7 +50,8 @@ class Viewer(Protocol):
 class Run:
     """What a run folder holds. Made by `load_run`; `mpsearch.search` returns one.
 
-    `records` are all finished trials in the order of their numbers, `feasible` judged by `space.budgets`.
+    `records` are all finished trials in the order of their numbers, `feasible` judged by budgets and
+    overrides of `space`.
     `greatest_costs`: the greatest reachable ones of the space, which place the reference point.
     `metric`: what the score is; it is the mean of that over `validation_samples`, the test score over
     `test_samples`. `test_scores`: trial number -> score on the test split, for the front, once the search
@@ -82,11 +84,15 @@ class Run:
     def budgets(self) -> Budgets:
         return self.space.budgets
 
+    @property
+    def overrides(self) -> Overrides:
+        return self.space.overrides
+
     @cached_property
     def front(self) -> Front:
         view = None if self.viewer is None else partial(self.viewer, self, heading=False)
         facts = (self.records, self.objectives, self.budgets, self.reference_point)
-        return Front(*facts, self.export, view=view)
+        return Front(*facts, self.export, view=view, overrides=self.overrides)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -157,12 +163,10 @@ class Run:
         return path
 
     def with_budgets(self, budgets: Budgets) -> Run:
-        """The same run judged by other budgets."""
-        judged = tuple(
-            replace(r, feasible=r.is_complete and budgets.are_met_by(r.costs, r.accuracy))
-            for r in self.records
-        )
-        return replace(self, space=replace(self.space, budgets=budgets), records=judged)
+        """The same run judged by other budgets, and by its overrides as before."""
+        space = replace(self.space, budgets=budgets)
+        judged = tuple(replace(record, feasible=space.admits(record)) for record in self.records)
+        return replace(self, space=space, records=judged)
 
     def with_task_at(self, name: str) -> Run:
         """The same run with its task's code found by this name, seen from the current folder."""

@@ -21,7 +21,7 @@ from mpsearch.search.trial_record import TrialRecord
 class RunFolder:
     """runs/NAME.
 
-    space.yaml     the space as used, every default filled in; budgets and trials as in the last call
+    space.yaml     the space as used, every default filled in; budgets, overrides and trials of the last call
     profile.json   the hardware profile as used
     run.json       what the search found before its first trial: model, baseline, greatest costs; test scores
     study.db       the truth: every trial, as an Optuna study (SQLite)

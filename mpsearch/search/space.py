@@ -1,4 +1,4 @@
-"""What a search may choose: layers, schemes, objectives, budgets, trial recipe."""
+"""What a search may choose: layers, schemes, objectives, budgets, overrides, trial recipe."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import yaml
 from mpsearch.precision.scheme import Scheme
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.objective import Objective
+from mpsearch.search.overrides import Overrides
+from mpsearch.search.trial_record import TrialRecord
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.task_name import relative_to, without_folder
 
@@ -71,7 +73,16 @@ class SearchSpace:
     budgets: Budgets
     trial: TrialRecipe
     search: SearchSettings
+    overrides: Overrides = field(default_factory=Overrides)
     schema: int = SPACE_SCHEMA
+
+    def admits(self, record: TrialRecord) -> bool:
+        """Whether a trial is complete and meets budgets and overrides."""
+        return (
+            record.is_complete
+            and self.budgets.are_met_by(record.costs, record.accuracy)
+            and self.overrides.allows(record.policy)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What `parse_space` reads, with every default spelled out."""
@@ -95,6 +106,7 @@ class SearchSpace:
             "layers": rules,
             "objectives": [objective.name for objective in self.objectives],
             "budgets": self.budgets.texts(),
+            "overrides": self.overrides.texts(),
             "trial": asdict(self.trial),
             "search": asdict(self.search),
         }
@@ -113,7 +125,8 @@ class SearchSpace:
     def differences(self, other: SearchSpace) -> tuple[str, ...]:
         """Keys in which the two ask for different searches; what may change from call to call is left out.
 
-        That is the name, the budgets, the number of trials and of workers, and the folder of the task's file.
+        That is the name, budgets and overrides, the number of trials and of workers, and the folder of the
+        task's file.
         """
         mine, theirs = _comparable(self), _comparable(other)
         return tuple(key for key in mine if mine[key] != theirs[key])
@@ -124,7 +137,7 @@ def _comparable(space: SearchSpace) -> dict[str, Any]:
     search = fields.pop("search")
     trial = fields.pop("trial")
     fields["task"]["name"] = without_folder(space.task.name)
-    for key in ("name", "budgets"):
+    for key in ("name", "budgets", "overrides"):
         fields.pop(key)
     return {
         **fields,

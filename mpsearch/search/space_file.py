@@ -15,6 +15,7 @@ from mpsearch.errors import ConfigError, FormatError
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.nearest import did_you_mean
 from mpsearch.search.objective import objectives_named
+from mpsearch.search.overrides import Overrides
 from mpsearch.search.space import SPACE_SCHEMA, LayerRule, SearchSettings, SearchSpace, TaskReference
 from mpsearch.search.space_schema import SpaceForm, valid_keys
 from mpsearch.training.recipe import TrialRecipe
@@ -132,6 +133,7 @@ def build_space(
         layers=rules,
         objectives=objectives_named(form.objectives),
         budgets=Budgets.parse(form.budgets.model_dump()),
+        overrides=Overrides.parse(form.overrides.pin, form.overrides.forbid),
         trial=TrialRecipe(**form.trial.model_dump()),
         search=SearchSettings(**form.search.model_dump()),
     )

@@ -88,6 +88,23 @@ _BUDGETS: Any = {name: (Annotated[Any, _checked_budget(name)], None) for name in
 BudgetsForm = create_model("BudgetsForm", __base__=Strict, **_BUDGETS)
 
 
+def _checked_layers(value: Any) -> Any:
+    """Layers of an `nn.Sequential` are named by numbers, which YAML reads as such."""
+    if not isinstance(value, dict):
+        return value
+    return {str(key) if type(key) is int else key: below for key, below in value.items()}
+
+
+LayerName = Annotated[str, Field(min_length=1)]
+
+
+class OverridesForm(Strict):
+    pin: Annotated[dict[LayerName, SchemeName], BeforeValidator(_checked_layers)] = {}
+    forbid: Annotated[
+        dict[LayerName, Annotated[list[SchemeName], Field(min_length=1)]], BeforeValidator(_checked_layers)
+    ] = {}
+
+
 class _TrialBase(Strict):
     @model_validator(mode="after")
     def _is_a_recipe(self) -> _TrialBase:
@@ -121,6 +138,7 @@ class SpaceForm(Strict):
     layers: list[RuleForm] = Field(min_length=1)
     objectives: Annotated[list[str], BeforeValidator(_checked_objectives)] = ["accuracy", "latency", "memory"]
     budgets: BudgetsForm = Field(default_factory=BudgetsForm)  # type: ignore[valid-type]
+    overrides: OverridesForm = OverridesForm()
     trial: TrialForm = Field(default_factory=TrialForm)  # type: ignore[valid-type]
     search: SearchForm = SearchForm()
 
@@ -131,6 +149,7 @@ FORMS: dict[tuple[str, ...], type[BaseModel]] = {
     ("task",): TaskForm,
     ("layers", "*"): RuleForm,
     ("budgets",): BudgetsForm,
+    ("overrides",): OverridesForm,
     ("trial",): TrialForm,
     ("search",): SearchForm,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpsearch.errors import TrialError
@@ -27,13 +27,17 @@ RESUME = "Give the same command again to go on."
 
 @dataclass(kw_only=True, eq=False)
 class TrialLoop:
-    """Propose, run, write down; until the trials are done, the time is over or the space is exhausted."""
+    """Propose, run, write down; until the trials are done, the time is over or the space is exhausted.
+
+    `known`: costs of the whole space; `allowed`: of the policies that the overrides leave.
+    """
 
     space: SearchSpace
     folder: RunFolder
     clock: Clock
     emit: OnEvent
     known: KnownCosts
+    allowed: KnownCosts
     store: StudyStore
     journal: Journal
     proposer: Proposer
@@ -48,9 +52,12 @@ class TrialLoop:
         used = [record.number for record in self.journal.records] + [trial.number for trial in self.lost]
         self._next_number = max(used, default=-1) + 1
         self._anchors = deque(
-            policy for policy in self.known.resolved.anchors() if not self.proposer.has_seen(policy)
+            policy for policy in self.allowed.resolved.anchors() if not self.proposer.has_seen(policy)
         )
         self._is_exhausted = False
+        if not self.has_work:
+            count = len(self.journal.records)
+            self._stop("done", f"{count} trials are there already.", f"A number above {count} goes on.")
 
     @property
     def total(self) -> int:
@@ -93,8 +100,9 @@ class TrialLoop:
     def _next(self) -> BegunTrial | None:
         while self.lost:
             trial = self.lost.popleft()
-            is_affordable = not self._excess(trial)
-            if (trial.origin == "anchor" or is_affordable) and not self.proposer.has_seen(trial.policy):
+            is_wanted = trial.origin == "anchor" or not self._excess(trial)
+            is_wanted &= self.space.overrides.allows(trial.policy)
+            if is_wanted and not self.proposer.has_seen(trial.policy):
                 return self.proposer.begin(trial.number, trial.policy, trial.origin)
         while self._anchors:
             policy = self._anchors.popleft()
@@ -125,9 +133,7 @@ class TrialLoop:
             score=outcome.score,
             loss=outcome.loss,
             costs=costs,
-            feasible=is_complete
-            and outcome.score is not None
-            and self.space.budgets.are_met_by(costs, outcome.score),
+            feasible=False,
             seconds=outcome.seconds,
             steps=outcome.steps,
             seed=self.space.search.seed,
@@ -136,6 +142,7 @@ class TrialLoop:
             ended=now_utc(),
             failure=outcome.failure,
         )
+        record = replace(record, feasible=self.space.admits(record))
         self.journal.add(record, self._weights(record.number))
         self.proposer.finish(record)
         self.emit(
@@ -144,7 +151,7 @@ class TrialLoop:
                 finished=len(self.journal.records),
                 total=self.total,
                 front=tuple(sorted(self.journal.front.numbers)),
-                knee=self.journal.front.knee(self.space.budgets),
+                knee=self.journal.front.knee(self.space.admits),
                 hypervolume=self.journal.front.hypervolume,
                 best=self.journal.best(),
             )
@@ -169,8 +176,9 @@ class TrialLoop:
 
     def _why_exhausted(self) -> str:
         bounded = f" that meets {self.space.budgets}" if self.space.budgets else ""
+        bounded += f" with {self.space.overrides}" if self.space.overrides else ""
         count = len(self.journal.records)
-        if self.known.resolved.policies <= ENUMERABLE:
+        if self.allowed.resolved.policies <= ENUMERABLE:
             return f"Every policy{bounded} has been tried: {count} trials."
         return f"No further policy{bounded} was found after {count} trials."
 
