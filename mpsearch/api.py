@@ -14,11 +14,13 @@ from mpsearch.precision.scheme import SCHEMES
 from mpsearch.report.notebook import run_html
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.events import OnEvent
+from mpsearch.search.overrides import Overrides
 from mpsearch.search.quantities import parse_duration_s
 from mpsearch.search.run import Run
 from mpsearch.search.run import load_run as load_run_folder
+from mpsearch.search.search_target import SearchTarget, search_target
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.space_file import build_space, load_space
+from mpsearch.search.space_file import build_space
 from mpsearch.training.recipe import TrialRecipe
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ def search(
     layers: Sequence[Mapping[str, Any]] = (),
     objectives: Sequence[str] | None = None,
     budgets: Budgets | Mapping[str, Any] | None = None,
+    pin: Mapping[str, Any] | Sequence[str] | None = None,
+    forbid: Mapping[str, Any] | Sequence[str] | None = None,
+    free: Sequence[str] = (),
     trial: TrialRecipe | None = None,
     trials: int | None = None,
     timeout: str | float | None = None,
@@ -53,14 +58,19 @@ def search(
 
         run = mpsearch.search(model, (train, validation, test), budgets={"memory": "60KB"})
         run = mpsearch.search("digits", trials=20)
+        run = mpsearch.search("runs/digits", trials=40, pin={"fc1": "w8a8"}, forbid={"conv*": ["w1a1"]})
 
-    model       a torch module with its `data`; or a Task; or a search space: an object, a YAML file, a name
+    model       a torch module with its `data`; or a Task; or a search space: an object, a YAML file, a name;
+                or the folder of a run, to go on with it
     data        (train, validation) or (train, validation, test): pairs (inputs, targets), Datasets, Splits
     schemes     what layers may take that no rule of `layers` matches; default all
     layers      rules as in a space file, the first that matches decides: [{"match": "conv1", "pin": "w8a8"}]
+    pin         layers (names or globs) and the scheme that they take from now on: {"fc1": "w8a8"}
+    forbid      layers and schemes that are tried there no more: {"conv1": ["w1a1", "w1a8"]}
+    free        names, as they were given, whose pins and prohibitions from before are lifted
     trial       how each policy is fine-tuned
     timeout     no trial begins after that time: "30m", or seconds
-    out         the run folder; default `runs/NAME`
+    out         the run folder; default `runs/NAME`, or that of the run that goes on
     hw          a hardware profile; default: measured now on `threads` threads
     on_event    called with each event, in place of the progress on standard error (`progress`)
     task_options  of `task_from`: pretrained, loss, metric, baseline, augment, example_inputs, name
@@ -83,7 +93,7 @@ def search(
         given = [name for name, value in {**described, **task_options}.items() if value]
         if given:
             raise ConfigError(f"A search space says `{given[0]}` itself; change it there, not in the call.")
-        space = model if isinstance(model, SearchSpace) else load_space(model)
+        target = SearchTarget(space=model) if isinstance(model, SearchSpace) else search_target(model)
     else:
         if isinstance(model, Task):
             if data is not None or task_options:
@@ -95,12 +105,13 @@ def search(
             if data is None:
                 raise ConfigError("A model needs `data`: (train, validation) or (train, validation, test).")
             task = task_from(model, data, **{"name": type(model).__name__, **task_options})
-        space = _space_for(task, schemes=schemes, layers=layers, objectives=objectives, trial=trial)
-    folder = Path("runs") / space.name if out is None else Path(out)
+        own = _space_for(task, schemes=schemes, layers=layers, objectives=objectives, trial=trial)
+        target = SearchTarget(space=own)
+    folder = target.folder(out)
 
     def run(listener: OnEvent | None) -> Run:
         found = run_search(
-            space,
+            target.space,
             out=folder,
             task=task,
             profile=hw,
@@ -108,6 +119,8 @@ def search(
             timeout_s=parse_duration_s(timeout) if isinstance(timeout, str) else timeout,
             workers=workers,
             budgets=budgets,
+            overrides=Overrides.parse(pin, forbid),
+            free=[free] if isinstance(free, str) else free,
             seed=seed,
             sampler=sampler,
             threads=threads,

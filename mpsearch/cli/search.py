@@ -20,6 +20,7 @@ from mpsearch.cli.budget_options import (
 )
 from mpsearch.errors import RunError, UnmeasuredError
 
+_LAYERS = "Overrides"
 _HOW = "How to search"
 _WHERE = "Machine"
 
@@ -35,7 +36,11 @@ class Sampler(StrEnum):
 
 def search(
     space: Annotated[
-        str, typer.Argument(help="A search space: a YAML file or a built-in name.", show_default=False)
+        str,
+        typer.Argument(
+            help="A search space: a YAML file or a built-in name. Or the folder of a run, to go on with it.",
+            show_default=False,
+        ),
     ],
     *,
     max_memory: MaxMemory = None,
@@ -44,9 +49,38 @@ def search(
     max_latency_p99: MaxLatencyP99 = None,
     max_energy: MaxEnergy = None,
     min_accuracy: MinAccuracy = None,
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER=SCHEME",
+            help="Layers (a name or a glob) take that scheme from now on. Can be repeated.",
+            rich_help_panel=_LAYERS,
+        ),
+    ] = None,
+    forbid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER=SCHEME[,SCHEME]",
+            help="No more of these schemes for the layers. Can be repeated.",
+            rich_help_panel=_LAYERS,
+        ),
+    ] = None,
+    free: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER",
+            help="Lift what the space, or the run so far, pins or forbids under that name. Can be repeated.",
+            rich_help_panel=_LAYERS,
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(help="Trials in all.", min=1, show_default="the space's", rich_help_panel=_HOW),
+        typer.Option(
+            help="Trials in all, those already there included.",
+            min=1,
+            show_default="the space's",
+            rich_help_panel=_HOW,
+        ),
     ] = None,
     timeout: Annotated[
         str | None,
@@ -83,7 +117,8 @@ def search(
         typer.Option(help="Trials at a time.", min=1, show_default="the space's", rich_help_panel=_WHERE),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run folder.", show_default="runs/NAME-OF-THE-SPACE")
+        Path | None,
+        typer.Option(help="The run folder.", show_default="runs/NAME-OF-THE-SPACE, or the run's own"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Only go on with a run that is there; never begin one.")
@@ -93,17 +128,21 @@ def search(
     """Search a space for the front of accuracy, latency and memory.
 
     It can be stopped at any moment: the same command goes on where it was.
+    Budgets and overrides may change from call to call; trials are judged anew.
 
         $ mpsearch search digits
 
-        $ mpsearch search my-space.yaml --max-memory 60KB --max-latency 400us --trials 60 --out runs/mine
+        $ mpsearch search my-space.yaml --max-memory 60KB --out runs/mine
+
+        $ mpsearch search runs/mine --trials 60 --pin fc=w8a8 --forbid "conv*=w1a1"
     """
     from mpsearch.cli.console import messages, output
     from mpsearch.report.progress import search_view
     from mpsearch.report.run_overview import next_step, run_overview
+    from mpsearch.search.overrides import Overrides
     from mpsearch.search.quantities import parse_duration_s
     from mpsearch.search.run_folder import RunFolder
-    from mpsearch.search.space_file import load_space
+    from mpsearch.search.search_target import search_target
 
     budgets = budgets_from(
         max_memory=max_memory,
@@ -114,8 +153,9 @@ def search(
         min_accuracy=min_accuracy,
     )
     timeout_s = None if timeout is None else parse_duration_s(timeout)
-    loaded = load_space(space)
-    folder = out or Path("runs") / loaded.name
+    overrides = Overrides.parse(pin, forbid)
+    target = search_target(space)
+    folder = target.folder(out)
     if resume and not RunFolder(folder).has_begun:
         raise RunError(
             f"--resume needs a run that is there; {folder} is none. Leave --resume out to begin it, or name "
@@ -127,13 +167,15 @@ def search(
     try:
         with search_view(console, quiet=quiet) as view:
             run = run_search(
-                loaded,
+                target.space,
                 out=folder,
                 profile=hw,
                 trials=trials,
                 timeout_s=timeout_s,
                 workers=workers,
                 budgets=budgets,
+                overrides=overrides,
+                free=free or (),
                 seed=seed,
                 sampler=None if sampler is None else sampler.value,
                 threads=threads,
@@ -141,7 +183,8 @@ def search(
             )
     except UnmeasuredError as error:
         profile = None if hw is None else shlex.quote(str(hw))
-        raise error.naming(space=shlex.quote(space), profile=profile) from error
+        file = space if target.run is None else str(RunFolder(target.run).space_file)
+        raise error.naming(space=shlex.quote(file), profile=profile) from error
     except KeyboardInterrupt as error:
         console.print(
             f"Interrupted. What is finished is in {folder}; the same command goes on.", style="yellow"

@@ -256,8 +256,7 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
                 "command again."
             )
         raise RunError(
-            f"{path} must be the folder of a run; it has no "
-            f"{folder.facts_file.name}.{_runs_near(folder.path)}"
+            f"{path} must be the folder of a run; it has no {folder.facts_file.name}.{runs_near(folder.path)}"
         )
     space = load_space(folder.space_file)
     facts = RunFacts.from_dict(folder.read_json(folder.facts_file, schema=FACTS_SCHEMA))
@@ -279,7 +278,8 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
     return run.with_budgets(space.budgets)
 
 
-def _runs_near(path: Path) -> str:
+def runs_near(path: Path) -> str:
+    """A sentence that names the runs in that folder or beside it, or how to make one."""
     for parent in (path, path.parent):
         if parent.is_dir():
             runs = sorted(entry.parent.name for entry in parent.glob("*/run.json"))

@@ -57,7 +57,7 @@ class TrialLoop:
         self._is_exhausted = False
         if not self.has_work:
             count = len(self.journal.records)
-            self._stop("done", f"{count} trials are there already.", f"A number above {count} goes on.")
+            self._stop("done", f"{count} trials are there already.", "Ask for more to go on.")
 
     @property
     def total(self) -> int:
