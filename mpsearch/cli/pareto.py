@@ -6,7 +6,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,10 +21,14 @@ from mpsearch.cli.budget_options import (
 )
 from mpsearch.errors import ConfigError
 
+_ROWS = "Rows"
+_PLOT = "Plot"
 
-class Cost(StrEnum):
-    """What the plot's horizontal axis can show."""
 
+class Axis(StrEnum):
+    """What an axis of the plot can show."""
+
+    ACCURACY = "accuracy"
     LATENCY = "latency"
     LATENCY_P95 = "latency_p95"
     LATENCY_P99 = "latency_p99"
@@ -37,12 +41,57 @@ def pareto(
         Path, typer.Argument(help="A run folder, finished or still searching.", show_default=False)
     ],
     *,
-    x: Annotated[Cost | None, typer.Option("--x", help="The cost that the plot shows.")] = None,
+    filter_text: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="EXPR",
+            help='Only trials such as "latency<300us and (accuracy>90% or layer4.*!=w1a1)".',
+            rich_help_panel=_ROWS,
+        ),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            "--sort",
+            metavar="NAME",
+            help="Best first by accuracy, test, latency, latency_p95, latency_p99, measured, memory, energy; "
+            "or by trial.",
+            rich_help_panel=_ROWS,
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", metavar="N", help="Only the first N.", rich_help_panel=_ROWS),
+    ] = None,
+    all_trials: Annotated[
+        bool,
+        typer.Option("--all", help="All scored trials, not only the front.", rich_help_panel=_ROWS),
+    ] = False,
+    failed: Annotated[
+        bool,
+        typer.Option("--failed", help="List failed trials with their reasons.", rich_help_panel=_ROWS),
+    ] = False,
+    x: Annotated[
+        Axis | None, typer.Option("--x", help="What goes to the right.", rich_help_panel=_PLOT)
+    ] = None,
+    y: Annotated[Axis, typer.Option("--y", help="What goes up.", rich_help_panel=_PLOT)] = Axis.ACCURACY,
+    log_x: Annotated[
+        bool | None,
+        typer.Option(
+            "--log-x/--linear-x", help="Its scale; by default what suits it.", rich_help_panel=_PLOT
+        ),
+    ] = None,
+    log_y: Annotated[
+        bool | None,
+        typer.Option(
+            "--log-y/--linear-y", help="Its scale; of accuracy, that of its error.", rich_help_panel=_PLOT
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object: all scored trials.")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one row a trial, one column a layer.")] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="List failed trials with their reasons.")] = False,
     max_memory: MaxMemory = None,
     max_latency: MaxLatency = None,
     max_latency_p95: MaxLatencyP95 = None,
@@ -57,8 +106,13 @@ def pareto(
         $ mpsearch pareto runs/digits
 
         $ mpsearch pareto runs/digits --x memory --max-latency 300us
+
+        $ mpsearch pareto runs/digits --all --filter "fc2!=w1a1 and faster>8x" --sort accuracy --top 10
     """
+    from mpsearch.report.pareto_table import layer_order
+    from mpsearch.report.trial_selection import TrialSelection
     from mpsearch.search.run import load_run
+    from mpsearch.search.trial_filter import TrialFilter
 
     if as_json and as_csv:
         raise ConfigError("Only one of --json and --csv can be printed; got both.")
@@ -73,20 +127,40 @@ def pareto(
     )
     if budgets:
         found = found.with_budgets(budgets)
+    selection = TrialSelection(
+        filter=TrialFilter.parse(filter_text, layer_order(found)) if filter_text is not None else None,
+        sort=sort,
+        top=top,
+        is_of_all=all_trials,
+    )
     if as_json:
         from mpsearch.report.json_report import json_report
 
-        sys.stdout.write(json.dumps(json_report(found), indent=2, allow_nan=False) + "\n")
+        document = json_report(found, selection)
+        sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
     elif as_csv:
         from mpsearch.report.csv_report import csv_report
 
-        sys.stdout.write(csv_report(found))
+        sys.stdout.write(csv_report(found, selection))
     else:
         from mpsearch.cli.console import output
+        from mpsearch.report.front_plot import front_plot
         from mpsearch.report.run_overview import next_step, run_overview
 
         console = output()
-        console.print(run_overview(found, cost=x.value if x else None, failed=failed))
+        plot = front_plot(
+            found,
+            x=x.value if x else None,
+            y=y.value,
+            x_scale=_scale(log_x),
+            y_scale=_scale(log_y),
+            selection=selection,
+        )
+        console.print(run_overview(found, selection=selection, plot=plot, failed=failed))
         if found.front.records:
             console.print()
             console.print(next_step(found), soft_wrap=True)
+
+
+def _scale(asked: bool | None) -> Literal["linear", "log"] | None:  # noqa: FBT001 - as typer hands it over
+    return None if asked is None else "log" if asked else "linear"

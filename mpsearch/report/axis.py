@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 ScaleKind = Literal["linear", "log", "log error"]
 _LOG_FROM_RANGE = 10.0  # a wider range than this is unreadable on a linear axis
 _MARGIN = 0.04
+_FOCUS = 3.0  # what lies further out than this many times the core is left at the edge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
     """What an axis shows. `text` formats one value with its unit.
 
-    A `fraction` (accuracy) whose errors span a wide range is drawn on the logarithm of 1 - value, so
-    that 98 % and 99 % stay as far apart as 80 % and 90 %.
+    A `fraction` (accuracy, of which more is better) whose errors span a wide range is drawn on the logarithm
+    of 1 - value, so that 98 % and 99 % stay as far apart as 80 % and 90 %.
     """
 
     name: str
@@ -42,24 +43,47 @@ class Axis:
     error_floor: float = 0.0
 
     @classmethod
-    def fitted(cls, quantity: Quantity, values: Sequence[float]) -> Axis:
-        """The scale that shows all of `values` (at least one, all finite)."""
-        kind: ScaleKind = "linear"
-        floor = 0.0
-        if quantity.is_fraction:
-            errors = sorted(1 - value for value in values)
-            positive = [error for error in errors if error > 1e-9]
-            floor = max(positive[0] / 2, 1e-4) if positive else 1e-4
-            if max(errors[-1], floor) > _LOG_FROM_RANGE * max(errors[0], floor):
-                kind = "log error"
-        elif min(values) > 0 and max(values) > _LOG_FROM_RANGE * min(values):
-            kind = "log"
-        axis = cls(quantity=quantity, kind=kind, low=0.0, high=1.0, error_floor=floor)
+    def fitted(cls, quantity: Quantity, values: Sequence[float], kind: ScaleKind | None = None) -> Axis:
+        """The scale that shows all of `values` (at least one, all finite); of that `kind` where it can be."""
+        scale = _scale(quantity, values) if kind is None else _possible(kind, quantity, values)
+        floor = _error_floor(values) if quantity.is_fraction else 0.0
+        axis = cls(quantity=quantity, kind=scale, low=0.0, high=1.0, error_floor=floor)
         places = [axis._warped(value) for value in values]
         low, high = min(places), max(places)
         alone = 0.005 if quantity.is_fraction else abs(high) * 0.05 or 0.5  # all values are equal
         margin = (high - low) * _MARGIN or alone
-        return cls(quantity=quantity, kind=kind, low=low - margin, high=high + margin, error_floor=floor)
+        return replace(axis, low=low - margin, high=high + margin)
+
+    @classmethod
+    def focused(
+        cls,
+        quantity: Quantity,
+        core: Sequence[float],
+        others: Sequence[float],
+        kind: ScaleKind | None = None,
+    ) -> Axis:
+        """The scale that shows all of `core` well, and of `others` those that lie near it.
+
+        All of them where that makes the axis no longer than `_FOCUS` times the core; else those at most half
+        the core's length away.
+        """
+        every = [*core, *others]
+        whole = cls.fitted(quantity, every, kind)
+        if not core:
+            return whole
+        scales = (whole, cls.fitted(quantity, every, cls.fitted(quantity, core, kind).kind))
+        for axis in scales:
+            places = [axis.place(value) for value in core]
+            length = max(places) - min(places)
+            if length <= 0 or length * _FOCUS >= 1 - 2 * _MARGIN:
+                return axis
+        axis = scales[-1]
+        near = [
+            value
+            for value in every
+            if min(places) - length / 2 <= axis.place(value) <= max(places) + length / 2
+        ]
+        return cls.fitted(quantity, near, axis.kind)
 
     def _warped(self, value: float) -> float:
         if self.kind == "log":
@@ -72,6 +96,14 @@ class Axis:
         """Where along the axis, 0 at its start and 1 at its end; outside of that if it does not fit."""
         return (self._warped(value) - self.low) / (self.high - self.low)
 
+    def holds(self, value: float) -> bool:
+        """Whether the value lies on the axis."""
+        return 0 <= self.place(value) <= 1
+
+    def text(self, value: float) -> str:
+        """The value with its unit, without trailing zeros."""
+        return trimmed(self.quantity.text(value))
+
     @property
     def title(self) -> str:
         return self.quantity.name + {"linear": "", "log": " (log)", "log error": " (log of error)"}[self.kind]
@@ -82,7 +114,10 @@ class Axis:
         inside = [value for value in candidates if 0 <= self.place(value) <= 1]
         if len(inside) < 2:  # the range lies between two round logarithmic values
             inside = [value for value in self._linear_values(most) if 0 <= self.place(value) <= 1]
-        return [(self.place(value), trimmed(self.quantity.text(value))) for value in sorted(inside)]
+        told: dict[str, float] = {}
+        for value in sorted(inside):
+            told.setdefault(self.text(value), self.place(value))
+        return [(place, text) for text, place in told.items()]
 
     def _unwarped(self, warped: float) -> float:
         if self.kind == "log":
@@ -110,3 +145,26 @@ class Axis:
                 break
         inside = inside[:: max(1, math.ceil(len(inside) / most))]
         return [1 - value for value in inside] if is_error else inside
+
+
+def _error_floor(values: Sequence[float]) -> float:
+    """The least error that a logarithmic scale of errors tells from none."""
+    positive = [1 - value for value in values if 1 - value > 1e-9]
+    return max(min(positive) / 2, 1e-4) if positive else 1e-4
+
+
+def _scale(quantity: Quantity, values: Sequence[float]) -> ScaleKind:
+    if quantity.is_fraction:
+        floor = _error_floor(values)
+        errors = [max(1 - value, floor) for value in values]
+        return "log error" if max(errors) > _LOG_FROM_RANGE * min(errors) else "linear"
+    return "log" if min(values) > 0 and max(values) > _LOG_FROM_RANGE * min(values) else "linear"
+
+
+def _possible(kind: ScaleKind, quantity: Quantity, values: Sequence[float]) -> ScaleKind:
+    """A share has no other logarithm than that of its error, and what is not positive has none at all."""
+    if kind == "linear":
+        return kind
+    if quantity.is_fraction:
+        return "log error"
+    return "log" if min(values) > 0 else "linear"

@@ -7,6 +7,7 @@ from rich.text import Text
 # Bit of the braille pattern for the dot at (column, row) of a 2 x 4 cell.
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 _BRAILLE = 0x2800
+_COVERED = 3  # what covering one cell of dots costs a label, in places further down its list
 
 
 class Canvas:
@@ -52,31 +53,59 @@ class Canvas:
         """A vertical line behind everything already drawn."""
         if (cell := self.cell(x, 0)) is not None:
             for row in range(self.height):
-                if self._symbols[row][cell[0]] is None and not self._dots[row][cell[0]]:
-                    self._symbols[row][cell[0]] = (symbol, style)
+                self._behind(cell[0], row, symbol, style)
 
-    def label(self, x: float, y: float, text: str, style: str) -> bool:
-        """Write beside the cell at x, y where nothing but dots would be covered; False if nowhere."""
+    def row(self, y: float, symbol: str, style: str) -> None:
+        """A horizontal line behind everything already drawn."""
+        if (cell := self.cell(0, y)) is not None:
+            for column in range(self.width):
+                self._behind(column, cell[1], symbol, style)
+
+    def _behind(self, column: int, row: int, symbol: str, style: str) -> None:
+        if self._symbols[row][column] is None and not self._dots[row][column]:
+            self._symbols[row][column] = (symbol, style)
+
+    def label(self, x: float, y: float, text: str, style: str, *, may_cover: bool = True) -> bool:
+        """Write near the cell at x, y, where no symbol and as few dots as possible are covered.
+
+        False if nowhere; without `may_cover`, also where only dots would be.
+        """
         if (cell := self.cell(x, y)) is None:
             return False
         column, row = cell
-        beside = ((column + 2, row), (column - 1 - len(text), row))
-        near = tuple((c, r) for r in (row - 1, row + 1) for c in (column + 1, column - len(text)))
-        for covers_dots in (False, True):
-            for left, line in beside + near:
-                if self._is_free(left, line, len(text), covers_dots=covers_dots):
-                    for offset, letter in enumerate(text):
-                        self._symbols[line][left + offset] = (letter, style)
-                    return True
-        return False
+        size = len(text)
+        right, left, centre = column + 2, column - 1 - size, column - size // 2
+        places = [(right, row), (left, row)]
+        for away in (1, 2) if may_cover else (1,):
+            for line in (row - away, row + away):
+                places += [(right - 1, line), (left + 1, line), (centre, line)]
+        best: tuple[int, int, int] | None = None
+        for rank, (start, line) in enumerate(places):
+            covered = self._covered(start, line, size)
+            if covered is None or (covered and not may_cover):
+                continue
+            cost = rank + _COVERED * covered
+            if best is None or cost < best[0]:
+                best = (cost, start, line)
+        if best is None:
+            return False
+        self.write(best[1], best[2], text, style)
+        return True
 
-    def _is_free(self, left: int, row: int, length: int, *, covers_dots: bool) -> bool:
-        if left < 1 or left + length > self.width or not 0 <= row < self.height:
-            return False
-        around = range(max(left - 1, 0), min(left + length + 1, self.width))
-        if any(self._symbols[row][c] is not None for c in around):
-            return False
-        return covers_dots or not any(self._dots[row][c] for c in range(left, left + length))
+    def write(self, column: int, row: int, text: str, style: str) -> None:
+        """Text that begins in that cell; what does not fit is cut."""
+        for offset, letter in enumerate(text):
+            if 0 <= column + offset < self.width and 0 <= row < self.height:
+                self._symbols[row][column + offset] = (letter, style)
+
+    def _covered(self, left: int, row: int, size: int) -> int | None:
+        """How many cells with dots such a label would cover; None where it must not stand."""
+        if left < 0 or left + size > self.width or not 0 <= row < self.height:
+            return None
+        around = range(max(left - 1, 0), min(left + size + 1, self.width))
+        if any(self._symbols[row][column] is not None for column in around):
+            return None
+        return sum(bool(self._dots[row][column]) for column in range(left, left + size))
 
     def lines(self) -> list[Text]:
         """Top row first, each exactly `width` cells."""

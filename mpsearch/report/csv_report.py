@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 
 from mpsearch.report.pareto_table import layer_order
+from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.run import Run
 
 
-def csv_report(run: Run) -> str:
-    """All scored trials; units are in the titles, precisions in columns `layer.NAME`."""
+def csv_report(run: Run, selection: TrialSelection | None = None) -> str:
+    """All scored trials, or those of `selection`; units are in the titles, precisions in `layer.NAME`.
+
+    What is unknown is left empty: test scores before the end of a search, latencies nobody measured.
+    """
     layers = layer_order(run)
     fields = [objective.field for objective in OBJECTIVES.values()]
+    titles = ["number", *fields, "test_accuracy", "feasible", "on_front", "seconds"]
+    titles += ["interval_low", "interval_high", "measured_latency_s", "seed"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "number",
-            *fields,
-            "test_accuracy",
-            "feasible",
-            "on_front",
-            "seconds",
-            *(f"layer.{n}" for n in layers),
-        ]
-    )
-    for record in run.records:
-        if record.is_complete:
-            writer.writerow(
-                [
-                    record.number,
-                    *(getattr(record, field) for field in fields),
-                    run.test_scores.get(record.number, ""),
-                    record.feasible,
-                    record.number in run.front,
-                    record.seconds,
-                    *(record.policy[name].name for name in layers),
-                ]
-            )
+    writer.writerow([*titles, *(f"layer.{name}" for name in layers)])
+    complete = [record for record in run.records if record.is_complete]
+    for record in (selection or TrialSelection()).of(run, complete):
+        low, high = run.interval(record)
+        measured = run.measured.get(record.number)
+        writer.writerow(
+            [
+                record.number,
+                *(getattr(record, field) for field in fields),
+                run.test_scores.get(record.number, ""),
+                record.feasible,
+                record.number in run.front,
+                record.seconds,
+                *("" if math.isnan(bound) else bound for bound in (low, high)),
+                "" if measured is None else measured.latency_s,
+                record.seed,
+                *(record.policy[name].name for name in layers),
+            ]
+        )
     return text.getvalue()

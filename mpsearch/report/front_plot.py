@@ -2,74 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from mpsearch.errors import ConfigError
-from mpsearch.report.axis import Quantity
-from mpsearch.report.pareto_table import best_under_budget
+from mpsearch.pareto.dominance import non_dominated
+from mpsearch.report.axis import Quantity, ScaleKind
+from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.scatter import Mark, MarkKind, Scatter
+from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.report.units import bytes_text, joules_text, percent_text, seconds_text
-from mpsearch.search.objective import COSTS
+from mpsearch.search.front import points_of
+from mpsearch.search.objective import COSTS, OBJECTIVES, Objective, minimised
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
-_TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
+_TEXTS: dict[str, Callable[[float], str]] = {
+    "1": percent_text,
+    "s": seconds_text,
+    "B": bytes_text,
+    "J": joules_text,
+}
+_TITLES = {
+    "accuracy": "accuracy on validation",
+    "latency": "latency, predicted median",
+    "latency_p95": "latency, predicted p95",
+    "latency_p99": "latency, predicted p99",
+    "memory": "memory",
+    "energy": "energy, estimated",
+}
 
 
-def front_plot(run: Run, cost: str | None = None, *, height: int = 16) -> Scatter:
-    """Accuracy against `cost` (the name of one of `COSTS`; by default the run's first cost).
+def front_plot(
+    run: Run,
+    *,
+    x: str | None = None,
+    y: str = "accuracy",
+    x_scale: ScaleKind | None = None,
+    y_scale: ScaleKind | None = None,
+    height: int | None = None,
+    selection: TrialSelection | None = None,
+) -> Scatter:
+    """Two objectives against each other, `x` by default the run's first cost.
 
     The staircase joins the trials that nothing beats in these two alone; the front of a run with more
-    objectives has further points above it.
+    objectives has further points behind it. Trials that `selection` leaves out are drawn faintly.
 
-    Raises: ConfigError if there is no such cost.
+    Raises: ConfigError if an axis is no objective, or both are the same.
     """
-    known = {objective.name: objective for objective in COSTS}
-    name = cost or next((o.name for o in run.objectives if o.name in known), "latency")
-    if name not in known:
-        raise ConfigError(f"The plot's cost must be one of {', '.join(known)}; got {name!r}.")
-    field = known[name].field
+    x_axis, y_axis = plot_axes([o.name for o in run.objectives], x, y)
+    wanted = selection or TrialSelection()
     complete = [record for record in run.records if record.is_complete]
-    stairs = _stairs(complete, field)
-    marks = [
-        Mark(
-            x=getattr(record, field),
-            y=record.accuracy,
-            kind=kind,
-            label=label,
-            is_on_front=record.number in stairs,
+    stairs = staircase(complete, (x_axis, y_axis))
+    named = landmarks(run)
+    marks = []
+    for record in complete:
+        kind, label = _look(run, record, named.get(record.number))
+        is_left_out = not wanted.keeps(run, record)
+        marks.append(
+            Mark(
+                x=getattr(record, x_axis.field),
+                y=getattr(record, y_axis.field),
+                kind="left out" if is_left_out and kind in {"front", "trial", "over budget"} else kind,
+                label=label,
+                hint=str(record.number) if record.number in run.front and not is_left_out else "",
+                is_on_front=record.number in stairs,
+            )
         )
-        for record in complete
-        for kind, label in [_look(run, record)]
-    ]
+    if complete and not any(record.policy.is_full_precision for record in complete):
+        marks.append(
+            Mark(x=_of_baseline(run, x_axis), y=_of_baseline(run, y_axis), kind="baseline", label="32-bit")
+        )
+    bounds = run.budgets.bounds()
     return Scatter(
         marks,
-        x=Quantity(name=name, text=_TEXTS[known[name].unit]),
-        y=Quantity(name="accuracy on validation", text=percent_text, is_fraction=True),
+        x=quantity_of(x_axis),
+        y=quantity_of(y_axis),
         height=height,
-        x_limit=run.budgets.bounds().get(name),
+        x_limit=bounds.get(x_axis.name),
+        y_limit=bounds.get(y_axis.name),
+        x_scale=x_scale,
+        y_scale=y_scale,
     )
 
 
-def _stairs(records: list[TrialRecord], field: str) -> set[int]:
-    """Numbers of the trials that are more accurate than all cheaper ones."""
-    numbers, best = set(), -1.0
-    for record in sorted(records, key=lambda r: (getattr(r, field), -r.accuracy)):
-        if record.accuracy > best:
-            numbers.add(record.number)
-            best = record.accuracy
-    return numbers
+def plot_axes(objectives: Sequence[str], x: str | None, y: str) -> tuple[Objective, Objective]:
+    """The two objectives of a plot; without `x` the first cost of `objectives` that `y` is not.
+
+    Raises: ConfigError if an axis is no objective, or both are the same.
+    """
+    costs = [objective.name for objective in COSTS]
+    name = x or next((o for o in (*objectives, *costs) if o in costs and o != y), "accuracy")
+    for axis in (name, y):
+        if axis not in OBJECTIVES:
+            raise ConfigError(f"An axis of the plot must be one of {', '.join(OBJECTIVES)}; got {axis!r}.")
+    if name == y:
+        raise ConfigError(f"A plot needs two different axes; got {name} for both. Choose another --x or --y.")
+    return OBJECTIVES[name], OBJECTIVES[y]
 
 
-def _look(run: Run, record: TrialRecord) -> tuple[MarkKind, str]:
-    best = best_under_budget(run)
-    scheme = record.policy.uniform_scheme
-    if run.front.records and record.number == run.front.knee().number:
-        return "knee", f"knee {record.number}"
-    if best is not None and record.number == best.number:
-        return "best", f"best {record.number}"
-    if record.policy.is_full_precision:
-        return "baseline", "32-bit"
-    if scheme is not None:
-        return "uniform", f"all {scheme.name}"
+def quantity_of(objective: Objective) -> Quantity:
+    """What an axis that shows `objective` is called, and how its values read."""
+    return Quantity(
+        name=_TITLES[objective.name],
+        text=_TEXTS[objective.unit],
+        is_fraction=objective.unit == "1",
+    )
+
+
+def staircase(records: Sequence[TrialRecord], axes: tuple[Objective, Objective]) -> set[int]:
+    """Numbers of the trials that no other beats in these two objectives."""
+    kept = non_dominated(minimised(points_of(records, axes), axes))
+    return {record.number for record, keep in zip(records, kept, strict=True) if keep}
+
+
+def _of_baseline(run: Run, objective: Objective) -> float:
+    if objective.name == "accuracy":
+        return run.baseline.score
+    value: float = getattr(run.baseline.costs, objective.field)
+    return value
+
+
+def _look(run: Run, record: TrialRecord, landmark: Landmark | None) -> tuple[MarkKind, str]:
+    if landmark is not None and landmark.kind in {"knee", "best"}:
+        return landmark.kind, f"{landmark.kind} {record.number}"
+    if landmark is not None:
+        return landmark.kind, landmark.label
     if record.number in run.front:
         return "front", ""
     return ("over budget" if run.budgets and not record.feasible else "trial"), ""

@@ -1,31 +1,56 @@
-"""`mpsearch pareto RUN --json`: a run for other programs. One schema number only ever gains keys."""
+"""`mpsearch pareto RUN --json`: a run for other programs."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
+from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.run import Run
+from mpsearch.search.score_difference import baseline_interval
 from mpsearch.search.trial_record import TrialRecord
 
+# Raised when a key goes or changes its meaning. New keys may come at any time: readers must ignore those that
+# they do not know.
 REPORT_SCHEMA = 1
 
 
-def json_report(run: Run) -> dict[str, Any]:
+def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, Any]:
     """One JSON object.
 
-    `hypervolume` is a share: of the box between `reference_point` and `ideal_point`, how much the front
-    dominates. `trials` are all that were scored, not only the front; `failed` are the others. `knee` is a
-    trial number, null before the first trial.
+    schema            REPORT_SCHEMA
+    space             the name of the search space
+    metric            what the score is, such as accuracy
+    validation_samples, test_samples    how many samples each score is the mean of; the latter may be null
+    objectives        name, direction, unit, and the key of each in `trials`
+    reference_point, ideal_point, hypervolume    of the box between the two, the share that the front takes
+    budgets           objective name -> bound, those in force
+    baseline          the 32-bit model: accuracy, interval, test_accuracy, costs
+    profile           what predicted the latencies: name, threads, machine, created
+    selection         filter, sort, top: what `trials` is limited to, null where nothing was asked for
+    trials            all that were scored, by number, or what `selection` asks for in its order
+    failed            the others: number, policy, reason
+    knee              a trial number, null before the first trial
+
+    A trial: number, policy (layer -> scheme), accuracy, interval ([low, high], 95%, for the choice of
+    validation samples; null for a metric that leaves 0..1), test_accuracy, test_interval, costs (latencies
+    are predicted, `latency_s` a median), measured (null, or what `mpsearch bench` measured: latency_s,
+    quartiles_s, p95_s, p99_s, torch_fp32_latency_s, repetitions, threads, machine, isa and more), loss,
+    feasible, on_front, seconds (of training), seed, origin.
 
     Units: by the suffix of the key (`_s`, `_bytes`, `_j`); accuracies are shares of 1, on validation.
     """
+    wanted = selection or TrialSelection()
     complete = [record for record in run.records if record.is_complete]
     base = run.baseline
     return {
         "schema": REPORT_SCHEMA,
         "space": run.space.name,
+        "metric": run.metric,
+        "validation_samples": run.validation_samples,
+        "test_samples": run.test_samples,
         "objectives": [
             {"name": o.name, "direction": o.direction, "unit": o.unit, "key": o.field} for o in run.objectives
         ],
@@ -35,11 +60,22 @@ def json_report(run: Run) -> dict[str, Any]:
         "budgets": run.budgets.bounds(),
         "baseline": {
             "accuracy": base.score,
+            "interval": _pair(baseline_interval(run)),
             "test_accuracy": base.test_score,
             **asdict(base.costs),
         },
-        "profile": {"name": run.profile.name, "threads": run.profile.threads},
-        "trials": [_trial(run, record) for record in complete],
+        "profile": {
+            "name": run.profile.name,
+            "threads": run.profile.threads,
+            "machine": run.profile.fingerprint.cpu_model,
+            "created": run.profile.created,
+        },
+        "selection": {
+            "filter": None if wanted.filter is None else str(wanted.filter),
+            "sort": wanted.sort,
+            "top": wanted.top,
+        },
+        "trials": [_trial(run, record) for record in wanted.of(run, complete)],
         "failed": [
             {"number": r.number, "policy": r.policy.names(), "reason": r.failure}
             for r in run.records
@@ -50,15 +86,24 @@ def json_report(run: Run) -> dict[str, Any]:
 
 
 def _trial(run: Run, record: TrialRecord) -> dict[str, Any]:
+    measured = run.measured.get(record.number)
     return {
         "number": record.number,
         "policy": record.policy.names(),
+        "interval": _pair(run.interval(record)),
         **{objective.field: getattr(record, objective.field) for objective in OBJECTIVES.values()},
         "memory_bytes": round(record.memory_bytes),
         "test_accuracy": run.test_scores.get(record.number),
+        "test_interval": _pair(run.test_interval(record.number)),
+        "measured": None if measured is None else asdict(measured),
         "loss": record.loss,
         "feasible": record.feasible,
         "on_front": record.number in run.front,
         "seconds": record.seconds,
+        "seed": record.seed,
         "origin": record.origin,
     }
+
+
+def _pair(interval: tuple[float, float]) -> list[float] | None:
+    return None if math.isnan(interval[0]) else list(interval)

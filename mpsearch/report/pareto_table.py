@@ -9,14 +9,18 @@ from functools import partial
 from rich.text import Text
 
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
-from mpsearch.report.precision_strip import precision_strip
-from mpsearch.report.units import ColumnUnit, factor_text
-from mpsearch.search.front import Front
+from mpsearch.report.interval_bar import IntervalBars
+from mpsearch.report.landmarks import Landmark, landmarks
+from mpsearch.report.layer_ruler import layer_ruler
+from mpsearch.report.precision_strip import PrecisionStrip, layers_a_cell, precision_strip
+from mpsearch.report.trial_selection import TrialSelection
+from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text
 from mpsearch.search.objective import COSTS, Objective
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
-_LEAST_STRIP = 20
+_SHORT_STRIP, _LONG_STRIP = 24, 32  # cells: of layers that all have one; of more layers, compressed
+_BAR = 13
 
 
 def layer_order(run: Run) -> tuple[str, ...]:
@@ -37,54 +41,55 @@ def best_under_budget(run: Run) -> TrialRecord | None:
     return run.front.best().record if run.budgets and feasible else None
 
 
-def pareto_table(run: Run) -> FittedTable:
-    """The front, fastest first, then the uniform policies that it beats; knee and best marked."""
-    front = run.front
-    anchors = [
+def table_rows(
+    run: Run, selection: TrialSelection
+) -> tuple[tuple[TrialRecord, ...], tuple[TrialRecord, ...]]:
+    """The trials that a table lists, and below them the uniform policies that the front beats.
+
+    The latter go with the front alone, where they are what it is compared with.
+    """
+    complete = [record for record in run.records if record.is_complete]
+    if selection.is_of_all:
+        by_latency = sorted(complete, key=lambda record: record.latency_s)
+        return selection.of(run, by_latency), ()
+    uniform = [
         record
-        for record in run.records
-        if record.is_complete and record.policy.uniform_scheme and record.number not in front
+        for record in complete
+        if record.policy.uniform_scheme and record.number not in run.front and selection.keeps(run, record)
     ]
-    anchors.sort(key=lambda record: record.latency_s)
-    records = (*front.records, *anchors)
-    order = layer_order(run)
-    knee = front.knee().record if front.records else None
-    best = best_under_budget(run)
+    uniform.sort(key=lambda record: record.latency_s)
+    return selection.of(run, run.front.records), tuple(uniform)
+
+
+def pareto_table(run: Run, selection: TrialSelection | None = None) -> FittedTable:
+    """The front, fastest first, then the uniform policies that it beats; knee and best marked.
+
+    `selection` chooses and orders the rows.
+    """
+    chosen, others = table_rows(run, selection or TrialSelection())
+    records = (*chosen, *others)
+    named = landmarks(run)
     columns: list[Column | StretchColumn] = [
-        Column(title="", cells=[_mark(r, front, knee, best) for r in records], justify="left"),
-        Column(title="#", cells=_ranks(len(front), len(anchors)), importance=2, style="dim"),
+        Column(title="", cells=[_mark(run, r, named.get(r.number)) for r in records], justify="left"),
         Column(title="trial", cells=[str(record.number) for record in records]),
-        StretchColumn(
-            title="precision",
-            unit="one cell a layer",
-            cells=lambda width: [precision_strip(r.policy, width=width, layers=order) for r in records],
-            least=min(_LEAST_STRIP, max(len(order), 1)),
-            most=max(len(order), len("one cell a layer")),
-        ),
-        _quantity(records, "accuracy", "1", lambda r: r.accuracy, importance=0, unit="% val"),
-    ]
-    if run.test_scores:
-        columns.append(
-            _quantity(records, "test", "1", lambda r: run.test_scores.get(r.number, math.nan), importance=5)
-        )
-    base = run.baseline.costs
-    columns += [
-        _quantity(records, "latency", "s", lambda r: r.latency_s, importance=0),
-        *(
-            _quantity(records, o.name.removeprefix("latency_"), "s", partial(_value, o.field), importance=0)
-            for o in chosen_percentiles(run)
-        ),
+        _strips(run, records),
+        *_scores(run, records),
+        *_latencies(run, records),
         _quantity(records, "memory", "B", lambda r: r.memory_bytes, importance=0),
-        _quantity(records, "energy", "J", lambda r: r.energy_j, importance=3),
-        _gains(records, "faster", lambda r: base.latency_s / r.latency_s, importance=4),
-        _gains(records, "smaller", lambda r: base.memory_bytes / r.memory_bytes, importance=4),
-        Column(title="", cells=[_note(run, r, knee, best) for r in records], importance=1, justify="left"),
+        *_gains(run, records),
+        Column(
+            title="",
+            cells=[_note(run, r, named.get(r.number)) for r in records],
+            importance=3,
+            justify="left",
+        ),
     ]
     return FittedTable(
         columns=columns,
         rows=len(records),
-        row_styles=["" if record.number in front else "dim" for record in records],
-        sections=frozenset({len(front) - 1}) if anchors and len(front) else frozenset(),
+        row_styles=["" if record.number in run.front else "dim" for record in records],
+        sections=frozenset({len(chosen) - 1}) if chosen and others else frozenset(),
+        tells_hidden=True,
     )
 
 
@@ -102,39 +107,107 @@ def failed_lines(run: Run) -> Text:
     return Text("\n").join(lines)
 
 
+def interval_text(interval: tuple[float, float]) -> str:
+    """(0.962, 0.989) -> "96.2–98.9": percent, two decimals where one would say nothing."""
+    low, high = interval
+    if math.isnan(low):
+        return UNKNOWN
+    decimals = 1 if high - low >= 0.01 else 2
+    return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}"
+
+
+def _strips(run: Run, records: Sequence[TrialRecord]) -> StretchColumn:
+    order = layer_order(run)
+    count = max(len(order), 1)
+    least = count if count <= _SHORT_STRIP else max(_SHORT_STRIP, min(math.ceil(count / 2), _LONG_STRIP))
+    return StretchColumn(
+        title="precision",
+        unit=lambda width: layer_ruler(count, layers_a_cell(count, width)),
+        cells=lambda width: [PrecisionStrip.of(r.policy, width=width, layers=order) for r in records],
+        least=least,
+        most=count,
+    )
+
+
+def _scores(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
+    intervals = [run.interval(record) for record in records]
+    columns = [
+        _quantity(records, "accuracy", "1", lambda r: r.accuracy, importance=0, narrow="score"),
+        Column(title="interval", unit="95%", cells=[interval_text(i) for i in intervals], importance=7),
+    ]
+    bars = IntervalBars.fitting(intervals, _BAR)
+    drawn = [
+        bars.text(record.accuracy, interval, "green" if record.number in run.front else "")
+        for record, interval in zip(records, intervals, strict=True)
+    ]
+    columns.append(Column(title="", unit="", cells=drawn, importance=1, justify="left"))
+    if any(record.number in run.test_scores for record in records):
+        columns.append(
+            _quantity(records, "test", "1", lambda r: run.test_scores.get(r.number, math.nan), importance=6)
+        )
+    return columns
+
+
+def _latencies(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
+    columns = [_quantity(records, "latency", "s", lambda r: r.latency_s, importance=0)]
+    columns += [
+        _quantity(records, o.name.removeprefix("latency_"), "s", partial(_value, o.field), importance=0)
+        for o in chosen_percentiles(run)
+    ]
+    measured = [run.measured.get(record.number) for record in records]
+    if any(measured):
+        values = [math.nan if m is None else m.latency_s for m in measured]
+        unit = ColumnUnit.fitting("s", values)
+        spread = [
+            UNKNOWN if m is None else f"{unit.text(m.quartiles_s[0])}–{unit.text(m.quartiles_s[1])}"
+            for m in measured
+        ]
+        columns += [
+            Column(title="measured", unit=unit.name, cells=[unit.text(v) for v in values], importance=8),
+            Column(title="quartiles", unit=unit.name, cells=spread, importance=2, style="dim"),
+        ]
+    return columns
+
+
+def _gains(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
+    base = run.baseline.costs
+    is_chosen = any(objective.name == "energy" for objective in run.objectives) or run.budgets.energy_j
+    gains = (
+        ("faster", [base.latency_s / record.latency_s for record in records]),
+        ("smaller", [base.memory_bytes / record.memory_bytes for record in records]),
+    )
+    return [
+        _quantity(records, "energy", "J", lambda r: r.energy_j, importance=0 if is_chosen else 4),
+        *(
+            Column(title=title, unit="× 32-bit", cells=[factor_text(ratio) for ratio in ratios], importance=5)
+            for title, ratios in gains
+        ),
+    ]
+
+
 def _value(field: str, record: TrialRecord) -> float:
     value: float = getattr(record, field)
     return value
 
 
-def _ranks(front: int, others: int) -> list[str]:
-    return [*(str(place + 1) for place in range(front)), *[""] * others]
-
-
-def _mark(record: TrialRecord, front: Front, knee: TrialRecord | None, best: TrialRecord | None) -> Text:
+def _mark(run: Run, record: TrialRecord, landmark: Landmark | None) -> Text:
     """★ the knee, ◉ the best under the budgets, ● on the front."""
     mark = Text()
-    if record is knee:
+    names = landmark.label.split(", ") if landmark is not None else []
+    if "knee" in names:
         mark.append("★", "bold yellow")
-    if record is best:
+    if "best under budget" in names:
         mark.append("◉", "bold bright_green")
-    if not mark and record.number in front:
+    if not mark and record.number in run.front:
         mark.append("●", "green")
     return mark
 
 
-def _note(run: Run, record: TrialRecord, knee: TrialRecord | None, best: TrialRecord | None) -> Text:
+def _note(run: Run, record: TrialRecord, landmark: Landmark | None) -> Text:
     """What is special about the row, in words."""
-    notes = ["knee"] if record is knee else []
-    if record is best:
-        notes.append("best under budget")
-    if record.policy.is_full_precision:
-        notes.append("32-bit")
-    elif (scheme := record.policy.uniform_scheme) is not None:
-        notes.append(f"all {scheme.name}")
-    note = Text(", ".join(notes))
+    note = Text(landmark.label if landmark is not None else "")
     if run.budgets and not record.feasible:
-        note.append(", " if notes else "")
+        note.append(", " if note else "")
         note.append("over budget", "red")
     return note
 
@@ -146,17 +219,14 @@ def _quantity(
     value: Callable[[TrialRecord], float],
     *,
     importance: int,
-    unit: str | None = None,
+    narrow: str = "",
 ) -> Column:
     values = [value(record) for record in records]
     column = ColumnUnit.fitting(kind, values)
     return Column(
-        title=title, unit=unit or column.name, cells=[column.text(v) for v in values], importance=importance
+        title=title,
+        unit=column.name,
+        cells=[column.text(v) for v in values],
+        importance=importance,
+        narrow_title=narrow,
     )
-
-
-def _gains(
-    records: Sequence[TrialRecord], title: str, gain: Callable[[TrialRecord], float], *, importance: int
-) -> Column:
-    cells = [factor_text(gain(record)) for record in records]
-    return Column(title=title, unit="vs 32-bit", cells=cells, importance=importance)

@@ -1,9 +1,13 @@
-"""A policy at a glance: one coloured cell per layer, readable without colour too."""
+"""A policy at a glance: one coloured cell a layer, readable without colour too."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.style import Style
 from rich.text import Text
 
@@ -36,7 +40,7 @@ _MEANINGS: dict[str, str] = {
     "w8a8": "8 bit",
     "w32a32": "32-bit float",
 }
-LEAST_WIDTH = 3
+_HALF = "▌"
 
 
 def scheme_style(scheme: Scheme) -> Style:
@@ -53,24 +57,67 @@ def precision_text(policy: PrecisionPolicy, layers: Sequence[str] | None = None)
     return "".join(SYMBOLS[policy[layer].name] for layer in (layers or tuple(policy)))
 
 
+def layers_a_cell(layers: int, width: int) -> int:
+    """How many layers each cell of a strip of at most `width` cells stands for: 1, or an even number."""
+    return 1 if layers <= width else 2 * math.ceil(layers / (2 * max(width, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionStrip:
+    """One cell a layer; a deep model is compressed evenly, as many layers to every cell.
+
+    With colour, each half of a compressed cell has its own, so that twice as many layers as cells lose
+    nothing. Without, its symbol is the most frequent of its layers', and of equally frequent ones that which
+    is rarer in the policy.
+    """
+
+    schemes: tuple[Scheme, ...]
+    width: int | None = None
+
+    @classmethod
+    def of(
+        cls, policy: PrecisionPolicy, *, width: int | None = None, layers: Sequence[str] | None = None
+    ) -> PrecisionStrip:
+        return cls(tuple(policy[layer] for layer in (layers or tuple(policy))), width)
+
+    @property
+    def layers_a_cell(self) -> int:
+        return 1 if self.width is None else layers_a_cell(len(self.schemes), self.width)
+
+    @property
+    def cells(self) -> int:
+        return math.ceil(len(self.schemes) / self.layers_a_cell)
+
+    def text(self, *, has_halves: bool = False) -> Text:
+        """`has_halves`: draw both halves of compressed cells, which says nothing without colour."""
+        strip = Text(no_wrap=True)
+        each = self.layers_a_cell
+        for start in range(0, len(self.schemes), each):
+            cell = self.schemes[start : start + each]
+            left, right = self._typical(cell[: each // 2 or 1]), self._typical(cell[each // 2 :] or cell)
+            if has_halves and left != right:
+                strip.append(_HALF, Style(color=_COLOURS[left.name], bgcolor=_COLOURS[right.name]))
+            else:
+                scheme = left if left == right else self._typical(cell)
+                strip.append(SYMBOLS[scheme.name], scheme_style(scheme))
+        return strip
+
+    def _typical(self, cell: Sequence[Scheme]) -> Scheme:
+        return max(cell, key=lambda scheme: (cell.count(scheme), -self.schemes.count(scheme)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        is_coloured = console.color_system is not None and not console.no_color
+        yield self.text(has_halves=is_coloured and not options.ascii_only)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(self.cells, self.cells)
+
+
 def precision_strip(
     policy: PrecisionPolicy, *, width: int | None = None, layers: Sequence[str] | None = None
 ) -> Text:
-    """One coloured cell per layer; past `width` cells the middle is left out and shown as "…"."""
-    schemes = [policy[layer] for layer in (layers or tuple(policy))]
-    strip = Text(no_wrap=True)
-    if width is None or len(schemes) <= width:
-        head, tail = schemes, []
-    else:
-        kept = max(width, LEAST_WIDTH) - 1
-        head, tail = schemes[: kept - kept // 2], schemes[len(schemes) - kept // 2 :]
-    for scheme in head:
-        strip.append(SYMBOLS[scheme.name], scheme_style(scheme))
-    if tail:
-        strip.append("…", "dim")
-    for scheme in tail:
-        strip.append(SYMBOLS[scheme.name], scheme_style(scheme))
-    return strip
+    """The strip as text, one coloured symbol a cell; past `width` layers it is compressed evenly."""
+    return PrecisionStrip.of(policy, width=width, layers=layers).text()
 
 
 def precision_legend(schemes: Sequence[Scheme] | None = None) -> Flow:

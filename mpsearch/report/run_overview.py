@@ -7,56 +7,73 @@ import shlex
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mpsearch.report.execution_line import execution_line
 from mpsearch.report.front_plot import front_plot
-from mpsearch.report.pareto_table import failed_lines, pareto_table
+from mpsearch.report.layer_ruler import layer_key
+from mpsearch.report.pareto_table import failed_lines, layer_order, pareto_table, table_rows
 from mpsearch.report.precision_strip import precision_legend
-from mpsearch.report.units import budgets_text, percent_text
+from mpsearch.report.run_heading import run_heading
+from mpsearch.report.scatter import Scatter
+from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.search.run import Run
+from mpsearch.search.searching import is_searching
 
 
 def run_overview(
-    run: Run, *, cost: str | None = None, failed: bool = False, height: int = 16
+    run: Run,
+    *,
+    selection: TrialSelection | None = None,
+    plot: Scatter | None = None,
+    failed: bool = False,
 ) -> RenderableType:
-    """Heading, table, legend and plot."""
+    """Heading, table, legends and plot (by default accuracy against the run's first cost)."""
+    wanted = selection or TrialSelection()
+    failures = [record for record in run.records if not record.is_complete]
     parts: list[RenderableType] = [run_heading(run), Text()]
-    if not any(record.is_complete for record in run.records):
-        parts.append(Text("No trial has finished yet. The same `mpsearch search` command goes on.", "yellow"))
+    if len(failures) == len(run.records):
+        parts.append(_nothing_yet(run))
     else:
-        used = {scheme for record in run.records for scheme in record.policy.values()}
-        parts += [pareto_table(run), Text(), precision_legend(list(used)), Text()]
-        parts.append(front_plot(run, cost, height=height))
-    failures = sum(not record.is_complete for record in run.records)
+        parts += [_table(run, wanted), Text(), plot or front_plot(run, selection=wanted)]
     if failures and failed:
         parts += [Text(), failed_lines(run)]
     elif failures:
-        parts.append(Text(f"{failures} of {len(run.records)} trials failed; --failed says why.", "yellow"))
+        parts += [
+            Text(),
+            Text(f"{len(failures)} of {len(run.records)} trials failed; --failed says why.", "yellow"),
+        ]
     return Group(*parts)
 
 
-def run_heading(run: Run) -> Text:
-    """What was searched, and where its numbers come from."""
-    complete = sum(record.is_complete for record in run.records)
-    names = ", ".join(objective.name for objective in run.objectives)
-    heading = Text.assemble(
-        (run.space.name, "bold"),
-        f"  {complete} trials, {len(run.front)} on the front of {names}, hypervolume {run.hypervolume:.4f}",
-    )
-    profile = run.profile
-    threads = f"{profile.threads} thread" + ("s" if profile.threads != 1 else "")
-    origin = (
-        f"\naccuracy: validation (32-bit {percent_text(run.baseline.score)}); "
-        f"latency: predicted for one sample on {threads}, profile {profile.name}"
-    )
-    heading.append(origin, "dim")
-    execution = execution_line(run.model)
-    if execution is not None:
-        heading.append("\n").append_text(execution)
-    if run.budgets:
-        heading.append(f"\nbudgets: {budgets_text(run.budgets)}", "dim")
-        if complete and not any(record.feasible for record in run.records):
-            heading.append("\nNo trial meets the budgets yet. Search on, or loosen them.", "yellow")
-    return heading
+def _table(run: Run, selection: TrialSelection) -> RenderableType:
+    chosen, others = table_rows(run, selection)
+    if not chosen and not others:
+        return _nothing_found(run, selection)
+    used = {scheme for record in (*chosen, *others) for scheme in record.policy.values()}
+    parts: list[RenderableType] = [pareto_table(run, selection)]
+    if str(selection):
+        whole = "scored" if selection.is_of_all else "on the front"
+        count = sum(r.is_complete for r in run.records) if selection.is_of_all else len(run.front)
+        parts.append(Text(f"{len(chosen)} of {count} {whole}: {selection}", "dim italic"))
+    return Group(*parts, Text(), precision_legend(list(used)), layer_key(layer_order(run)))
+
+
+def _nothing_yet(run: Run) -> Text:
+    """Why there is no table, and what makes one."""
+    if is_searching(run.path):
+        return Text("No trial has finished yet; the search goes on. Look again in a moment.", "yellow")
+    if run.records:
+        return Text(
+            "No trial has been scored: all of them failed. Look at why before searching on.", "yellow"
+        )
+    return Text("No trial has finished yet. The same `mpsearch search` command goes on.", "yellow")
+
+
+def _nothing_found(run: Run, selection: TrialSelection) -> Text:
+    elsewhere = sum(record.is_complete and selection.keeps(run, record) for record in run.records)
+    if elsewhere and not selection.is_of_all:
+        text = f"No trial on the front meets {selection.filter}; {elsewhere} of the others do, see --all."
+    else:
+        text = f"No trial meets {selection.filter}."
+    return Text(text, "yellow")
 
 
 def next_step(run: Run) -> Text:

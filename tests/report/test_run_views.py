@@ -13,9 +13,11 @@ from rich.console import Console
 from mpsearch.errors import ConfigError
 from mpsearch.models.graph import ModelGraph, Node
 from mpsearch.report.csv_report import csv_report
+from mpsearch.report.front_plot import front_plot
 from mpsearch.report.json_report import json_report
 from mpsearch.report.policy_table import policy_view, share_bar
-from mpsearch.report.run_overview import next_step, run_heading, run_overview
+from mpsearch.report.run_heading import run_heading
+from mpsearch.report.run_overview import next_step, run_overview
 from mpsearch.search.budgets import Budgets
 
 
@@ -41,7 +43,9 @@ def test_the_overview_in_a_pipe_has_no_control_codes(finished_run):
 
 def test_colour_is_only_added_on_a_terminal_and_says_nothing_new(finished_run):
     plain = shown(run_overview(finished_run), 100)
-    coloured = shown(run_overview(finished_run), 100, force_terminal=True, color_system="truecolor")
+    coloured = shown(
+        run_overview(finished_run), 100, height=60, force_terminal=True, color_system="truecolor"
+    )
     assert "\x1b" in coloured
     from rich.text import Text
 
@@ -49,7 +53,7 @@ def test_colour_is_only_added_on_a_terminal_and_says_nothing_new(finished_run):
 
 
 def test_what_keeps_a_model_in_torch_is_said_and_a_compiled_one_too(finished_run):
-    assert "runs " not in shown(run_heading(finished_run), 300)
+    assert "model " not in shown(run_heading(finished_run), 300)
     x = Node(name="x", kind="input", inputs=(), size=(1, 1, 4))
     graph = ModelGraph(nodes=(x,), output="x", input_rank=2, output_rank=2)
     compiled = dataclasses.replace(finished_run.model, graph=graph)
@@ -76,14 +80,21 @@ def test_budgets_that_nothing_meets_are_said(finished_run):
     assert "No trial meets the budgets" in shown(run_overview(strict), 80)
 
 
-@pytest.mark.parametrize("cost", ["latency", "latency_p95", "latency_p99", "memory", "energy"])
-def test_the_plot_can_show_every_cost(finished_run, cost):
-    assert cost in shown(run_overview(finished_run, cost=cost), 80)
+@pytest.mark.parametrize("x", ["accuracy", "latency", "latency_p95", "latency_p99", "memory", "energy"])
+@pytest.mark.parametrize("y", ["accuracy", "latency", "memory"])
+def test_the_plot_can_show_any_two_objectives(finished_run, x, y):
+    if x == y:
+        with pytest.raises(ConfigError, match="two different axes"):
+            front_plot(finished_run, x=x, y=y)
+        return
+    lines = shown(front_plot(finished_run, x=x, y=y), 80).splitlines()
+    assert y.split("_")[0] in lines[0]
+    assert any(x.split("_")[0] in line and line.endswith("→") for line in lines)
 
 
-def test_an_unknown_cost_is_refused(finished_run):
-    with pytest.raises(ConfigError, match="latency, latency_p95, latency_p99, memory, energy"):
-        run_overview(finished_run, cost="speed")
+def test_an_unknown_axis_is_refused(finished_run):
+    with pytest.raises(ConfigError, match="accuracy, latency, latency_p95, latency_p99, memory, energy"):
+        front_plot(finished_run, x="speed")
 
 
 def test_the_next_step_can_be_typed(finished_run):

@@ -1,0 +1,116 @@
+"""What a run is: searched what, how far, and where its numbers come from."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mpsearch.report.execution_line import execution_line
+from mpsearch.report.facts_grid import FactsGrid
+from mpsearch.report.pareto_table import chosen_percentiles
+from mpsearch.report.units import budgets_text, bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.search.run import Run
+from mpsearch.search.score_difference import baseline_interval
+from mpsearch.search.searching import is_searching
+
+
+def run_heading(run: Run) -> RenderableType:
+    """One line on the run, then where each kind of number comes from."""
+    facts: list[tuple[str, Text | str]] = [
+        ("score", _accuracy_origin(run)),
+        ("latency", _latency_origin(run)),
+    ]
+    if run.measured:
+        facts.append(("measured", _measured_origin(run)))
+    facts.append(("32-bit", _baseline(run)))
+    if run.budgets:
+        facts.append(("budgets", _budgets(run)))
+    execution = execution_line(run.model)
+    if execution is not None:
+        facts.append(("model", execution))
+    return Group(_title(run), FactsGrid(facts))
+
+
+def _title(run: Run) -> Text:
+    """How far the search is, and whether it goes on."""
+    complete = sum(record.is_complete for record in run.records)
+    planned = run.space.search.trials
+    title = Text.assemble((run.space.name, "bold"), "  ")
+    title.append(
+        f"{len(run.records)} of {planned} trials" if len(run.records) < planned else _count(complete)
+    )
+    if complete:
+        names = ", ".join(objective.name for objective in run.objectives)
+        title.append(f", {len(run.front)} on the front of {names}, hypervolume {run.hypervolume:.4f}")
+    if is_searching(run.path):
+        title.append("  searching now", "bold green")
+    return title
+
+
+def _count(trials: int) -> str:
+    return f"{trials} trial" + ("" if trials == 1 else "s")
+
+
+def _accuracy_origin(run: Run) -> str:
+    text = (
+        f"{run.metric} on {run.validation_samples} validation samples, with the 95% interval of their choice"
+    )
+    if run.test_scores:
+        text += f"; test: {run.test_samples} samples that no search sees"
+    seeds = sorted({record.seed for record in run.records})
+    if seeds:
+        text += f"; one training each, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds[:5]))}"
+    return text + (f" and {len(seeds) - 5} more" if len(seeds) > 5 else "")
+
+
+def _latency_origin(run: Run) -> str:
+    profile = run.profile
+    threads = f"{profile.threads} thread" + ("s" if profile.threads != 1 else "")
+    kernels = profile.fingerprint.kernels
+    machine = profile.fingerprint.cpu_model + (f", {kernels[0]}" if kernels else "")
+    percentiles = [o.name.removeprefix("latency_") for o in chosen_percentiles(run)]
+    shown = " and ".join(["median", *percentiles])
+    return f"predicted {shown} of one sample on {threads}, profile {profile.name} ({machine})"
+
+
+def _measured_origin(run: Run) -> str:
+    """The conditions that most of the measurements share."""
+    conditions = Counter((m.machine, m.isa, m.threads) for m in run.measured.values())
+    (machine, isa, threads), count = conditions.most_common(1)[0]
+    passes = sorted({m.repetitions for m in run.measured.values()})
+    each = str(passes[0]) if len(passes) == 1 else f"{passes[0]} to {passes[-1]}"
+    others = len(run.measured) - count
+    elsewhere = f"; {others} on other settings" if others else ""
+    return (
+        f"{_count(len(run.measured))}, median and quartiles of {each} whole passes on {threads} "
+        f"thread{'s' if threads != 1 else ''} ({machine}, {isa}){elsewhere}"
+    )
+
+
+def _baseline(run: Run) -> str:
+    base = run.baseline
+    text = percent_text(base.score)
+    low, high = baseline_interval(run)
+    if not math.isnan(low):
+        text += f" ({percent_text(low, 1)} to {percent_text(high, 1)})"
+    if base.test_score is not None:
+        text += f", {percent_text(base.test_score)} on test"
+    costs = base.costs
+    return (
+        f"{text}, {seconds_text(costs.latency_s)}, {bytes_text(costs.memory_bytes)}, "
+        f"{joules_text(costs.energy_j)} in the same runtime"
+    )
+
+
+def _budgets(run: Run) -> Text:
+    text = Text(budgets_text(run.budgets))
+    complete = [record for record in run.records if record.is_complete]
+    feasible = sum(record.feasible for record in complete)
+    if feasible:
+        text.append(f"; {feasible} of {_count(len(complete))} meet them", "dim")
+    elif complete:
+        text.append("\nNo trial meets the budgets yet. Search on, or loosen them.", "yellow")
+    return text

@@ -1,0 +1,74 @@
+"""Which trials a table lists, and in what order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mpsearch.errors import ConfigError
+from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.run import Run
+from mpsearch.search.trial_filter import TrialFilter
+from mpsearch.search.trial_record import TrialRecord
+
+
+def _by_objective(name: str) -> Callable[[Run, TrialRecord], float]:
+    objective = OBJECTIVES[name]
+    return lambda _run, record: objective.sign * float(getattr(record, objective.field))
+
+
+def _by_measured(run: Run, record: TrialRecord) -> float:
+    measured = run.measured.get(record.number)
+    return math.nan if measured is None else measured.latency_s
+
+
+# Name -> the value by which trials rise; what is best comes first.
+_KEYS: dict[str, Callable[[Run, TrialRecord], float]] = {
+    **{name: _by_objective(name) for name in OBJECTIVES},
+    "test": lambda run, record: -run.test_scores.get(record.number, math.nan),
+    "measured": _by_measured,
+    "trial": lambda _run, record: record.number,
+}
+SORT_NAMES: tuple[str, ...] = tuple(_KEYS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSelection:
+    """`filter` keeps trials, `sort` orders them best first (one of SORT_NAMES), `top` takes that many.
+
+    `is_of_all`: from all scored trials, not only those of the front.
+
+    Raises: ConfigError if `sort` is no such name or `top` is below 1.
+    """
+
+    filter: TrialFilter | None = None
+    sort: str | None = None
+    top: int | None = None
+    is_of_all: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sort is not None and self.sort not in _KEYS:
+            raise ConfigError(f"Trials can be sorted by {', '.join(SORT_NAMES)}; got {self.sort!r:.80}.")
+        if self.top is not None and self.top < 1:
+            raise ConfigError(f"--top must be at least 1; got {self.top}. Leave it out to see all.")
+
+    def keeps(self, run: Run, record: TrialRecord) -> bool:
+        """Whether the filter does."""
+        return self.filter is None or self.filter.keeps(run, record)
+
+    def of(self, run: Run, records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:
+        """Those of `records` that it asks for; unknown values come last, equal ones keep their order."""
+        found = [record for record in records if self.keeps(run, record)]
+        if self.sort is not None:
+            key = _KEYS[self.sort]
+            found.sort(key=lambda record: (math.isnan(value := key(run, record)), value))
+        return tuple(found[: self.top])
+
+    def __str__(self) -> str:
+        parts = [] if self.filter is None else [f"where {self.filter}"]
+        if self.sort is not None:
+            parts.append(f"sorted by {self.sort}")
+        if self.top is not None:
+            parts.append(f"the first {self.top}")
+        return ", ".join(parts)
