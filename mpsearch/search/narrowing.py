@@ -75,7 +75,7 @@ def _left(layers: tuple[str, ...], schemes: tuple[Scheme, ...], overrides: Overr
         raise ConfigError(
             f"Overrides must leave each layer a scheme; {given} {'leaves' if len(rules) == 1 else 'leave'} "
             f"none for {_listed(layers)}{together} where the space allows "
-            f"{', '.join(scheme.name for scheme in schemes)}. Change or lift one."
+            f"{', '.join(scheme.name for scheme in schemes)}. Change one, or lift it (--free)."
         )
     return left
 

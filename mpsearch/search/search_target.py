@@ -41,7 +41,7 @@ class SearchTarget:
 def search_target(name_or_path: str | Path) -> SearchTarget:
     """A run by its folder; else a space by its file or built-in name.
 
-    Raises: RunError if it is a folder without a run that has come to its first trial; what `load_space` raises.
+    Raises: RunError if it is a folder without a run, or without a first trial; what `load_space` raises.
     """
     path = Path(name_or_path)
     if not os.path.isdir(path):  # noqa: PTH112 - unlike pathlib's, no error for a name too long
@@ -56,6 +56,6 @@ def search_target(name_or_path: str | Path) -> SearchTarget:
             f"The search in {path} has not come to its first trial. Give its space, with --out {path}."
         )
     raise RunError(
-        f"A search needs a space (a YAML file or a built-in name), or the folder of a run to go on with; {path} "
-        f"is a folder without a run.{runs_near(path)}"
+        f"A search needs a space (a YAML file or a built-in name), or the folder of a run to go on with; "
+        f"{path} is a folder without a run.{runs_near(path)}"
     )
