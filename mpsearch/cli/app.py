@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mpsearch.cli import bench, doctor, export, pareto, profile, search, show, space
+from mpsearch.cli import bench, doctor, export, inspect, pareto, profile, search, show, space
 from mpsearch.cli.console import messages
 from mpsearch.errors import MpsearchError, StorageError
 
@@ -58,6 +58,7 @@ def _root(
 app.command()(search.search)
 app.command()(pareto.pareto)
 app.command()(show.show)
+app.command()(inspect.inspect)
 app.command()(export.export)
 app.command()(bench.bench)
 app.command()(profile.profile)

@@ -1,0 +1,67 @@
+"""`mpsearch inspect`: a run on a full screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mpsearch.errors import ConfigError
+
+
+class Theme(StrEnum):
+    """`auto`: light where the terminal says that it is (COLORFGBG), mono under NO_COLOR, else dark."""
+
+    AUTO = "auto"
+    DARK = "dark"
+    LIGHT = "light"
+    MONO = "mono"
+
+
+_LIGHT_GROUNDS = {"7", "15"}  # white, as COLORFGBG counts colours
+
+
+def inspect(
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, finished or still searching.", show_default=False)
+    ],
+    *,
+    theme: Annotated[Theme, typer.Option(help="Colours; T changes them.")] = Theme.AUTO,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the task's code lies now, path/file.py:function, if it was moved since the search; "
+            "for exports."
+        ),
+    ] = None,
+) -> None:
+    """Look at a run full-screen: walk along its front, compare, set budgets, export.
+
+    Follows a search that is still running. Keys, a mouse and 80x24 over SSH will do; ? lists the keys.
+
+    $ mpsearch inspect runs/digits
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigError(
+            f"The inspector needs a terminal to draw on; its input or output is none. Give "
+            f"`mpsearch pareto {run}`, which prints the same front anywhere."
+        )
+    from mpsearch.export.exporters import export_trial
+    from mpsearch.report.inspector.app import InspectorApp
+    from mpsearch.search.run import load_run
+
+    chosen = _theme_of_terminal() if theme is Theme.AUTO else theme
+    is_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    found = load_run(run, exporter=export_trial)
+    InspectorApp(found, theme=chosen.value, is_ascii=is_ascii, task=task).run()
+
+
+def _theme_of_terminal() -> Theme:
+    if "NO_COLOR" in os.environ:
+        return Theme.MONO
+    ground = os.environ.get("COLORFGBG", "").rpartition(";")[2]
+    return Theme.LIGHT if ground in _LIGHT_GROUNDS else Theme.DARK

@@ -1,0 +1,58 @@
+"""What the plot's axes can show, their scales, and which value lies where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from mpsearch.report.axis import Axis, Quantity, ScaleKind
+from mpsearch.report.units import bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.search.objective import OBJECTIVES
+
+Scale = Literal["auto", "linear", "log"]
+SCALES: tuple[Scale, ...] = ("auto", "linear", "log")
+AXIS_NAMES: tuple[str, ...] = tuple(OBJECTIVES)
+_TEXTS = {"1": percent_text, "s": seconds_text, "B": bytes_text, "J": joules_text}
+
+
+def value_text(name: str, value: float) -> str:
+    """A value of that axis with its unit: "12.3 µs"."""
+    return _TEXTS[OBJECTIVES[name].unit](value)
+
+
+def quantity_of(name: str) -> Quantity:
+    return Quantity(name=name, text=_TEXTS[OBJECTIVES[name].unit], is_fraction=OBJECTIVES[name].unit == "1")
+
+
+def fitted_axis(
+    name: str, front: Sequence[float], others: Sequence[float], scale: Scale, *, is_near: bool
+) -> Axis:
+    """An axis that shows the values of the front well, and of the others all or, `is_near`, those close to it.
+
+    "log" of accuracy is that of its error, 1 - accuracy; costs of 0 have no logarithm and stay linear.
+    """
+    quantity = quantity_of(name)
+    kinds: dict[Scale, ScaleKind | None] = {"auto": None, "linear": "linear", "log": "log"}
+    if is_near and front:
+        return Axis.focused(quantity, front, others, kinds[scale])
+    return Axis.fitted(quantity, [*front, *others], kinds[scale])
+
+
+def value_at(axis: Axis, place: float) -> float:
+    """The inverse of `axis.place`."""
+    warped = axis.low + place * (axis.high - axis.low)
+    if axis.kind == "log":
+        return float(10**warped)
+    if axis.kind == "log error":
+        return float(1 - 10**-warped)
+    return warped
+
+
+def following_axis(name: str, other: str) -> str:
+    """The next one to show, never that of the other axis."""
+    rest = [candidate for candidate in AXIS_NAMES if candidate != other or candidate == name]
+    return rest[(rest.index(name) + 1) % len(rest)]
+
+
+def following_scale(scale: Scale) -> Scale:
+    return SCALES[(SCALES.index(scale) + 1) % len(SCALES)]

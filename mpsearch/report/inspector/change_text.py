@@ -1,0 +1,73 @@
+"""Changes as people read them: signed, with a unit, and honest about noise."""
+
+from __future__ import annotations
+
+import math
+
+from rich.text import Text
+
+from mpsearch.report.inspector.palette import Palette
+from mpsearch.report.inspector.score_difference import ScoreDifference
+from mpsearch.report.units import UNKNOWN, bytes_text, joules_text, seconds_text
+
+_TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
+UNCLEAR = "≈"
+
+
+def signed(text: str, value: float) -> str:
+    """`text` is that of the value without its sign; 0 has none."""
+    if math.isnan(value):
+        return UNKNOWN
+    return text if value == 0 else ("+" if value > 0 else "−") + text
+
+
+def points_text(change: float) -> str:
+    """A change of accuracy in percentage points: "+0.42", "−1.20"."""
+    if math.isnan(change):
+        return UNKNOWN
+    rounded = round(100 * change, 2)
+    return signed(f"{abs(rounded):.2f}", rounded)
+
+
+def cost_change(unit: str, change: float) -> str:
+    """A change of a cost of that unit (s, B, J): "−3.10 µs"; a dash where there is none."""
+    return "=" if change == 0 else signed(_TEXTS[unit](abs(change)), change)
+
+
+def range_text(low: float, high: float) -> str:
+    """Two shares as percent: "97.7–99.7"; empty where unknown."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"{100 * low:.3g}–{100 * high:.3g}"
+
+
+def score_change(difference: ScoreDifference, palette: Palette, width: int) -> Text:
+    """Right-aligned to `width` cells, the last for "≈" where the samples cannot tell the two apart."""
+    text = points_text(difference.change)
+    if not difference.is_clear:
+        return Text.assemble((f"{text:>{width - 1}}", palette.ink("dim")), (UNCLEAR, palette.ink("dim")))
+    ink = palette.ink("gain" if difference.change > 0 else "loss")
+    return Text(f"{text:>{width - 1}} ", ink)
+
+
+def cost_cell(unit: str, change: float, palette: Palette, width: int) -> Text:
+    """Right-aligned; cheaper is a gain."""
+    ink = "dim" if change == 0 else "gain" if change < 0 else "loss"
+    return Text(f"{cost_change(unit, change):>{width}}", palette.ink(ink))
+
+
+def verdict(first: str, second: str, difference: ScoreDifference) -> str:
+    """One sentence on which of two scores better, and whether that can be said."""
+    if math.isnan(difference.low):
+        return f"The change from {first} to {second} is {points_text(difference.change)} points; its spread is unknown."
+    interval = f"95% interval {points_text(difference.low)} to {points_text(difference.high)}"
+    if difference.change == 0:
+        return f"{first} and {second} score the same ({interval} points)."
+    better, worse = (second, first) if difference.change > 0 else (first, second)
+    margin = f"{abs(100 * difference.change):.2f} points"
+    if not difference.is_clear:
+        return (
+            f"{better} scores {margin} higher, but {difference.samples} samples cannot tell the two apart "
+            f"({interval})."
+        )
+    return f"{better} scores {margin} higher than {worse} ({interval})."

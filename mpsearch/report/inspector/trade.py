@@ -1,0 +1,67 @@
+"""What one trial gains or loses against others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mpsearch.report.inspector.score_difference import ScoreDifference, score_difference
+from mpsearch.report.inspector.view_state import Scene
+from mpsearch.search.trial_record import TrialRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """Going from one trial to another: the change of each quantity.
+
+    Units: accuracy as a share of 1, seconds, bytes, joules; a positive cost is dearer.
+    """
+
+    number: int
+    accuracy: ScoreDifference
+    latency_s: float
+    memory_bytes: float
+    energy_j: float
+
+
+def trade(scene: Scene, here: TrialRecord, there: TrialRecord) -> Trade:
+    """Both trials must be complete."""
+    return Trade(
+        number=there.number,
+        accuracy=score_difference(here.accuracy, there.accuracy, scene.run.validation_samples),
+        latency_s=there.latency_s - here.latency_s,
+        memory_bytes=there.memory_bytes - here.memory_bytes,
+        energy_j=there.energy_j - here.energy_j,
+    )
+
+
+def neighbours(scene: Scene, number: int) -> tuple[int | None, int | None]:
+    """The next trials on the front to the left and to the right in the picture."""
+    order = scene.front_order
+    if number in order:
+        place = order.index(number)
+        return (
+            order[place - 1] if place else None,
+            order[place + 1] if place + 1 < len(order) else None,
+        )
+    here = scene.spot_of.get(number)
+    if here is None:
+        return None, None
+    before = [
+        other for other in order if (scene.spot_of[other].x, scene.spot_of[other].y) <= (here.x, here.y)
+    ]
+    after = order[len(before) :]
+    return (before[-1] if before else None), (after[0] if after else None)
+
+
+def beaten_by(scene: Scene, record: TrialRecord) -> TrialRecord | None:
+    """The most accurate trial on the front that is no worse in any objective; None on the front itself."""
+    if record.number in scene.front_numbers or not record.is_complete:
+        return None
+    objectives = scene.run.objectives
+    better = [
+        other
+        for other in scene.run.front.records
+        if all(o.sign * getattr(other, o.field) <= o.sign * getattr(record, o.field) for o in objectives)
+    ]
+    return max(better, key=lambda r: (r.accuracy, -r.latency_s), default=None)
