@@ -124,6 +124,10 @@ def search(
         bool, typer.Option("--resume", help="Only go on with a run that is there; never begin one.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="One line an event, on a terminal too.")] = False,
+    json_lines: Annotated[
+        bool,
+        typer.Option("--json-lines", help="One JSON object an event on standard output, and nothing else."),
+    ] = False,
 ) -> None:
     """Search a space for the front of accuracy, latency and memory.
 
@@ -165,7 +169,7 @@ def search(
 
     console = messages()
     try:
-        with search_view(console, quiet=quiet) as view:
+        with search_view(console, quiet=quiet, json_lines=json_lines) as view:
             run = run_search(
                 target.space,
                 out=folder,
@@ -190,6 +194,8 @@ def search(
             f"Interrupted. What is finished is in {folder}; the same command goes on.", style="yellow"
         )
         raise typer.Exit(130) from error
+    if json_lines:
+        return
     answers = output()
     answers.print(run_overview(run))
     if run.front.records:

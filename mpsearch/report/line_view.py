@@ -8,9 +8,11 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-from mpsearch.report.precision_strip import precision_text
+from mpsearch.report.live_rows import clock_text, shown_costs
+from mpsearch.report.pace import about_text
+from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.search_state import SearchState
-from mpsearch.report.units import budgets_text, bytes_text, percent_text, seconds_text
+from mpsearch.report.units import budgets_text, bytes_text, joules_text, percent_text, seconds_text
 from mpsearch.search.events import (
     Event,
     Notice,
@@ -22,10 +24,17 @@ from mpsearch.search.events import (
 )
 
 _TENTHS = 10
+_KIND = 8  # cells of the second column
+_MOST_CELLS = 32  # of the symbols of a policy
+_TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 
 
 class LineView:
-    """Prints the events that it is called with; of the steps of a stage only every tenth part."""
+    """Prints the events that it is called with; of the steps of a stage only every tenth part.
+
+    Columns: elapsed time, what it is about, what happened. For a trial: its number, how many are finished,
+    one symbol a layer, accuracy, costs, whether it is on the front, hypervolume, the time left.
+    """
 
     def __init__(self, console: Console) -> None:
         self.state = SearchState()
@@ -42,52 +51,67 @@ class LineView:
 
     def __call__(self, event: Event) -> None:
         self.state.update(event)
-        line = self._line(event)
+        about, line = self._line(event)
         if line:
-            self._console.print(Text(line), soft_wrap=True)
+            text = f"{clock_text(self.state.elapsed_s):>7}  {about:<{_KIND}}  {line}"
+            self._console.print(Text(text.rstrip()), soft_wrap=True)
 
-    def _line(self, event: Event) -> str:
+    def _line(self, event: Event) -> tuple[str, str]:
+        """What it is about, and what to say; nothing of some events."""
         if isinstance(event, StageStarted):
             self._tenth = 0
-            return event.detail if event.stage in event.detail else f"{event.stage}: {event.detail}"
+            return event.stage, event.detail.removeprefix(f"{event.stage} ")
         if isinstance(event, StageProgress):
-            return self._stage_line(event)
+            return event.stage, self._progress(event)
         if isinstance(event, Notice):
-            return f"{'warning' if event.is_warning else 'note'}: {event.message}"
+            return "warning" if event.is_warning else "note", event.message
         if isinstance(event, SearchStarted):
-            return (
-                f"search: {event.total} trials of {event.policies:,} policies, {event.finished} already "
-                f"there, budgets {budgets_text(event.budgets)}, 32-bit "
-                f"{percent_text(event.baseline_score)}, into {event.out}"
-            )
+            return "search", _plan(event)
         if isinstance(event, TrialFinished):
-            return _trial_line(event)
+            return "trial", self._trial(event)
         if isinstance(event, SearchFinished):
             # Who interrupts a command is told by the command itself.
-            return "" if event.reason == "interrupted" else f"{event.reason}: {event}"
-        return ""
+            return event.reason, "" if event.reason == "interrupted" else str(event)
+        return "", ""
 
-    def _stage_line(self, event: StageProgress) -> str:
+    def _progress(self, event: StageProgress) -> str:
         tenth = _TENTHS * event.done // max(event.total, 1)
         if tenth <= self._tenth:
             return ""
         self._tenth = tenth
-        return f"{event.stage}: {event.done}/{event.total} {event.what}"
+        return f"{event.done:>{len(str(event.total))}}/{event.total}  {event.what}"
+
+    def _trial(self, event: TrialFinished) -> str:
+        record = event.record
+        digits = len(str(event.total))
+        symbols = precision_strip(record.policy, width=_MOST_CELLS).plain
+        head = f"{record.number:>{digits}}  {event.finished:>{digits}}/{event.total}  {symbols}"
+        if not record.is_complete:
+            return f"{head}  failed: {record.failure}"
+        assert self.state.started is not None
+        costs = shown_costs(self.state.started.objectives)
+        is_over = not self.state.started.budgets.are_met_by(record.costs, record.accuracy)
+        estimate = self.state.estimate()
+        left = "" if estimate is None or event.finished >= event.total else f"{about_text(estimate)} left"
+        note = "front" if event.on_front else "over budget" if is_over else ""
+        columns = [
+            head,
+            f"{percent_text(record.accuracy):>7}",
+            *(f"{_TEXTS[cost.unit](getattr(record, cost.field)):>8}" for cost in costs),
+            f"{note:<11}" if self.state.started.budgets else f"{note:<5}",
+            f"hypervolume {event.hypervolume:.4f}",
+            left,
+        ]
+        return "  ".join(columns)
 
 
-def _trial_line(event: TrialFinished) -> str:
-    record = event.record
-    head = f"trial {record.number} ({event.finished}/{event.total}) {precision_text(record.policy)}"
-    if not record.is_complete:
-        return f"{head} failed: {record.failure}"
+def _plan(event: SearchStarted) -> str:
     parts = [
-        head,
-        percent_text(record.accuracy),
-        seconds_text(record.latency_s),
-        bytes_text(record.memory_bytes),
-        "on the front" if event.on_front else "",
-        "" if record.feasible else "over budget",
-        f"hypervolume {event.hypervolume:.4f}",
-        f"best {event.best.number}" if event.best else "",
+        f"{event.total} trials of {event.policies:,} policies",
+        f"{event.finished} already there" if event.finished else "",
+        f"{event.workers} workers" if event.workers > 1 else "",
+        f"budgets {budgets_text(event.budgets)}" if event.budgets else "no budgets",
+        f"32-bit {percent_text(event.baseline_score)}",
+        f"into {event.out}",
     ]
-    return "  ".join(part for part in parts if part)
+    return ", ".join(part for part in parts if part)

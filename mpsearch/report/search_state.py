@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.report.budget_status import BudgetStatus, budget_statuses
+from mpsearch.report.pace import Estimate, Pace
 from mpsearch.search.events import (
     Event,
     Notice,
@@ -19,105 +21,209 @@ from mpsearch.search.events import (
     TrialProgress,
     TrialStarted,
 )
-from mpsearch.search.trial_record import TrialRecord
+from mpsearch.search.trial_record import Origin, TrialRecord
 
 STAGES: tuple[Stage, ...] = ("task", "profile", "baseline", "search", "test")
+NEW_S = 6.0  # for so long a point counts as new on the front
 _MOST_LOSSES = 400
 
 
 @dataclass(slots=True)
 class RunningTrial:
-    """A trial that a worker is on. `losses` in the order of their steps."""
+    """What a worker is on. `losses`: pairs of step and loss; `record` once the trial has ended."""
 
+    number: int
     policy: PrecisionPolicy
+    origin: Origin
     step: int = 0
     total: int = 0
-    losses: list[float] = field(default_factory=list)
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    record: TrialRecord | None = None
+
+    @property
+    def done(self) -> float:
+        """The share of its steps that are made."""
+        return self.step / self.total if self.total else 0.0
+
+
+@dataclass(slots=True)
+class StageTime:
+    """When a stage began and ended, by the state's clock; `ended` is None while it lasts."""
+
+    began: float
+    ended: float | None = None
 
 
 @dataclass(slots=True)
 class SearchState:
-    """Fed with events by `update`; every field is what the events so far said last."""
+    """Fed with events by `update`; every field is what the events so far said last.
+
+    `slots` has a place for each worker, which keeps its last trial until the next one begins. `hypervolumes`
+    has one value a finished trial, those of earlier calls included.
+    """
 
     clock: Callable[[], float] = time.monotonic
     stage: Stage | None = None
     stage_detail: str = ""
     stage_progress: StageProgress | None = None
-    stages_seen: list[Stage] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    stage_times: dict[Stage, StageTime] = field(default_factory=dict)
     started: SearchStarted | None = None
     records: dict[int, TrialRecord] = field(default_factory=dict)
-    running: dict[int, RunningTrial] = field(default_factory=dict)
+    recent: list[TrialRecord] = field(default_factory=list)
+    slots: list[RunningTrial | None] = field(default_factory=list)
+    finished: int = 0
+    total: int = 0
+    front: tuple[int, ...] = ()
+    knee: int | None = None
+    best: TrialRecord | None = None
     last: TrialFinished | None = None
     hypervolumes: list[float] = field(default_factory=list)
-    started_at: float = 0.0
-    finished_here: int = 0
+    failures: list[TrialRecord] = field(default_factory=list)
+    ended: SearchFinished | None = None
+    began: float = 0.0
+    _pace: Pace | None = None
+    _joined: dict[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
 
     def update(self, event: Event) -> None:
         _HANDLERS[type(event)](self, event)
 
     @property
-    def trials_per_hour(self) -> float | None:
-        seconds = self.clock() - self.started_at
-        return 3600 * self.finished_here / seconds if self.finished_here and seconds > 0 else None
+    def elapsed_s(self) -> float:
+        return self.clock() - self.began
+
+    def stage_s(self, stage: Stage) -> float | None:
+        """How long a stage took or has taken so far; None if it has not begun."""
+        times = self.stage_times.get(stage)
+        if times is None:
+            return None
+        return (self.clock() if times.ended is None else times.ended) - times.began
 
     @property
-    def failures(self) -> int:
-        return sum(not record.is_complete for record in self.records.values())
+    def running(self) -> list[RunningTrial]:
+        return [trial for trial in self.slots if trial is not None and trial.record is None]
+
+    @property
+    def trials_per_hour(self) -> float | None:
+        return None if self._pace is None else self._pace.trials_per_hour
+
+    def estimate(self) -> Estimate | None:
+        return None if self._pace is None else self._pace.estimate([trial.done for trial in self.running])
+
+    def budgets(self) -> tuple[BudgetStatus, ...]:
+        return () if self.started is None else budget_statuses(self.started.budgets, self.records.values())
 
     def complete(self) -> Sequence[TrialRecord]:
         return [record for record in self.records.values() if record.is_complete]
 
+    def new(self) -> frozenset[int]:
+        """Trials that came onto the front a moment ago."""
+        since = self.clock() - NEW_S
+        return frozenset(n for n, joined in self._joined.items() if joined > since and n in self.front)
+
+    @property
+    def gain(self) -> float | None:
+        """How much hypervolume the sampler has added to what the uniform policies reach."""
+        anchors = sum(record.origin == "anchor" for record in self.records.values())
+        if not anchors or len(self.hypervolumes) <= anchors:
+            return None
+        return self.hypervolumes[-1] - self.hypervolumes[anchors - 1]
+
+
+def _enter(state: SearchState, stage: Stage) -> None:
+    _leave(state)
+    state.stage = stage
+    state.stage_times.setdefault(stage, StageTime(began=state.clock()))
+
+
+def _leave(state: SearchState) -> None:
+    if state.stage is not None:
+        state.stage_times[state.stage].ended = state.clock()
+
 
 def _stage_started(state: SearchState, event: StageStarted) -> None:
-    state.stage, state.stage_detail, state.stage_progress = event.stage, event.detail, None
-    if event.stage not in state.stages_seen:
-        state.stages_seen.append(event.stage)
+    _enter(state, event.stage)
+    state.stage_detail, state.stage_progress = event.detail, None
 
 
 def _stage_progress(state: SearchState, event: StageProgress) -> None:
     state.stage_progress = event
 
 
-def _notice(state: SearchState, event: Notice) -> None:
-    state.notices.append(event)
-
-
 def _search_started(state: SearchState, event: SearchStarted) -> None:
-    state.stage, state.started = "search", event
-    state.stages_seen.append("search")
-    state.started_at = state.clock()
-    state.records.update((record.number, record) for record in event.records)
-    state.hypervolumes.append(event.hypervolume)
+    _enter(state, "search")
+    state.stage_progress = None
+    state.started = event
+    state.records = {record.number: record for record in event.records}
+    state.recent = sorted(event.records, key=lambda record: (record.ended, record.number))
+    state.failures = [record for record in state.recent if not record.is_complete]
+    state.finished, state.total = event.finished, event.total
+    state.front, state.knee = event.front, event.knee
+    met = [r for r in state.complete() if event.budgets.are_met_by(r.costs, r.accuracy)]
+    state.best = max(met, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
+    state.hypervolumes = [point.hypervolume for point in event.history]
+    state.slots = [None] * event.workers
+    state._pace = Pace(
+        clock=state.clock,
+        total=event.total,
+        workers=event.workers,
+        limit_s=event.limit_s,
+        earlier=state.recent,
+    )
 
 
 def _trial_started(state: SearchState, event: TrialStarted) -> None:
-    state.running[event.number] = RunningTrial(policy=event.policy)
+    trial = RunningTrial(number=event.number, policy=event.policy, origin=event.origin)
+    free = (place for place, held in enumerate(state.slots) if held is None or held.record is not None)
+    place = next(free, None)
+    if place is None:
+        state.slots.append(trial)
+    else:
+        state.slots[place] = trial
 
 
 def _trial_progress(state: SearchState, event: TrialProgress) -> None:
-    trial = state.running.get(event.number)
+    trial = next((trial for trial in state.running if trial.number == event.number), None)
     if trial is not None:  # a late message of a worker whose trial has ended
         trial.step, trial.total = event.step, event.total
-        trial.losses = [*trial.losses, event.loss][-_MOST_LOSSES:]
+        trial.losses = [*trial.losses, (event.step, event.loss)][-_MOST_LOSSES:]
 
 
 def _trial_finished(state: SearchState, event: TrialFinished) -> None:
-    state.running.pop(event.record.number, None)
-    state.records[event.record.number] = event.record
+    record = event.record
+    for trial in state.running:
+        if trial.number == record.number:
+            trial.record = record
+    joined = set(event.front) - set(state.front)
+    state._joined.update(dict.fromkeys(joined, state.clock()))
+    state.records[record.number] = record
+    state.recent.append(record)
+    if not record.is_complete:
+        state.failures.append(record)
+    state.finished, state.total = event.finished, event.total
+    state.front, state.knee, state.best = event.front, event.knee, event.best
     state.hypervolumes.append(event.hypervolume)
     state.last = event
-    state.finished_here += 1
+    if state._pace is not None:
+        state._pace.finish(record)
 
 
-def _search_finished(state: SearchState, _event: SearchFinished) -> None:
-    state.running.clear()
+def _search_finished(state: SearchState, event: SearchFinished) -> None:
+    _leave(state)
+    state.ended = event
+    state.slots = [None] * len(state.slots)
+
+
+def _nothing(_state: SearchState, _event: Event) -> None:
+    """A notice is shown once, above the view."""
 
 
 _HANDLERS: dict[type[Event], Callable[[SearchState, object], None]] = {
     StageStarted: _stage_started,  # type: ignore[dict-item]
     StageProgress: _stage_progress,  # type: ignore[dict-item]
-    Notice: _notice,  # type: ignore[dict-item]
+    Notice: _nothing,  # type: ignore[dict-item]
     SearchStarted: _search_started,  # type: ignore[dict-item]
     TrialStarted: _trial_started,  # type: ignore[dict-item]
     TrialProgress: _trial_progress,  # type: ignore[dict-item]
