@@ -83,7 +83,7 @@ def usable_profile(
     Raises: RunError if the run has another profile than the one given; ProfileError or FormatError if a
     profile cannot be read.
     """
-    emit(StageStarted(stage="profile", detail="profile"))
+    emit(StageStarted(stage="profile", detail="the hardware profile"))
     asked = HardwareProfile.load(given) if isinstance(given, Path) else given
     existing = HardwareProfile.load(stored) if stored.exists() else None
     if asked is not None:
