@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
-from mpsearch.cli import bench, doctor, export, inspect, pareto, profile, search, show, space
+from mpsearch.cli import bench, doctor, export, pareto, plan, profile, search, show, space
 from mpsearch.cli.console import messages
+from mpsearch.cli.help_screen import HelpCommand, HelpGroup
 from mpsearch.errors import MpsearchError, StorageError
 
 EXIT_BROKEN_PIPE = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 _DEBUG = "--debug"
+_UsageError: Any = typer.BadParameter.__mro__[1]  # which typer does not export
+
+SEARCH, LOOK, USE, MACHINE = "Search", "Look at a run", "Use a policy", "Machine and spaces"
+# In the order of `mpsearch --help`; a command is named as its function.
+_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    (SEARCH, plan.plan),
+    (SEARCH, search.search),
+    (LOOK, pareto.pareto),
+    (LOOK, show.show),
+    (USE, export.export),
+    (USE, bench.bench),
+    (MACHINE, profile.profile),
+    (MACHINE, doctor.doctor),
+)
 
 app = typer.Typer(
     name="mpsearch",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
+    cls=HelpGroup,
+    rich_markup_mode=None,  # help screens and errors are ours
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -49,21 +65,18 @@ def _root(
 ) -> None:
     """How few bits can each layer of a neural network live with, on your machine?
 
-    Each command has an example in its own --help. A first search, with everything built in:
+    Searches the precision of every layer for the best trade of accuracy, latency and memory. Each command
+    has examples in its own `--help`. A first search needs nothing but this:
 
         $ mpsearch search digits
+
+        $ mpsearch pareto runs/digits
     """
 
 
-app.command()(search.search)
-app.command()(pareto.pareto)
-app.command()(show.show)
-app.command()(inspect.inspect)
-app.command()(export.export)
-app.command()(bench.bench)
-app.command()(profile.profile)
-app.add_typer(space.app, name="space")
-app.command()(doctor.doctor)
+for _panel, _function in _COMMANDS:
+    app.command(cls=HelpCommand, rich_help_panel=_panel)(_function)
+app.add_typer(space.app, name="space", rich_help_panel=MACHINE)
 
 
 def main() -> None:
@@ -72,21 +85,35 @@ def main() -> None:
     debug = len(arguments) < len(sys.argv) - 1
     try:
         try:
-            app(args=arguments, prog_name="mpsearch")
+            code = app(args=arguments, prog_name="mpsearch", standalone_mode=False)
         finally:
             sys.stdout.flush()  # here, where a full disk is still an error with a message
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, typer.Abort) as error:
         messages().print("Interrupted.", style="yellow")
         raise SystemExit(EXIT_INTERRUPTED) from error
-    except BrokenPipeError as error:  # the reader of a pipe has seen enough: quietly, as typer ends it
+    except BrokenPipeError as error:  # the reader of a pipe has seen enough: quietly
         _drop_unwritten_output()
         raise SystemExit(EXIT_BROKEN_PIPE) from error
+    except _UsageError as error:
+        _fail("UsageError", _usage_text(error))
+        raise SystemExit(EXIT_ERROR) from error
     except (MpsearchError, OSError) as error:
         _drop_unwritten_output()
         if debug:
             raise
-        _fail(error if isinstance(error, MpsearchError) else _refused(error))
+        told = error if isinstance(error, MpsearchError) else _refused(error)
+        _fail(type(told).__name__, str(told))
         raise SystemExit(EXIT_ERROR) from error
+    if isinstance(code, int) and code:
+        raise SystemExit(code)
+
+
+def _usage_text(error: Any) -> str:
+    """What is wrong with the line that was typed, and where the right one is told."""
+    told = " ".join(error.format_message().split())
+    told = told if told.endswith((".", "?", ")")) else f"{told}."
+    context = getattr(error, "ctx", None)
+    return told if context is None else f"{told} `{context.command_path} --help` tells more."
 
 
 def _refused(error: OSError) -> StorageError:
@@ -106,9 +133,7 @@ def _drop_unwritten_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(error: MpsearchError) -> None:
+def _fail(kind: str, told: str) -> None:
     from rich.text import Text
 
-    messages().print(
-        Text.assemble((type(error).__name__, "bold red"), (": ", "red"), str(error)), soft_wrap=True
-    )
+    messages().print(Text.assemble((kind, "bold red"), (": ", "red"), told), soft_wrap=True)

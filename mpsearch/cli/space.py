@@ -1,18 +1,30 @@
-"""`mpsearch space`: the search spaces, and what they come to."""
+"""`mpsearch space`: the search spaces, and what they say."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True, help="Search spaces: list the built-in ones, show one with its defaults."
-)
+from mpsearch.cli.completion import complete_space
+from mpsearch.cli.help_screen import HelpCommand, HelpGroup
+
+app = typer.Typer(cls=HelpGroup, rich_markup_mode=None)
 
 
-@app.command("list")
+@app.callback()
+def space() -> None:
+    """List the built-in search spaces, or show one with its defaults.
+
+    $ mpsearch space list
+
+    $ mpsearch space show digits
+    """
+
+
+@app.command("list", cls=HelpCommand)
 def list_spaces() -> None:
     """List the built-in search spaces.
 
@@ -20,7 +32,8 @@ def list_spaces() -> None:
     """
     from mpsearch.cli.console import output
     from mpsearch.report.fitted_table import Column, FittedTable
-    from mpsearch.search.space_file import built_in_spaces, load_space
+    from mpsearch.search.built_in_spaces import built_in_spaces
+    from mpsearch.search.space_file import load_space
 
     spaces = {name: load_space(path) for name, path in built_in_spaces().items()}
     columns = [
@@ -37,33 +50,31 @@ def list_spaces() -> None:
     output().print(FittedTable(columns=columns, rows=len(spaces)))
 
 
-@app.command("show")
+@app.command("show", cls=HelpCommand)
 def show_space(
-    space: Annotated[str, typer.Argument(help="A YAML file or a built-in name.", show_default=False)],
-    *,
-    trace: Annotated[
-        bool,
-        typer.Option("--layers/--no-layers", help="Load the task and list the layers with their choices."),
-    ] = True,
+    space: Annotated[
+        str,
+        typer.Argument(
+            help="A search space: a YAML file or a built-in name.",
+            show_default=False,
+            autocompletion=complete_space,
+        ),
+    ],
 ) -> None:
-    """Show a space with every default filled in, what each layer may take, and how many policies there are.
+    """Show every setting of a space, defaults included.
 
-    $ mpsearch space show digits
+    `mpsearch plan` tells what they come to: the layers of the model, what the policies cost, the time.
+
+        $ mpsearch space show digits
     """
+    from rich.text import Text
+
     from mpsearch.cli.console import output
     from mpsearch.report.space_view import settings_view
     from mpsearch.search.space_file import find_space, load_space
 
-    loaded = load_space(space)
     console = output()
-    console.print(settings_view(loaded, Path(find_space(space))))
-    if trace:
-        from mpsearch.models.trace import trace_model
-        from mpsearch.report.space_view import layers_view
-        from mpsearch.search.resolve import resolve
-        from mpsearch.training.task import load_task
-
-        task = load_task(loaded.task.name, dict(loaded.task.args))
-        model = trace_model(task.new_model(), task.example_inputs)
-        console.print()
-        console.print(layers_view(resolve(loaded, model), model))
+    console.print(settings_view(load_space(space), Path(find_space(space))))
+    console.print()
+    command = shlex.join(["mpsearch", "plan", space])
+    console.print(Text.assemble(("next  ", "bold"), (command, "cyan")), soft_wrap=True)

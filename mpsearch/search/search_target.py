@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpsearch.errors import ConfigError, RunError
+from mpsearch.search.built_in_spaces import built_in_spaces
 from mpsearch.search.run import runs_near
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.space_file import built_in_spaces, load_space
+from mpsearch.search.space_file import load_space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

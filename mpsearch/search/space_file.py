@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from mpsearch.errors import ConfigError, FormatError
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.built_in_spaces import built_in_spaces
 from mpsearch.search.nearest import did_you_mean
 from mpsearch.search.objective import objectives_named
 from mpsearch.search.overrides import Overrides
@@ -68,15 +69,6 @@ def find_space(name_or_path: str | Path) -> Path:
         f"A space must be a YAML file or one of {', '.join(built_in) or '(no built-in spaces found)'}; "
         f"got {str(name_or_path)!r}.{did_you_mean(str(name_or_path), built_in)}"
     )
-
-
-def built_in_spaces() -> dict[str, Path]:
-    """Name -> file: `search_spaces/` of a source checkout, else the copy in the installed package."""
-    package = Path(__file__).resolve().parent.parent
-    checkout = package.parent
-    in_checkout = (checkout / "pyproject.toml").is_file()
-    folder = checkout / "search_spaces" if in_checkout else package / "resources" / "search_spaces"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def parse_space(text: str, *, source: str = "<text>", name: str = "space") -> SearchSpace:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpsearch.errors import ConfigError, FormatError, MpsearchError
-from mpsearch.search.space_file import built_in_spaces, find_space, load_space, parse_space
+from mpsearch.search.built_in_spaces import built_in_spaces
+from mpsearch.search.space_file import find_space, load_space, parse_space
 
 GOOD = """\
 schema: 1
