@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.search.hyperparameters import GaussianData, Hyperparameters, hyperparameter_draws
-from mpsearch.search.policy_kernels import PolicyKernels, term_medians
+from mpsearch.search.policy_kernels import PolicyKernels, deviation_medians, deviation_prior
 from mpsearch.search.score_scale import SCALES, ScoreScale, smoothed_error
 
 Floats = NDArray[np.float64]
 Ranks = NDArray[np.int64]
 
-_POINTS = 48  # hyperparameters that the posterior is averaged over
-_LARGE = 160  # trials from which on hyperparameters are learnt from a part of the trials
-_LARGE_POINTS = 5
-_DRAWS = 2400
-_TAILS = (0.025, 0.5, 0.975)
-_NOISE_MEDIAN = 0.2  # of the deviation of the scores, beyond the noise of drawing samples
-_CONSTANT = 9.0
 MOST_REPEATS = 55
 _REPEATS = (1, 2, 3, 5, 8, 13, 21, 34, MOST_REPEATS)
+_POINTS = 48  # pairs of a scale and deviations that the posterior is averaged over
+_LARGE = 120  # trials from which on deviations are learnt from a part of the trials
+_CUBE = 200  # trials from which on there are fewer points, since each takes the cube of their number
+_LEAST_POINTS = 4
+_DRAWS = 2400
+_TAILS = (0.025, 0.5, 0.975)
+# Evidence assumes that one of the scales is right. None is, so it counts by this power: a scale that explains
+# the trials nearly as well stays in the mixture.
+_SCALE_POWER = 0.5
+_CONSTANT = 9.0  # variance of the constant, in variances of the scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,9 +63,8 @@ class AccuracyModel:
 
     A Gaussian process whose kernel is a sum of the terms in `PolicyKernels`: effects of a scheme share a mean
     over the choices, those of a choice share its sensitivity, and each is expected to grow with what the
-    scheme takes away; pairs of choices and the sum of all may interact. Noise is at least that of drawing
-    the validation samples. The scale T is the one of `SCALES` that explains the trials best; the deviations
-    of the terms are integrated over.
+    scheme takes away; pairs of choices and the sum of all may interact. The scale T and the deviations of the
+    terms and of the noise are averaged over, weighted by how well they explain the trials.
 
     Shape: ranks (N, C), places in `SCHEMES`; scores (N,). `samples` is what one score is the mean of.
     Source: Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, chapters 2 and 5.
@@ -70,86 +74,70 @@ class AccuracyModel:
         # All sums below run in an order that follows from the trials, not from when they ran.
         self._given = np.lexsort((scores, *ranks.T[::-1]))
         self.ranks, self.scores, self.samples = ranks[self._given], scores[self._given], samples
-        self._terms = PolicyKernels(self.ranks, self.ranks).terms()
-        fits = [self._fitted(scale) for scale in SCALES]
-        self._fit = max(fits, key=lambda fit: fit.log_evidence)
-        points = _LARGE_POINTS if len(scores) > _LARGE else _POINTS
-        self._deviations, times = self._fit.hyperparameters.resampled(points)
-        self._times = times
-        self._inverses = [np.linalg.inv(self._fit.data.covariances(row[None])[0]) for row in self._deviations]
-
-    @property
-    def scale(self) -> ScoreScale:
-        return self._fit.scale
+        fits = self._fits()
+        self._points = self._points_of(fits)
+        self.scale = max(fits, key=lambda fit: fit.log_evidence).scale
 
     def changes(self, reference: Ranks, changed: Ranks, *, tolerance: float) -> AccuracyChanges:
         """Shape: reference (C,), changed (Q, C)."""
         queries = np.concatenate([reference[None], changed])
-        to_trials = PolicyKernels(queries, self.ranks).terms()
         among = PolicyKernels(queries, queries).terms()
-        own, with_reference = np.diagonal(among, axis1=1, axis2=2), among[:, 0]
-        moments = [
-            self._moments(row, inverse, to_trials, own, with_reference)
-            for row, inverse in zip(self._deviations, self._inverses, strict=True)
-        ]
+        similarity = _Similarity(
+            to_trials=PolicyKernels(queries, self.ranks).terms(),
+            own=np.diagonal(among, axis1=1, axis2=2),
+            to_reference=among[:, 0],
+        )
+        moments = [_moments(point, similarity) for point in self._points]
         change, base = self._drawn(moments)
         low, median, high = np.quantile(change, _TAILS, axis=0)
-        reference_accuracy = float(np.median(base))
         return AccuracyChanges(
-            reference=reference_accuracy,
+            reference=float(np.median(base)),
             change=median,
             low=low,
             high=high,
-            repeats=self._repeats(moments, (low, median, high), reference_accuracy, tolerance),
+            repeats=self._repeats(moments, low, median, high, tolerance),
         )
 
     def left_out(self) -> LeftOut:
-        """Leave-one-out predictions in closed form, the deviations of the terms as learnt from all trials."""
-        fit = self._fit
+        """Leave-one-out predictions in closed form, scale and deviations as learnt from all trials."""
         expected = np.zeros(len(self.scores))
-        for inverse, times in zip(self._inverses, self._times, strict=True):
-            without = fit.data.y - (inverse @ fit.data.y) / np.diagonal(inverse)
-            expected += times / self._times.sum() * (1 - fit.scale.inverse(without + fit.mean))
+        for point in self._points:
+            y = point.fit.data.y
+            without = y - (point.inverse @ y) / np.diagonal(point.inverse) + point.fit.mean
+            expected += point.share * (1 - point.fit.scale.inverse(without))
         original = np.argsort(self._given)
         return LeftOut(predicted=expected[original], measured=self.scores[original])
 
-    def noise(self, accuracy: float) -> float:
-        """Standard deviation of one trial's score at that accuracy around what the model can explain."""
-        error = float(np.clip(1 - accuracy, 0.5 / (self.samples + 1), 1 - 0.5 / (self.samples + 1)))
-        slope = float(self.scale.slope(np.array(error)))
-        extra = float(np.average(self._deviations[:, -1] ** 2, weights=self._times))
-        return math.sqrt(extra / slope**2 + error * (1 - error) / self.samples)
+    def _fits(self) -> list[_Fit]:
+        terms = PolicyKernels(self.ranks, self.ranks).terms()
+        return [self._fit(scale, terms) for scale in SCALES]
 
-    def _fitted(self, scale: ScoreScale) -> _Fit:
+    def _fit(self, scale: ScoreScale, terms: Floats) -> _Fit:
         errors = smoothed_error(self.scores, self.samples)
         y = scale.of_error(errors)
         mean = float(y.mean())
         sampling = _sampling_variance(scale, errors, self.samples)
         deviation = math.sqrt(max(float(y.var()), float(np.median(sampling))))
-        medians = np.append(term_medians(self.ranks.shape[1]), _NOISE_MEDIAN) * deviation
-        data = GaussianData(
+        medians = deviation_medians(self.ranks.shape[1]) * deviation
+        data_with = partial(
+            GaussianData,
             y=y - mean,
-            terms=self._terms,
+            terms=terms,
             constant=_CONSTANT * deviation**2,
-            floor=np.full(len(y), float(np.median(sampling))),
             medians=medians,
+            log_covariance=deviation_prior(),
         )
         # Noise at the errors expected, not at those observed: a lucky trial is not a precise one.
-        covariance = data.covariances(medians[None])[0]
-        noise = data.floor + medians[-1] ** 2
-        smooth = data.y - noise * np.linalg.solve(covariance, data.y)
+        rows = self._part()
+        first = data_with(floor=np.full(len(y), float(np.median(sampling)))).part(rows)
+        weights = np.linalg.solve(first.covariances(medians[None])[0], first.y)
+        to_part = np.tensordot(medians[:-1] ** 2, terms[:, :, rows], 1) + first.constant
         half = 0.5 / (self.samples + 1)
-        expected = np.clip(scale.inverse(smooth + mean), half, 1 - half)
-        data = GaussianData(
-            y=data.y,
-            terms=data.terms,
-            constant=data.constant,
-            floor=_sampling_variance(scale, expected, self.samples),
-            medians=medians,
-        )
-        part = self._part()
-        learnt = hyperparameter_draws(data.part(part))
-        jacobian = float(np.log(scale.slope(errors[part])).sum())
+        expected = np.clip(scale.inverse(to_part @ weights + mean), half, 1 - half)
+        data = data_with(floor=_sampling_variance(scale, expected, self.samples))
+
+        learnt = hyperparameter_draws(data.part(rows))
+        jacobian = float(np.log(scale.slope(errors[rows])).sum())
         return _Fit(
             scale=scale,
             mean=mean,
@@ -164,76 +152,63 @@ class AccuracyModel:
             return np.arange(count)
         return np.sort(np.random.default_rng(0).permutation(count)[:_LARGE])
 
-    def _moments(
-        self, deviations: Floats, inverse: Floats, to_trials: Floats, own: Floats, with_reference: Floats
-    ) -> _Moments:
-        squares = deviations[:-1] ** 2
-        cross = np.tensordot(squares, to_trials, 1) + self._fit.data.constant
-        prior, prior_with_reference = squares @ own, squares @ with_reference
-        solved = cross @ inverse
-        mean = solved @ self._fit.data.y
-        variance = prior + self._fit.data.constant - np.einsum("qn,qn->q", solved, cross)
-        with_base = prior_with_reference + self._fit.data.constant - cross @ solved[0]
-        return _Moments(
-            base=float(mean[0]),
-            base_variance=max(float(variance[0]), 0.0),
-            change=mean[1:] - mean[0],
-            variance=np.maximum(variance[1:] + variance[0] - 2 * with_base[1:], 1e-18),
-            base_covariance=with_base[1:] - variance[0],
-        )
+    def _points_of(self, fits: Sequence[_Fit]) -> list[_Point]:
+        """The mixture: scales in proportion to their evidence, deviations within each likewise."""
+        evidence = np.array([fit.log_evidence for fit in fits])
+        shares = np.exp(_SCALE_POWER * (evidence - evidence.max()))
+        shares /= shares.sum()
+        count = int(np.clip(_POINTS * (_CUBE / len(self.scores)) ** 3, _LEAST_POINTS, _POINTS))
+        points = []
+        for fit, share in zip(fits, shares, strict=True):
+            own = round(share * count)
+            if own:
+                deviations, times = fit.hyperparameters.resampled(own)
+                for row, taken in zip(deviations, times, strict=True):
+                    inverse = np.linalg.inv(fit.data.covariances(row[None])[0])
+                    points.append(_Point(fit=fit, deviations=row, inverse=inverse, share=float(taken)))
+        total = sum(point.share for point in points)
+        return [
+            _Point(fit=p.fit, deviations=p.deviations, inverse=p.inverse, share=p.share / total)
+            for p in points
+        ]
 
-    def _drawn(self, moments: list[_Moments]) -> tuple[Floats, Floats]:
+    def _drawn(self, moments: Sequence[_Moments]) -> tuple[Floats, Floats]:
         """Draws of the change in accuracy (draws, Q) and of the reference's accuracy (draws,)."""
         generator = np.random.default_rng(0)
         quantiles = np.array([NormalDist().inv_cdf((k + 0.5) / _DRAWS) for k in range(_DRAWS)])
-        steps, bases, tests = (generator.permutation(quantiles)[:, None] for _ in range(3))
-        counts = np.diff(np.round(np.cumsum([0, *self._times]) / self._times.sum() * _DRAWS).astype(int))
+        steps, bases, splits = (generator.permutation(quantiles)[:, None] for _ in range(3))
+        ends = np.round(np.cumsum([m.point.share for m in moments]) * _DRAWS).astype(int)
         change, base = [], []
-        start = 0
-        for each, count in zip(moments, counts, strict=True):
-            z = slice(start, start + count)
-            start += count
+        for each, start, end in zip(moments, [0, *ends[:-1]], ends, strict=True):
+            fit = each.point.fit
             deviation = np.sqrt(each.variance)
             onto = each.base_covariance / deviation
             rest = np.sqrt(np.maximum(each.base_variance - onto**2, 0))
-            step = each.change + deviation * steps[z]
-            at = each.base + onto * steps[z] + rest * bases[z] + self._fit.mean
-            before = self.scale.inverse(at)
-            change.append(before - self.scale.inverse(at + step))
-            base.append(
-                1
-                - self.scale.inverse(each.base + math.sqrt(each.base_variance) * bases[z, 0] + self._fit.mean)
-            )
+            step = each.change + deviation * steps[start:end]
+            at = fit.mean + each.base + onto * steps[start:end] + rest * bases[start:end]
+            change.append(fit.scale.inverse(at) - fit.scale.inverse(at + step))
+            alone = fit.mean + each.base + math.sqrt(each.base_variance) * bases[start:end, 0]
+            base.append(1 - fit.scale.inverse(alone))
         changes = np.concatenate(change)
-        # Who is answered wrongly differs from split to split: a change that k samples show is k give or take
-        # a root of k, however often it is measured on the same samples.
-        size = np.abs(changes)
-        changes = changes + tests * np.sqrt(size * (1 - np.minimum(size, 1)) / self.samples)
+        # All trials were scored on the same samples, so more trials do not average their choice out: a change
+        # of k samples is k give or take the root of k on other samples.
+        size = np.minimum(np.abs(changes), 1)
+        changes = changes + splits * np.sqrt(size * (1 - size) / self.samples)
         return changes, np.concatenate(base)
 
     def _repeats(
-        self,
-        moments: list[_Moments],
-        quantiles: tuple[Floats, Floats, Floats],
-        accuracy: float,
-        tolerance: float,
+        self, moments: Sequence[_Moments], low: Floats, median: Floats, high: Floats, tolerance: float
     ) -> NDArray[np.int64]:
-        low, median, high = quantiles
-        weights = self._times / self._times.sum()
         margin = np.abs(median + tolerance)
         half = np.where(median > -tolerance, median - low, high - median)
-        split = 1.96 * np.sqrt(np.abs(median) / self.samples)
-        own = np.maximum(half**2 - split**2, 0)
-        noise = (self.noise(accuracy) * float(self.scale.slope(np.array(max(1 - accuracy, 1e-3))))) ** 2
+        size = np.minimum(np.abs(median), 1)
+        lasting = (1.96 * np.sqrt(size * (1 - size) / self.samples)) ** 2  # does not shrink with trials
+        shrinking = np.maximum(half**2 - lasting, 0)
+        before = np.sum([m.point.share * m.variance for m in moments], axis=0)
         answer = np.where((low > -tolerance) | (high < -tolerance), 0, -1)
-        before = np.sum([w * m.variance for w, m in zip(weights, moments, strict=True)], axis=0)
         for count in reversed(_REPEATS):
-            left = np.zeros(len(median))
-            for weight, each in zip(weights, moments, strict=True):
-                covariance = each.variance + each.base_covariance  # of the change and the changed policy
-                total = each.variance + each.base_variance + 2 * each.base_covariance
-                left += weight * (each.variance - covariance**2 / (total + noise / count))
-            enough = np.sqrt(own * left / before + split**2) <= margin
+            after = np.sum([m.point.share * m.variance_after(count) for m in moments], axis=0)
+            enough = np.sqrt(shrinking * after / before + lasting) < margin
             answer = np.where((answer != 0) & enough, count, answer)
         return answer.astype(np.int64)
 
@@ -248,14 +223,62 @@ class _Fit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Moments:
-    """On the scale of the fit: the reference, and the change to each of Q policies."""
+class _Point:
+    """One part of the mixture. Shape: deviations (J + 1,); inverse (N, N), of the trials' covariance."""
 
+    fit: _Fit
+    deviations: Floats
+    inverse: Floats
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Similarity:
+    """Terms of the kernel between Q policies, the reference first, and the trials (J, Q, N); of each policy
+    with itself (J, Q) and with the reference (J, Q).
+    """
+
+    to_trials: Floats
+    own: Floats
+    to_reference: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Moments:
+    """On the scale of the point's fit: the reference, and the change from it to each of Q policies."""
+
+    point: _Point
     base: float
     base_variance: float
+    base_noise: float
     change: Floats
     variance: Floats
     base_covariance: Floats
+
+    def variance_after(self, trials: int) -> Floats:
+        """Variance of the changes after so many more trials of the changed policy."""
+        with_changed = self.variance + self.base_covariance
+        of_changed = self.variance + 2 * self.base_covariance + self.base_variance
+        left: Floats = self.variance - with_changed**2 / (of_changed + self.base_noise / trials)
+        return left
+
+
+def _moments(point: _Point, similarity: _Similarity) -> _Moments:
+    data, squares = point.fit.data, point.deviations[:-1] ** 2
+    cross = np.tensordot(squares, similarity.to_trials, 1) + data.constant
+    solved = cross @ point.inverse
+    mean = solved @ data.y
+    variance = squares @ similarity.own + data.constant - np.einsum("qn,qn->q", solved, cross)
+    with_base = squares @ similarity.to_reference + data.constant - cross @ solved[0]
+    return _Moments(
+        point=point,
+        base=float(mean[0]),
+        base_variance=max(float(variance[0]), 0.0),
+        base_noise=float(np.median(data.floor) + point.deviations[-1] ** 2),
+        change=mean[1:] - mean[0],
+        variance=np.maximum(variance[1:] + variance[0] - 2 * with_base[1:], 1e-18),
+        base_covariance=with_base[1:] - variance[0],
+    )
 
 
 def _sampling_variance(scale: ScoreScale, errors: Floats, samples: int) -> Floats:

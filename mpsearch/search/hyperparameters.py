@@ -18,8 +18,8 @@ _LEAST_EFFECTIVE = 24.0
 class GaussianData:
     """y ~ N(0, sum_j d_j^2 terms_j + constant + diag(floor + d_noise^2)).
 
-    Shape: y and floor (N,); terms (J, N, N). Deviations d (J + 1,), that of the noise last, have independent
-    log-normal priors with medians `medians` (J + 1,) and deviation `spread` of their logarithms.
+    Shape: y and floor (N,); terms (J, N, N). Deviations d (J + 1,), that of the noise last, have a log-normal
+    prior with medians `medians` (J + 1,) and covariance `log_covariance` (J + 1, J + 1) of their logarithms.
     """
 
     y: Floats
@@ -27,7 +27,7 @@ class GaussianData:
     constant: float
     floor: Floats
     medians: Floats
-    spread: float = 1.0
+    log_covariance: Floats
 
     def part(self, rows: NDArray[np.intp]) -> GaussianData:
         """The same for some of the values."""
@@ -37,7 +37,7 @@ class GaussianData:
             constant=self.constant,
             floor=self.floor[rows],
             medians=self.medians,
-            spread=self.spread,
+            log_covariance=self.log_covariance,
         )
 
     def covariances(self, deviations: Floats) -> Floats:
@@ -88,7 +88,7 @@ def hyperparameter_draws(data: GaussianData) -> Hyperparameters:
     """
     size = len(data.medians)
     generator = np.random.default_rng(0)
-    prior = _Normal(np.zeros(size), data.spread**2 * np.eye(size))
+    prior = _Normal(np.zeros(size), data.log_covariance)
     proposals = [prior]
     counts = []
     drawn = np.zeros((0, size))

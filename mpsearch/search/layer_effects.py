@@ -22,7 +22,7 @@ Verdict = Literal["safe", "costly", "unclear"]
 LEAST_TRIALS = 8
 TOLERANCE = 0.01
 _ORDER = tuple(SCHEMES.values())
-_POOR_R2 = 0.3
+_POOR_R2 = 0.5
 _NOISE_SHARE = 1.5
 
 
@@ -82,10 +82,10 @@ class ChoiceVerdict:
 class FitQuality:
     """How well the sum of effects explains the scores. Accuracies are shares of 1.
 
-    `residual`: standard deviation of the scores around what the model expects of each from all others;
-    `sampling`: what drawing the validation samples alone would give; `explained`: share of the variance that
-    is explained so (R^2, left out one by one); `rank_correlation` (Spearman) likewise, both 0 where all
-    scores are equal. `scale`: where effects add up.
+    `spread`: standard deviation of the scores; `residual`: that of the scores around what the model expects
+    of each from all others; `sampling`: what drawing the validation samples alone would give. `explained`:
+    share of the variance that is explained so (R^2, left out one by one); `rank_correlation` (Spearman)
+    likewise; both 0 where all scores are equal. `scale`: where effects add up best.
     """
 
     trials: int
@@ -101,11 +101,6 @@ class FitQuality:
     @property
     def warning(self) -> str | None:
         """Why the effects should not be relied on; None where they may be."""
-        if self.spread <= self.sampling:
-            return (
-                f"The scores differ by no more than the {self.samples} validation samples let them "
-                f"({100 * self.spread:.2f} points): no layer's effect stands out from the noise."
-            )
         if self.explained < _POOR_R2 and self.residual > _NOISE_SHARE * self.sampling:
             return (
                 f"Layer effects explain {100 * max(self.explained, 0):.0f}% of what the scores differ by: "
@@ -115,11 +110,25 @@ class FitQuality:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JointEffect:
+    """Every choice of the reference goes to its lowest safe scheme at once. `trial` scored it, if one has."""
+
+    policy: PrecisionPolicy
+    trial: int | None
+    accuracy_change: float
+    interval: tuple[float, float]
+    latency_saved_s: float
+    memory_saved_bytes: int
+    energy_saved_j: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerEffects:
     """The effects of all choices at all other schemes, from one reference policy.
 
     `reference_accuracy` is what the model expects of it; `reference_trial` scored it, where one has.
     `effects` are in the order of the model's layers, lowest precision first; `choices` groups them.
+    `together` is None where fewer than two choices have a safe scheme.
     """
 
     reference: PrecisionPolicy
@@ -129,6 +138,7 @@ class LayerEffects:
     tolerance: float
     effects: tuple[LayerEffect, ...]
     choices: tuple[ChoiceVerdict, ...]
+    together: JointEffect | None
     pinned: Mapping[str, Scheme]
     fit: FitQuality
 
@@ -169,45 +179,110 @@ def layer_effects(
     scores = np.array([record.accuracy for record in complete])
     model = AccuracyModel(ranks, scores, samples=run.validation_samples)
 
-    changed_codes, changed = [], []
-    for place, choice in enumerate(resolved.choices):
-        for code, scheme in enumerate(choice.schemes):
-            if code != codes[place]:
-                changed_codes.append([*codes[:place], code, *codes[place + 1 :]])
-                changed.append((place, scheme))
-    policies = [base, *(resolved.policy(row) for row in changed_codes)]
-    queries = np.array([_ranks(policy, resolved.choices) for policy in policies])
-    found = model.changes(queries[0], queries[1:], tolerance=tolerance)
-    costs = run.cost_model.evaluate_batch(np.stack([run.cost_model.codes(policy) for policy in policies]))
+    cells = [
+        (place, code)
+        for place, choice in enumerate(resolved.choices)
+        for code in range(len(choice.schemes))
+        if code != codes[place]
+    ]
+    policies = [resolved.policy([*codes[:place], code, *codes[place + 1 :]]) for place, code in cells]
+    ask = _Questions(run, model, resolved.choices, base)
     effects = tuple(
         LayerEffect(
             choice=resolved.choices[place].name,
             layers=resolved.choices[place].layers,
-            scheme=scheme,
-            accuracy_change=float(found.change[row]),
-            interval=(float(found.low[row]), float(found.high[row])),
-            trials=int(np.sum(ranks[:, place] == _ORDER.index(scheme))),
-            latency_saved_s=float(costs.latency_s[0] - costs.latency_s[row + 1]),
-            memory_saved_bytes=int(costs.memory_bytes[0] - costs.memory_bytes[row + 1]),
-            energy_saved_j=float(costs.energy_j[0] - costs.energy_j[row + 1]),
-            verdict=_verdict(float(found.low[row]), float(found.high[row]), tolerance),
-            trials_needed=None if found.repeats[row] < 0 else int(found.repeats[row]),
+            scheme=resolved.choices[place].schemes[code],
+            accuracy_change=answer.change,
+            interval=answer.interval,
+            trials=int(np.sum(ranks[:, place] == _ORDER.index(resolved.choices[place].schemes[code]))),
+            latency_saved_s=answer.latency_saved_s,
+            memory_saved_bytes=answer.memory_saved_bytes,
+            energy_saved_j=answer.energy_saved_j,
+            verdict=_verdict(*answer.interval, tolerance),
+            trials_needed=answer.repeats,
         )
-        for row, (place, scheme) in enumerate(changed)
+        for (place, code), answer in zip(cells, ask.answers(policies, tolerance), strict=True)
     )
+    choices = tuple(
+        _choice_verdict(choice, base[choice.layers[0]], ranks[:, place], effects)
+        for place, choice in enumerate(resolved.choices)
+    )
+    number_of = {record.policy: record.number for record in reversed(complete)}
     return LayerEffects(
         reference=base,
-        reference_trial=next((r.number for r in reversed(complete) if r.policy == base), None),
-        reference_accuracy=found.reference,
+        reference_trial=number_of.get(base),
+        reference_accuracy=ask.reference_accuracy,
         reference_costs=Costs.of(run.cost_model.evaluate(base)),
         tolerance=tolerance,
         effects=effects,
-        choices=tuple(
-            _choice_verdict(choice, base[choice.layers[0]], ranks[:, place], effects)
-            for place, choice in enumerate(resolved.choices)
-        ),
+        choices=choices,
+        together=_together(ask, choices, number_of, tolerance),
         pinned=dict(resolved.pinned),
         fit=_quality(run, model, len(complete)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    change: float
+    interval: tuple[float, float]
+    repeats: int | None
+    latency_saved_s: float
+    memory_saved_bytes: int
+    energy_saved_j: float
+
+
+class _Questions:
+    """What policies lose and save against the reference: accuracy from the model, costs exactly."""
+
+    def __init__(
+        self, run: Run, model: AccuracyModel, choices: Sequence[Choice], reference: PrecisionPolicy
+    ) -> None:
+        self._costs = run.cost_model
+        self._model = model
+        self._choices = choices
+        self.reference = reference
+        self.reference_accuracy = np.nan
+
+    def answers(self, policies: Sequence[PrecisionPolicy], tolerance: float) -> list[_Answer]:
+        every = [self.reference, *policies]
+        ranks = np.array([_ranks(policy, self._choices) for policy in every])
+        found = self._model.changes(ranks[0], ranks[1:], tolerance=tolerance)
+        self.reference_accuracy = found.reference
+        costs = self._costs.evaluate_batch(np.stack([self._costs.codes(policy) for policy in every]))
+        return [
+            _Answer(
+                change=float(found.change[row]),
+                interval=(float(found.low[row]), float(found.high[row])),
+                repeats=None if found.repeats[row] < 0 else int(found.repeats[row]),
+                latency_saved_s=float(costs.latency_s[0] - costs.latency_s[row + 1]),
+                memory_saved_bytes=int(costs.memory_bytes[0] - costs.memory_bytes[row + 1]),
+                energy_saved_j=float(costs.energy_j[0] - costs.energy_j[row + 1]),
+            )
+            for row in range(len(policies))
+        ]
+
+
+def _together(
+    ask: _Questions,
+    choices: Sequence[ChoiceVerdict],
+    number_of: Mapping[PrecisionPolicy, int],
+    tolerance: float,
+) -> JointEffect | None:
+    safe = [verdict.can_go_to for verdict in choices if verdict.can_go_to is not None]
+    if len(safe) < 2:
+        return None
+    lowered = {layer: effect.scheme for effect in safe for layer in effect.layers}
+    policy = PrecisionPolicy({**ask.reference, **lowered})
+    (answer,) = ask.answers([policy], tolerance)
+    return JointEffect(
+        policy=policy,
+        trial=number_of.get(policy),
+        accuracy_change=answer.change,
+        interval=answer.interval,
+        latency_saved_s=answer.latency_saved_s,
+        memory_saved_bytes=answer.memory_saved_bytes,
+        energy_saved_j=answer.energy_saved_j,
     )
 
 

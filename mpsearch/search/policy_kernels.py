@@ -18,10 +18,21 @@ _DAMAGE = {"w1a1": 1.0, "w1a8": 0.7, "w1.58a8": 0.55, "w4a8": 0.25, "w8a8": 0.15
 _OWN_DAMAGE_POWER = 0.5
 
 
-def term_medians(choices: int) -> Floats:
-    """What the deviations of the terms are a priori, in shares of the scores' own deviation. Shape: (6,)."""
+def deviation_medians(choices: int) -> Floats:
+    """What the deviations of the six terms and of the noise are a priori, relative to that of the scores."""
     root = math.sqrt(choices)
-    return np.array([1.5, 0.5, 1.5 / root, 0.7 / root, 0.3, 1.0 / choices])
+    return np.array([1.5, 0.4, 1.0 / root, 0.6 / root, 0.3, 1.0 / choices, 0.2])
+
+
+def deviation_prior() -> Floats:
+    """Covariance (7, 7) of the logarithms of the deviations.
+
+    Those of `scheme`, `layer`, `cell` and `pairs` go with that of `bits`: where few bits cost much, they cost
+    much more in some layers than in others.
+    """
+    loading = np.diag([1.0, 0.7, 0.5, 0.6, 1.0, 0.8, 1.2])
+    loading[[1, 2, 3, 5], 0] = 1.0
+    return loading @ loading.T
 
 
 class PolicyKernels:

@@ -24,6 +24,31 @@ class ScoreScale:
     slope: Callable[[Floats], Floats]
 
 
+def _log_odds_scale() -> ScoreScale:
+    return ScoreScale(
+        name="log odds of the error",
+        of_error=lambda e: np.log(e / (1 - e)),
+        inverse=lambda y: 1 / (1 + np.exp(-np.clip(y, -700.0, 700.0))),
+        slope=lambda e: 1 / (e * (1 - e)),
+    )
+
+
+def _odds_scale(power: float, name: str) -> ScoreScale:
+    """(e / (1 - e))^power: the further a network has broken down, the less each further layer shows."""
+
+    def inverse(y: Floats) -> Floats:
+        odds = np.clip(y, 0.0, 1e6) ** (1 / power)
+        error: Floats = odds / (1 + odds)
+        return error
+
+    return ScoreScale(
+        name=name,
+        of_error=lambda e: (e / (1 - e)) ** power,
+        inverse=inverse,
+        slope=lambda e: power * (e / (1 - e)) ** (power - 1) / (1 - e) ** 2,
+    )
+
+
 SCALES: tuple[ScoreScale, ...] = (
     ScoreScale(
         name="accuracy",
@@ -43,12 +68,9 @@ SCALES: tuple[ScoreScale, ...] = (
         inverse=lambda y: np.exp(np.minimum(y, 0.0)),
         slope=lambda e: 1 / e,
     ),
-    ScoreScale(
-        name="log odds of the error",
-        of_error=lambda e: np.log(e / (1 - e)),
-        inverse=lambda y: 1 / (1 + np.exp(-np.clip(y, -700.0, 700.0))),
-        slope=lambda e: 1 / (e * (1 - e)),
-    ),
+    _log_odds_scale(),
+    _odds_scale(0.25, "fourth root of the odds of an error"),
+    _odds_scale(0.5, "root of the odds of an error"),
 )
 
 
