@@ -39,6 +39,10 @@ class PictureMark:
     is_feasible: bool
     landmark: Landmark | None
 
+    @property
+    def is_prominent(self) -> bool:
+        return self.is_on_front or self.landmark is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontPicture:

@@ -143,7 +143,7 @@ def _labels(picture: FrontPicture) -> list[Markup]:
     named.sort(key=lambda pair: order.index(pair[1].kind))
     labels = placed_labels(
         [(_x(mark.x), _y(mark.y), landmark.label) for mark, landmark in named],
-        [(_x(mark.x), _y(mark.y)) for mark in picture.marks],
+        [(_x(mark.x), _y(mark.y), 5.0 if mark.is_prominent else 2.0) for mark in picture.marks],
         size=_FONT,
         width=WIDTH,
         height=HEIGHT - _BOTTOM,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _LETTER = 0.56  # mean width of a letter of a sans-serif face, in font sizes
 _HEIGHT = 1.15  # of a line, in font sizes
-_MARK = 5.0  # half the side of the square that a mark takes
+_GAP = 5.0  # from the middle of a mark to its label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ _Box = tuple[float, float, float, float]
 
 def placed_labels(
     labels: Sequence[tuple[float, float, str]],
-    marks: Sequence[tuple[float, float]],
+    marks: Sequence[tuple[float, float, float]],
     *,
     size: float,
     width: float,
@@ -32,14 +32,14 @@ def placed_labels(
 ) -> list[PlacedLabel]:
     """Each label beside its point, the most important first; what fits nowhere goes where it covers least.
 
-    `labels` are (x, y, text), `marks` all points, in units of `size`, the height of the letters, inside of
-    a picture of `width` by `height`.
+    `labels` are (x, y, text), `marks` all points as (x, y, half their side), in the unit of `size`, the
+    height of the letters, inside of a picture of `width` by `height`.
     """
-    taken: list[_Box] = [(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in marks]
+    taken: list[_Box] = [(x - half, y - half, x + half, y + half) for x, y, half in marks]
     placed = []
     for x, y, text in labels:
         wide, tall = _LETTER * size * len(text), _HEIGHT * size
-        gap = _MARK + 0.35 * size
+        gap = _GAP + 0.35 * size
         candidates = [
             (x + gap, y - tall / 2),
             (x - gap - wide, y - tall / 2),

@@ -1,0 +1,121 @@
+"""`mpsearch report`: a run as a page to share, and its front as a picture."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from mpsearch.search.run import Run
+
+
+class Shown(StrEnum):
+    """What an axis of the picture can show."""
+
+    ACCURACY = "accuracy"
+    LATENCY = "latency"
+    LATENCY_P95 = "latency_p95"
+    LATENCY_P99 = "latency_p99"
+    MEMORY = "memory"
+    ENERGY = "energy"
+
+
+_PICTURE = "The front alone, as a picture"
+
+
+def report(
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, finished or still searching.", show_default=False)
+    ],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The page.", show_default="RUN.html, without --png or --svg"
+        ),
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    png: Annotated[
+        Path | None, typer.Option("--png", metavar="FILE", help="Write a PNG.", rich_help_panel=_PICTURE)
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="Write an SVG.", rich_help_panel=_PICTURE)
+    ] = None,
+    x: Annotated[
+        Shown | None,
+        typer.Option("--x", help="Across.", show_default="the first cost", rich_help_panel=_PICTURE),
+    ] = None,
+    y: Annotated[
+        Shown | None, typer.Option("--y", help="Up.", show_default="accuracy", rich_help_panel=_PICTURE)
+    ] = None,
+) -> None:
+    """Write a run as one HTML file to share: interactive, light and dark, nothing fetched from anywhere.
+
+    With --png or --svg, write the front alone as a picture for a paper or a pull request.
+
+        $ mpsearch report runs/digits -o report.html
+
+        $ mpsearch report runs/digits --svg front.svg --x memory
+    """
+    from mpsearch.errors import ConfigError
+    from mpsearch.search.run import load_run
+
+    page = out if out is not None or png or svg else Path(f"{run.resolve().name}.html")
+    if (x or y) and not (png or svg):
+        raise ConfigError(
+            "--x and --y choose the axes of a picture, and need --png or --svg; the page lets its reader "
+            "choose."
+        )
+    if open_it and page is None:
+        raise ConfigError("--open shows the page, and --png or --svg alone write none. Add -o report.html.")
+    found = load_run(run)
+    if png is not None:
+        _write_picture(found, png, "png", x, y)
+    if svg is not None:
+        _write_picture(found, svg, "svg", x, y)
+    if page is not None:
+        _write_page(found, page, open_it=open_it)
+
+
+def _write_page(run: Run, path: Path, *, open_it: bool) -> None:
+    from rich.text import Text
+
+    from mpsearch.atomic_file import write_atomically
+    from mpsearch.cli.console import output
+    from mpsearch.report.page.page_html import report_page
+
+    text = report_page(run).encode()
+    write_atomically(path, text)
+    _say_written(path, len(text))
+    place = path.resolve().as_uri()
+    if open_it:
+        import webbrowser
+
+        webbrowser.open(place)
+    else:
+        output().print(Text.assemble(("next  ", "bold"), "open ", (place, "cyan")), soft_wrap=True)
+
+
+def _write_picture(
+    run: Run, path: Path, kind: Literal["png", "svg"], x: Shown | None, y: Shown | None
+) -> None:
+    from mpsearch.atomic_file import write_atomically
+    from mpsearch.report.figure import front_figure
+
+    picture = front_figure(run, kind, x.value if x else None, y.value if y else None)
+    write_atomically(path, picture, f"--{kind}")
+    _say_written(path, len(picture))
+
+
+def _say_written(path: Path, size_bytes: int) -> None:
+    from rich.text import Text
+
+    from mpsearch.cli.console import output
+    from mpsearch.report.units import bytes_text
+
+    output().print(
+        Text.assemble("wrote ", (str(path), "bold"), f", {bytes_text(size_bytes)}"), soft_wrap=True
+    )
