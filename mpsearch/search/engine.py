@@ -249,7 +249,9 @@ class _Search:
                     greatest_costs=known.greatest_costs(),
                     limit_s=self.clock.left_s,
                     records=tuple(journal.records),
-                    history=history_of(journal.records, self.space.objectives, reference),
+                    history=history_of(
+                        journal.records, self.space.objectives, reference, self.space.overrides
+                    ),
                     front=tuple(sorted(journal.front.numbers)),
                     knee=journal.front.knee(self.space.admits),
                 )

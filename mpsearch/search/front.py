@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,8 +59,9 @@ class FrontPoint:
 class Front:
     """The trials that no other trial of the run beats in every objective, fastest or smallest first.
 
-    All complete trials compete, whether they meet budgets and overrides or not: these ask for a point of the
-    front, they do not move the front. Trials with equal objectives are all kept.
+    All complete trials that the overrides allow compete (where there is none, all complete ones), whether
+    they meet the budgets or not: a budget asks for a point of the front, it does not move the front. Trials
+    with equal objectives are all kept.
     """
 
     def __init__(
@@ -80,9 +81,9 @@ class Front:
         self.reference_point = reference_point
         self._export = export
         self._view = view
-        self._complete = tuple(record for record in records if record.is_complete)
-        kept = non_dominated(minimised(points_of(self._complete, objectives), objectives))
-        members = [record for record, keep in zip(self._complete, kept, strict=True) if keep]
+        self._competing = competitors(records, self.overrides)
+        kept = non_dominated(minimised(points_of(self._competing, objectives), objectives))
+        members = [record for record, keep in zip(self._competing, kept, strict=True) if keep]
         order = [o for o in objectives if o.direction == "minimize"] or list(objectives)
         members.sort(key=lambda record: (*(getattr(record, o.field) for o in order), record.number))
         self.records = tuple(members)
@@ -112,7 +113,7 @@ class Front:
     def knee(self) -> FrontPoint:
         """The point from which any step along the front loses more than it gains, in shares of `box_shares`.
 
-        Among the points that meet budgets and overrides, where there are any; else among all.
+        Among the points that meet the budgets, where there are any; else among all.
 
         Raises: RunError if no trial is complete.
         """
@@ -134,7 +135,7 @@ class Front:
         """
         bounds = self.budgets if budgets is None else budgets
         bounds = bounds if isinstance(bounds, Budgets) else Budgets.parse(bounds)
-        feasible = [r for r in self._complete if self._meets(r, bounds)]
+        feasible = [r for r in self._competing if self._meets(r, bounds)]
         if not feasible:
             asked = str(bounds) if bounds or not self.overrides else ""
             also = f"{' with ' if asked else ''}{self.overrides}" if self.overrides else ""
@@ -160,6 +161,12 @@ class Front:
 
     def _repr_html_(self) -> str | None:
         return None if self._view is None else self._view()
+
+
+def competitors(records: Iterable[TrialRecord], overrides: Overrides) -> tuple[TrialRecord, ...]:
+    """The trials that a front is made of: see `Front`."""
+    complete = tuple(record for record in records if record.is_complete)
+    return tuple(record for record in complete if overrides.allows(record.policy)) or complete
 
 
 def points_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> np.ndarray:

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Self
 
 from mpsearch.pareto.dominance import non_dominated
 from mpsearch.pareto.knee import knee_index
 from mpsearch.search.front import box_shares, points_of
 from mpsearch.search.objective import Objective, minimised
+from mpsearch.search.overrides import Overrides
 from mpsearch.search.run import normalised_hypervolume
 from mpsearch.search.trial_record import TrialRecord
 
 
 class FrontKeeper:
-    """The non-dominated records of all that were added; each addition looks at the front only."""
+    """The non-dominated records of all that were added; each addition looks at the front only.
+
+    As in `Front`, only trials that the overrides allow compete, where there are any. `lasting` are those that
+    nothing beats with or without the overrides: they are the front again once these are lifted.
+    """
 
     def __init__(
         self,
         objectives: tuple[Objective, ...],
         reference: Mapping[str, float],
         records: Iterable[TrialRecord] = (),
+        overrides: Overrides | None = None,
     ) -> None:
         self._objectives = objectives
         self._reference = reference
-        self.records = self._non_dominated([record for record in records if record.is_complete])
+        self._overrides = overrides or Overrides()
+        complete = [record for record in records if record.is_complete]
+        self._of_all = self._non_dominated(complete)
+        self._of_allowed = self._non_dominated(self._allowed(complete))
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return self._of_allowed or self._of_all
 
     @property
     def numbers(self) -> set[int]:
         return {record.number for record in self.records}
+
+    @property
+    def lasting(self) -> set[int]:
+        return {record.number for record in (*self._of_all, *self._of_allowed)}
 
     @property
     def hypervolume(self) -> float:
@@ -43,9 +61,17 @@ class FrontKeeper:
         index = knee_index(box_shares(candidates, self._objectives, self._reference))
         return candidates[index].number
 
-    def with_record(self, record: TrialRecord) -> list[TrialRecord]:
+    def with_record(self, record: TrialRecord) -> Self:
         """The front if that record joined; nothing is changed."""
-        return self._non_dominated([*self.records, record]) if record.is_complete else self.records
+        joined = type(self)(self._objectives, self._reference, (), self._overrides)
+        joined._of_all, joined._of_allowed = self._of_all, self._of_allowed
+        if record.is_complete:
+            joined._of_all = self._non_dominated([*self._of_all, record])
+            joined._of_allowed = self._non_dominated([*self._of_allowed, *self._allowed([record])])
+        return joined
+
+    def _allowed(self, records: list[TrialRecord]) -> list[TrialRecord]:
+        return [record for record in records if self._overrides.allows(record.policy)]
 
     def _non_dominated(self, records: list[TrialRecord]) -> list[TrialRecord]:
         kept = non_dominated(minimised(points_of(records, self._objectives), self._objectives))

@@ -20,7 +20,8 @@ class Journal:
 
     A finished trial: (1) its weights get their final name, (2) the study gets the record, which makes it
     count, (3) trials.jsonl, (4) front.csv, (5) weights that left the front are removed. Whatever is missing
-    after a kill is put right by `repair`.
+    after a kill is put right by `repair`. Weights are kept for the front with and without overrides, which
+    may be lifted.
     """
 
     def __init__(
@@ -33,13 +34,13 @@ class Journal:
             (stored.record for stored in store.history() if stored.record is not None),
             key=lambda record: record.number,
         )
-        self.front = FrontKeeper(space.objectives, reference, self.records)
+        self.front = FrontKeeper(space.objectives, reference, self.records, space.overrides)
 
     def repair(self) -> None:
         """Make the other files agree with the study."""
         self.folder.rewrite_records(self.records)
         self._write_front()
-        keep = {self.folder.checkpoint(number) for number in self.front.numbers}
+        keep = {self.folder.checkpoint(number) for number in self.front.lasting}
         with storing(self.folder.checkpoints):
             for path in self.folder.checkpoints.iterdir():
                 if path not in keep:
@@ -50,23 +51,32 @@ class Journal:
 
     def add(self, record: TrialRecord, weights: Path) -> None:
         """Write a finished trial."""
-        before = self.front.numbers
+        before = self.front.lasting
         front = self.front.with_record(record)
-        on_front = any(member.number == record.number for member in front)
+        is_kept = record.number in front.lasting
         with storing(weights):
-            if on_front:
+            if is_kept:
                 weights.replace(self.folder.checkpoint(record.number))
             else:
                 weights.unlink(missing_ok=True)
         self._store.finish(record)
-        self.front.records = front
+        self.front = front
         self.records.append(record)
         self.folder.append_record(record)
-        if on_front:
+        if is_kept:
             self._write_front()
-            for number in before - self.front.numbers:
+            for number in before - self.front.lasting:
                 with storing(self.folder.checkpoints):
                     self.folder.checkpoint(number).unlink(missing_ok=True)
+
+    def without_weights(self) -> list[TrialRecord]:
+        """Trials on the front that overrides put there, long after their weights were removed."""
+        return [record for record in self.front.records if not self.folder.checkpoint(record.number).exists()]
+
+    def keep_weights(self, number: int, weights: Path) -> None:
+        """Of a trial that was trained again for them."""
+        with storing(weights):
+            weights.replace(self.folder.checkpoint(number))
 
     def best(self) -> TrialRecord | None:
         """The most accurate trial that meets budgets and overrides."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mpsearch.errors import TrialError
 from mpsearch.search.clock import Clock
-from mpsearch.search.events import OnEvent, TrialFinished, TrialProgress, TrialStarted
+from mpsearch.search.events import Notice, OnEvent, TrialFinished, TrialProgress, TrialStarted
 from mpsearch.search.interrupts import uninterrupted
 from mpsearch.search.journal import Journal
 from mpsearch.search.known_costs import ENUMERABLE, KnownCosts
@@ -55,7 +55,10 @@ class TrialLoop:
             policy for policy in self.allowed.resolved.anchors() if not self.proposer.has_seen(policy)
         )
         self._is_exhausted = False
-        if not self.has_work:
+        # Without overrides, whose weights are missing was copied without them on purpose.
+        self._to_train_again = deque(self.journal.without_weights() if self.space.overrides else ())
+        self._again: dict[int, TrialRecord] = {}
+        if len(self.journal.records) >= self.total:
             count = len(self.journal.records)
             self._stop("done", f"{count} trials are there already.", "Ask for more to go on.")
 
@@ -65,11 +68,13 @@ class TrialLoop:
 
     @property
     def has_work(self) -> bool:
-        return len(self.journal.records) < self.total
+        return len(self.journal.records) < self.total or bool(self._to_train_again)
 
     def run(self, runner: Runner) -> None:
         """Raises: TrialError if ten trials in a row fail for one reason."""
         while True:
+            while self._to_train_again and runner.running < runner.capacity and not self.clock.is_over:
+                self._train_again(self._to_train_again.popleft(), runner)
             while runner.running < runner.capacity and self._may_begin(runner):
                 trial = self._next()
                 if trial is None:
@@ -82,7 +87,7 @@ class TrialLoop:
             for report in runner.wait():
                 if isinstance(report, Outcome):
                     with uninterrupted():
-                        self._finish(report)
+                        self._finish_again(report) if report.number in self._again else self._finish(report)
                 else:
                     self.report_step(report)
 
@@ -157,6 +162,31 @@ class TrialLoop:
             )
         )
         self._stop_if_always_failing(record)
+
+    def _train_again(self, record: TrialRecord, runner: Runner) -> None:
+        self._again[record.number] = record
+        self.emit(
+            Notice(
+                message=f"Trial {record.number} is trained again for its weights: they were not kept when it "
+                "ended, and these overrides put it on the front."
+            )
+        )
+        weights = self._weights(record.number)
+        runner.submit(TrialJob(number=record.number, policy=record.policy, weights=weights))
+
+    def _finish_again(self, outcome: Outcome) -> None:
+        record = self._again.pop(outcome.number)
+        if outcome.failure is not None:
+            text = f"Trial {record.number} failed when it was trained again: {outcome.failure}"
+            self.emit(Notice(message=text, is_warning=True))
+            return
+        self.journal.keep_weights(record.number, self._weights(record.number))
+        if outcome.score != record.score:
+            text = (
+                f"Trial {record.number} scored {outcome.score:.4f} when it was trained again, "
+                f"{record.accuracy:.4f} before: this machine or its libraries compute otherwise."
+            )
+            self.emit(Notice(message=text, is_warning=True))
 
     def _stop_if_always_failing(self, record: TrialRecord) -> None:
         if record.failure is None:
