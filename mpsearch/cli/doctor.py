@@ -2,96 +2,112 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
 
-_OK, _MISSING = "green", "yellow"
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mpsearch.search.checkup import Section
+
+EXIT_BROKEN = 1
+_NARROWEST = 80
 
 
-def doctor() -> None:
-    """Show what this machine offers: instructions, kernels, cores, libraries, data; and what is missing.
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check this machine: kernels, cores, PyTorch, libraries, data; and tell what is missing.
 
-    $ mpsearch doctor
+    The kernels really run, against the numpy reference. Exit code 1: something that every search needs does
+    not work.
+
+        $ mpsearch doctor
+
+        $ mpsearch doctor --json
     """
-    from rich.table import Table
-    from rich.text import Text
-
-    from mpsearch.cli.console import output
+    from mpsearch.cli.console import messages, output
+    from mpsearch.search.checkup import Checkup
 
     console = output()
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    rows = [*_machine_rows(), *_library_rows(), *_data_rows()]
-    for title, value, style in rows:
-        grid.add_row(title, Text(value, style))
-    console.print(grid)
-    missing = [title for title, _, style in rows if style == _MISSING]
-    if missing:
-        console.print(Text(f"To look at: {', '.join(missing)}.", "yellow"))
+    progress = messages()
+    if progress.is_terminal:
+        with progress.status("looking at this machine"):
+            sections = _sections(console)
     else:
-        console.print(Text("Everything is there.", "green"))
+        sections = _sections(console)
+    checkup = Checkup(sections=sections)
+    if as_json:
+        sys.stdout.write(json.dumps(checkup.to_dict(), indent=2) + "\n")
+    else:
+        from mpsearch.report.doctor_view import CheckupView
+
+        console.print(CheckupView(checkup))
+    if checkup.is_broken:
+        raise typer.Exit(EXIT_BROKEN)
 
 
-def _machine_rows() -> list[tuple[str, str, str]]:
-    from mpsearch.errors import KernelError
-    from mpsearch.hardware.fingerprint import probe_machine
-    from mpsearch.kernels.native import selected_isa
-    from mpsearch.kernels.quantized_layer import WEIGHT_RANGES
-    from mpsearch.report.units import bytes_text
+def _sections(console: Console) -> tuple[Section, ...]:
+    """What needs torch is looked at only where it is there."""
+    from importlib.util import find_spec
 
-    try:
-        machine = probe_machine()
-        chosen = {name: selected_isa(name) for name in WEIGHT_RANGES}
-    except KernelError as error:
-        return [("kernels", str(error), _MISSING)]
-    caches = ", ".join(f"{level} {bytes_text(size)}" for level, size in machine.caches_bytes)
-    return [
-        ("processor", f"{machine.cpu_model} ({machine.architecture})", ""),
-        (
-            "cores",
-            f"{machine.physical_cores} physical, {machine.logical_cores} logical, "
-            f"{machine.usable_cores} usable here",
-            "",
+    from mpsearch.search.checkup import Finding, Section
+
+    if find_spec("torch") is None:
+        gone = Finding(
+            name="torch",
+            value="not installed; nothing runs without it",
+            state="broken",
+            advice="pip install torch",
+        )
+        return (Section(title="PyTorch", findings=(gone,)), _terminal(console))
+    from mpsearch.search.checkup_machine import kernel_section, machine_section
+    from mpsearch.search.checkup_software import library_section, place_section, torch_section
+
+    return (
+        machine_section(),
+        kernel_section(),
+        torch_section(),
+        library_section(),
+        place_section(),
+        _terminal(console),
+    )
+
+
+def _terminal(console: Console) -> Section:
+    """What of the tables, plots and colours this terminal can show."""
+    from mpsearch.search.checkup import Finding, Section
+
+    is_unicode = console.encoding.startswith("utf")
+    colours = {"truecolor": "16 million", "256": "256", "standard": "16", "windows": "16"}
+    amount = colours.get(console.color_system or "", "")
+    is_wide = console.width >= _NARROWEST
+    if not console.is_terminal:
+        size = Finding(name="size", value=f"no terminal: {console.width} columns are assumed")
+    else:
+        size = Finding(
+            name="size",
+            value=f"{console.width} × {console.height}" + ("" if is_wide else ": tables leave columns out"),
+            state="ok" if is_wide else "note",
+        )
+    return Section(
+        title="Terminal",
+        findings=(
+            size,
+            Finding(
+                name="colours",
+                value=amount or "none: symbols tell the same",
+                state="ok" if amount else "fact",
+            ),
+            Finding(
+                name="Unicode",
+                value=console.encoding if is_unicode else f"{console.encoding}: plots and marks become ASCII",
+                state="ok" if is_unicode else "note",
+                advice=None if is_unicode else "For plots with finer dots: export LC_ALL=C.UTF-8",
+            ),
         ),
-        ("caches", caches or "not told by the system", ""),
-        ("instructions", ", ".join(machine.isa_features) or "none beyond the base", ""),
-        ("kernels", f"{', '.join(machine.kernels)}; built by {machine.compiler}", _OK),
-        ("chosen", ", ".join(f"{scheme}: {isa}" for scheme, isa in chosen.items()), ""),
-        ("system", f"{machine.operating_system}, Python {machine.python}", ""),
-    ]
-
-
-def _library_rows() -> list[tuple[str, str, str]]:
-    rows = []
-    for name, purpose in _LIBRARIES.items():
-        try:
-            rows.append((name, version(name), _OK if find_spec(name) else _MISSING))
-        except PackageNotFoundError:
-            rows.append((name, f"not installed: {purpose}. pip install {name}", _MISSING))
-    return rows
-
-
-_LIBRARIES = {
-    "torch": "training and running models",
-    "optuna": "the search",
-    "ray": "searches on several machines",
-    "pandas": "tables in Python",
-    "safetensors": "weights on disk",
-}
-
-
-def _data_rows() -> list[tuple[str, str, str]]:
-    from mpsearch.training.locations import cache_dir, data_dir
-
-    data = data_dir()
-    if data is None:
-        row = ("data", "MPSEARCH_DATA is not set: needed for cifar10, not for digits", "")
-    else:
-        try:
-            sets = ", ".join(sorted(path.name for path in data.iterdir() if path.is_dir()))
-            row = ("data", f"{data}: {sets or 'empty'}", _OK if sets else _MISSING)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            row = ("data", f"{data}: {reason}. Set MPSEARCH_DATA to a folder of data sets", _MISSING)
-    return [row, ("cache", str(cache_dir()), "")]
+    )

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
 from rich.text import Text
 
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.report.aligned_lines import AlignedLines
 from mpsearch.report.execution_line import execution_line
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.histogram import histogram_text
@@ -188,14 +188,8 @@ def _budgets(plan: SearchPlan) -> Iterator[RenderableType]:
             rows.append((Text("?", "yellow"), bound, Text("known only with a profile", "yellow")))
     if plan.reach.together is not None:
         rows.append((_mark(plan.reach.is_feasible), Text("all together"), _together(plan)))
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    for row in rows:
-        grid.add_row(*row)
     yield Text("Budgets", "bold")
-    yield grid
+    yield AlignedLines(rows)
     if not plan.reach.is_feasible:
         yield Text.assemble(("No search would begin. ", "bold red"), budgets_words(plan.reach.problem or ""))
 
@@ -248,16 +242,18 @@ def _time(estimate: TimeEstimate | None, plan: SearchPlan) -> Iterator[Renderabl
         return
     yield _time_heading(estimate)
     total_s = estimate.total.likely_s
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, justify="right")
-    grid.add_column(no_wrap=True, style="cyan")
-    grid.add_column(overflow="fold", style="dim")
-    for part in estimate.parts:
-        if part.span.likely_s or part.detail:
-            bar = share_bar(part.span.likely_s / total_s if total_s else 0.0, _BAR)
-            grid.add_row(part.name, _short(part.span.likely_s), bar, part.detail)
-    yield grid
+    yield AlignedLines(
+        [
+            (
+                Text(part.name),
+                Text(_short(part.span.likely_s)),
+                Text(share_bar(part.span.likely_s / total_s if total_s else 0.0, _BAR), "cyan"),
+                Text(part.detail, "dim"),
+            )
+            for part in estimate.parts
+        ],
+        justify="lrll",
+    )
     for failure in estimate.failures:
         yield Text(f"a short trial failed, {failure}", "yellow")
 

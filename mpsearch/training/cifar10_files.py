@@ -43,7 +43,7 @@ def read_cifar10(folder: Path, *, cache_dir: Path) -> Cifar10Arrays:
     Raises: DataError if no layout matches or a file is unreadable; StorageError if the cache is not writable.
     """
     try:
-        train_files, test_files, read = _find_layout(folder)
+        train_files, test_files, read = find_layout(folder)
     except OSError as error:
         raise DataError(
             f"CIFAR-10 must lie in a readable folder; got {folder}: {error.strerror}. Check its permissions."
@@ -106,7 +106,11 @@ def read_binary(path: Path) -> Part:
     return images, _checked_labels(records[:, 0].astype(np.int64), path)
 
 
-def _find_layout(folder: Path) -> tuple[list[Path], list[Path], Callable[[Path], Part]]:
+def find_layout(folder: Path) -> tuple[list[Path], list[Path], Callable[[Path], Part]]:
+    """The files for training and for test, and what reads them.
+
+    Raises: DataError if the folder holds neither layout.
+    """
     for place in (folder, folder / BINARY_SUBFOLDER):
         batches = [place / f"data_batch_{number}.bin" for number in range(1, 6)]
         if all(path.is_file() for path in [*batches, place / "test_batch.bin"]):
