@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -19,21 +18,10 @@ from mpsearch.cli.budget_options import (
     MinAccuracy,
     budgets_from,
 )
+from mpsearch.cli.plot_options import Axis, LogX, LogY, XAxis, YAxis, scale_of
 from mpsearch.errors import ConfigError
 
 _ROWS = "Rows"
-_PLOT = "Plot"
-
-
-class Axis(StrEnum):
-    """What an axis of the plot can show."""
-
-    ACCURACY = "accuracy"
-    LATENCY = "latency"
-    LATENCY_P95 = "latency_p95"
-    LATENCY_P99 = "latency_p99"
-    MEMORY = "memory"
-    ENERGY = "energy"
 
 
 def pareto(
@@ -72,24 +60,12 @@ def pareto(
         bool,
         typer.Option("--failed", help="List failed trials with their reasons.", rich_help_panel=_ROWS),
     ] = False,
-    x: Annotated[
-        Axis | None, typer.Option("--x", help="What goes to the right.", rich_help_panel=_PLOT)
-    ] = None,
-    y: Annotated[Axis, typer.Option("--y", help="What goes up.", rich_help_panel=_PLOT)] = Axis.ACCURACY,
-    log_x: Annotated[
-        bool | None,
-        typer.Option(
-            "--log-x/--linear-x", help="Its scale; by default what suits it.", rich_help_panel=_PLOT
-        ),
-    ] = None,
-    log_y: Annotated[
-        bool | None,
-        typer.Option(
-            "--log-y/--linear-y", help="Its scale; of accuracy, that of its error.", rich_help_panel=_PLOT
-        ),
-    ] = None,
+    x: XAxis = None,
+    y: YAxis = Axis.ACCURACY,
+    log_x: LogX = None,
+    log_y: LogY = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object: all scored trials.")
+        bool, typer.Option("--json", help="Print one JSON object: all scored trials, or those of --filter.")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one row a trial, one column a layer.")] = False,
     max_memory: MaxMemory = None,
@@ -152,15 +128,11 @@ def pareto(
             found,
             x=x.value if x else None,
             y=y.value,
-            x_scale=_scale(log_x),
-            y_scale=_scale(log_y),
+            x_scale=scale_of(log_x),
+            y_scale=scale_of(log_y),
             selection=selection,
         )
         console.print(run_overview(found, selection=selection, plot=plot, failed=failed))
         if found.front.records:
             console.print()
             console.print(next_step(found), soft_wrap=True)
-
-
-def _scale(asked: bool | None) -> Literal["linear", "log"] | None:  # noqa: FBT001 - as typer hands it over
-    return None if asked is None else "log" if asked else "linear"

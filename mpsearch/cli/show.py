@@ -11,17 +11,24 @@ import typer
 def show(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
     trial: Annotated[
-        str, typer.Argument(help="A trial number, or knee, best, fastest, smallest, accurate.")
+        str,
+        typer.Argument(
+            help='A trial number; knee, best, fastest, smallest, accurate; or "latency<300us and '
+            'fc!=w1a1", the most accurate of the front that meets it.'
+        ),
     ] = "knee",
 ) -> None:
-    """Show one policy layer by layer: precision, work, bytes, time and the share of each.
+    """Show one policy layer by layer, and what others have more or less.
 
-    $ mpsearch show runs/digits 12
+    Precision, work, bytes and time of each layer with its share; scores with intervals; the neighbours on the
+    front, the knee and the uniform policies as changes from it.
 
-    $ mpsearch show runs/digits knee
+        $ mpsearch show runs/digits 12
+
+        $ mpsearch show runs/digits "memory<20KB"
     """
     from mpsearch.cli.console import output
-    from mpsearch.report.policy_table import policy_view
+    from mpsearch.report.policy_view import policy_view
     from mpsearch.search.pick import pick_trial
     from mpsearch.search.run import load_run
 

@@ -49,7 +49,8 @@ class Column:
 class StretchColumn:
     """The column that takes the width left over, between `least` and `most` cells.
 
-    `cells` and `unit` are given the width. Where nothing else can go, it shrinks below `least`.
+    `cells` and `unit` are given the width, as `used` leaves it. Where nothing else can go, it shrinks below
+    `least`.
     """
 
     title: str
@@ -57,6 +58,7 @@ class StretchColumn:
     cells: Callable[[int], Sequence[RenderableType]]
     least: int
     most: int
+    used: Callable[[int], int] = lambda width: width
     justify: JustifyMethod = "left"
 
 
@@ -76,6 +78,9 @@ class FittedTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         shown, stretch, is_narrow = self._fit(options.max_width)
+        for column in shown:
+            if isinstance(column, StretchColumn):
+                stretch = max(column.used(stretch), min(cell_len(column.title), stretch))
         units = [_unit(column, stretch) for column in shown]
         gap = _GAP - 1 if is_narrow else _GAP
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))

@@ -75,7 +75,7 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
             "sort": wanted.sort,
             "top": wanted.top,
         },
-        "trials": [_trial(run, record) for record in wanted.of(run, complete)],
+        "trials": [trial_json(run, record) for record in wanted.of(run, complete)],
         "failed": [
             {"number": r.number, "policy": r.policy.names(), "reason": r.failure}
             for r in run.records
@@ -85,7 +85,8 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
     }
 
 
-def _trial(run: Run, record: TrialRecord) -> dict[str, Any]:
+def trial_json(run: Run, record: TrialRecord) -> dict[str, Any]:
+    """One trial as `json_report` has it."""
     measured = run.measured.get(record.number)
     return {
         "number": record.number,

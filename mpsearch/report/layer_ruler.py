@@ -13,24 +13,26 @@ _MOST_NAMED = 12  # layers or groups of layers
 _DEEPEST = 4
 
 
-def layer_ruler(layers: int, layers_a_cell: int = 1) -> str:
-    """Layer numbers from 1, each with its first digit above its cell: "123456", "1   5    10   15".
+def layer_ruler(layers: int, layers_a_cell: int = 1, first: int = 1) -> str:
+    """Layer numbers from `first`, each with its first digit above its cell: "123456", "1   5    10   15".
 
     `layers_a_cell` as in `PrecisionStrip`: a number stands above the cell that its layer is in.
     """
     cells = -(-layers // layers_a_cell)
-    if layers_a_cell == 1 and layers <= 9:
-        return "".join(str(number) for number in range(1, layers + 1))
+    last = first + layers - 1
+    if layers_a_cell == 1 and last <= 9:
+        return "".join(str(number) for number in range(first, last + 1))
     step = next(
         step * power
         for power in (1, 10, 100, 1000)
         for step in (5, 10, 20)
-        if step * power / layers_a_cell >= len(str(layers)) + 2
+        if step * power / layers_a_cell >= len(str(last)) + 2
     )
     ruler = [" "] * cells
-    for number in (1, *range(step, layers + 1, step)):
-        start = (number - 1) // layers_a_cell
-        if start + len(str(number)) <= cells:
+    for number in (first, *range((first // step + 1) * step, last + 1, step)):
+        start = (number - first) // layers_a_cell
+        is_free = not "".join(ruler[max(start - 1, 0) : start + len(str(number))]).strip()
+        if is_free and start + len(str(number)) <= cells:
             ruler[start : start + len(str(number))] = str(number)
     return "".join(ruler).rstrip()
 

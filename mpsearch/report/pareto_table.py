@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from rich.text import Text
@@ -67,7 +68,16 @@ def pareto_table(run: Run, selection: TrialSelection | None = None) -> FittedTab
     `selection` chooses and orders the rows.
     """
     chosen, others = table_rows(run, selection or TrialSelection())
-    records = (*chosen, *others)
+    table = trial_table(run, (*chosen, *others))
+    return replace(
+        table,
+        row_styles=["" if record.number in run.front else "dim" for record in (*chosen, *others)],
+        sections=frozenset({len(chosen) - 1}) if chosen and others else frozenset(),
+    )
+
+
+def trial_table(run: Run, records: Sequence[TrialRecord]) -> FittedTable:
+    """One row a trial: precision, scores, costs, what is special about it."""
     named = landmarks(run)
     columns: list[Column | StretchColumn] = [
         Column(title="", cells=[_mark(run, r, named.get(r.number)) for r in records], justify="left"),
@@ -84,13 +94,7 @@ def pareto_table(run: Run, selection: TrialSelection | None = None) -> FittedTab
             justify="left",
         ),
     ]
-    return FittedTable(
-        columns=columns,
-        rows=len(records),
-        row_styles=["" if record.number in run.front else "dim" for record in records],
-        sections=frozenset({len(chosen) - 1}) if chosen and others else frozenset(),
-        tells_hidden=True,
-    )
+    return FittedTable(columns=columns, rows=len(records), tells_hidden=True)
 
 
 def failed_lines(run: Run) -> Text:
@@ -126,6 +130,7 @@ def _strips(run: Run, records: Sequence[TrialRecord]) -> StretchColumn:
         cells=lambda width: [PrecisionStrip.of(r.policy, width=width, layers=order) for r in records],
         least=least,
         most=count,
+        used=lambda width: math.ceil(count / layers_a_cell(count, width)),
     )
 
 
@@ -179,7 +184,12 @@ def _gains(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
     return [
         _quantity(records, "energy", "J", lambda r: r.energy_j, importance=0 if is_chosen else 4),
         *(
-            Column(title=title, unit="× 32-bit", cells=[factor_text(ratio) for ratio in ratios], importance=5)
+            Column(
+                title=title,
+                unit="× 32-bit",
+                cells=[factor_text(ratio).rstrip("×") for ratio in ratios],
+                importance=5,
+            )
             for title, ratios in gains
         ),
     ]

@@ -1,25 +1,21 @@
-"""One policy, layer by layer: precision, work, bytes, time, and the share of each."""
+"""The layers of a policy: precision, work, bytes, time, and the share of each."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mpsearch.cost.cost_report import CostReport
 from mpsearch.models.model_trace import ModelTrace
+from mpsearch.precision.scheme import Scheme
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
-from mpsearch.report.pareto_table import chosen_percentiles, layer_order
-from mpsearch.report.precision_strip import SYMBOLS, precision_legend, precision_strip, scheme_style
-from mpsearch.report.units import ColumnUnit, bytes_text, count_text, factor_text, percent_text, seconds_text
-from mpsearch.report.unquantized_text import unquantized_text
-from mpsearch.search.run import Run
-from mpsearch.search.trial_record import TrialRecord
+from mpsearch.report.precision_strip import SYMBOLS, scheme_colour, scheme_style
+from mpsearch.report.units import ColumnUnit, count_text
 
 _BAR = 8
-_REST = "outside of layers"
+REST = "outside of layers"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -30,22 +26,24 @@ def share_bar(share: float, width: int = _BAR) -> str:
     return ("█" * full + (_EIGHTHS[part] if part else "")).ljust(width)
 
 
-def policy_view(run: Run, record: TrialRecord) -> RenderableType:
-    """What `mpsearch show` prints: the trial's scores, then its layers."""
-    report = run.cost_report(record.policy)
-    order = layer_order(run)
-    head = Text.assemble((f"{run.space.name}, trial {record.number}", "bold"), "  ")
-    head.append_text(precision_strip(record.policy, width=48, layers=order))
-    head.append(f"\n{_standing(run, record)}", "dim")
-    parts: list[RenderableType] = [head]
-    if record.failure:
-        parts.append(Text(f"failed: {record.failure}", "red"))
-    parts += [Text(), layer_table(report, run.model), Text()]
-    parts.append(precision_legend(list(set(record.policy.values()))))
-    parts.append(_origin(run, report))
-    if run.model.unquantized:
-        parts += [Text(), unquantized_text(run.model)]
-    return Group(*parts)
+def scheme_text(scheme: Scheme) -> Text:
+    """A block in the scheme's colour with its symbol, and its name."""
+    return Text.assemble((f" {SYMBOLS[scheme.name]} ", scheme_style(scheme)), f" {scheme}")
+
+
+def shortened(name: str, width: int) -> Text:
+    """The end of a long name tells layers apart: keep it."""
+    return Text(name if len(name) <= width else "…" + name[len(name) - width + 1 :])
+
+
+def names_column(names: Sequence[str]) -> StretchColumn:
+    """The layers' names, shortened where width is short."""
+    return StretchColumn(
+        title="layer",
+        cells=lambda width: [shortened(name, width) for name in names],
+        least=min(len(REST), max(len(name) for name in names)),
+        most=max(len(name) for name in names),
+    )
 
 
 def layer_table(report: CostReport, model: ModelTrace) -> FittedTable:
@@ -56,44 +54,64 @@ def layer_table(report: CostReport, model: ModelTrace) -> FittedTable:
     layer_energy_j = sum(layer.energy_j for layer in layers)
     energy_j = [*(layer.energy_j for layer in layers), report.energy_j - layer_energy_j, report.energy_j]
     macs = [layer.macs for layer in layers]
-    names = [*(layer.name for layer in layers), _REST, "total"]
-    schemes = [
-        Text.assemble((SYMBOLS[la.scheme.name], scheme_style(la.scheme)), f" {la.scheme}") for la in layers
-    ]
-    kinds = [model.layer(layer.name).kind for layer in layers]
-    shapes = [_sizes(model, layer.name) for layer in layers]
+    colours = [scheme_colour(layer.scheme) for layer in layers]
+    numbers = [str(number) for number in range(1, len(layers) + 1)]
     columns: list[Column | StretchColumn] = [
-        StretchColumn(
-            title="layer",
-            cells=lambda width: [_shortened(name, width) for name in names],
-            least=len(_REST),
-            most=max(len(name) for name in names),
+        Column(title="", cells=[*numbers, "", ""], importance=7, style="dim"),
+        names_column([*(layer.name for layer in layers), REST, "total"]),
+        Column(
+            title="scheme", cells=[*(scheme_text(la.scheme) for la in layers), Text(), Text()], justify="left"
         ),
-        Column(title="scheme", cells=[*schemes, Text(), Text()], justify="left"),
-        Column(title="operator", cells=[*kinds, "", ""], justify="left", importance=2, style="dim"),
-        Column(title="sizes", cells=[*shapes, "", ""], justify="left", importance=1, style="dim"),
+        Column(
+            title="operator",
+            cells=[*(model.layer(layer.name).kind for layer in layers), "", ""],
+            justify="left",
+            importance=2,
+            style="dim",
+        ),
+        Column(
+            title="sizes",
+            cells=[*(_sizes(model, layer.name) for layer in layers), "", ""],
+            justify="left",
+            importance=1,
+            style="dim",
+        ),
         Column(title="MACs", cells=[*(count_text(m) for m in macs), "", count_text(sum(macs))], importance=5),
-        *_with_share("memory", "B", size_bytes, importance=4),
-        *_with_share("latency", "s", latency_s, importance=6),
-        *_with_share("energy", "J", energy_j, importance=3)[:1],
+        *_with_share("memory", "B", size_bytes, colours, importance=4),
+        *_with_share("latency", "s", latency_s, colours, importance=6),
+        *_with_share("energy", "J", energy_j, colours, importance=3)[:1],
     ]
+    if any(layer.origin != "measured" for layer in layers):
+        origins = [layer.origin for layer in layers]
+        columns.append(
+            Column(title="timing", cells=[*origins, "", ""], importance=8, justify="left", style="dim")
+        )
     return FittedTable(
         columns=columns,
-        rows=len(names),
+        rows=len(layers) + 2,
         row_styles=[*[""] * len(layers), "dim", "bold"],
         sections=frozenset({len(layers)}),
+        tells_hidden=True,
     )
 
 
-def _with_share(title: str, kind: str, values: Sequence[float], *, importance: int) -> tuple[Column, Column]:
-    """The values in one unit, and a bar with the share of the last of them, the total."""
-    unit = ColumnUnit.fitting(kind, values[-1:])
+def _with_share(
+    title: str, kind: str, values: Sequence[float], colours: Sequence[str], *, importance: int
+) -> tuple[Column, Column]:
+    """The values in one unit, and the share of each in the last, the total; the longest bar is full."""
+    unit = ColumnUnit.fitting_parts(kind, values)
     total = values[-1] or 1.0
-    shares = [f"{share_bar(value / total)} {100 * value / total:3.0f}%" for value in values[:-1]]
+    most = max(values[:-1]) or 1.0
+    shares = [
+        Text.assemble((share_bar(value / most), colour), f" {100 * value / total:3.0f}%")
+        for value, colour in zip(values[:-1], [*colours, "bright_black"], strict=True)
+    ]
     texts = [unit.text(value or math.nan) for value in values]
     return (
         Column(title=title, unit=unit.name, cells=texts, importance=importance + 10),
-        Column(title="share", cells=[*shares, ""], justify="left", importance=importance, style="cyan"),
+        Column(
+            title="share", unit=f"of {title}", cells=[*shares, Text()], justify="left", importance=importance
+        ),
     )
 
 
@@ -101,36 +119,3 @@ def _sizes(model: ModelTrace, name: str) -> str:
     calls = model.layer(name).calls
     text = str(calls[0]).split(" ", 1)[1]
     return text + (f", {len(calls)} calls" if len(calls) > 1 else "")
-
-
-def _shortened(name: str, width: int) -> Text:
-    """The end of a long name tells layers apart: keep it."""
-    return Text(name if len(name) <= width else "…" + name[len(name) - width + 1 :])
-
-
-def _standing(run: Run, record: TrialRecord) -> str:
-    base = run.baseline
-    parts = []
-    if record.is_complete:
-        parts.append(f"accuracy {percent_text(record.accuracy)} on validation")
-        parts.append(f"{100 * (record.accuracy - base.score):+.2f} points to 32-bit")
-        if record.number in run.test_scores:
-            parts.append(f"{percent_text(run.test_scores[record.number])} on test")
-        parts.append("on the front" if record.number in run.front else "not on the front")
-    parts.append(f"{factor_text(base.costs.latency_s / record.latency_s)} faster")
-    parts.append(f"{factor_text(base.costs.memory_bytes / record.memory_bytes)} smaller")
-    parts += [
-        f"{o.name.removeprefix('latency_')} {seconds_text(getattr(record, o.field))}"
-        for o in chosen_percentiles(run)
-    ]
-    return ", ".join(parts)
-
-
-def _origin(run: Run, report: CostReport) -> Text:
-    guessed = sum(layer.origin != "measured" for layer in report.layers)
-    text = f"Latency: one sample on {run.profile.threads} thread(s), profile {run.profile.name}; "
-    text += (
-        "every layer measured" if not guessed else f"{guessed} of {len(report.layers)} layers interpolated"
-    )
-    text += f". Peak activations: {bytes_text(report.peak_activation_bytes)}."
-    return Text(text, "dim")

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mpsearch.report.execution_line import execution_line
 from mpsearch.report.facts_grid import FactsGrid
-from mpsearch.report.pareto_table import chosen_percentiles
+from mpsearch.report.pareto_table import chosen_percentiles, interval_text
 from mpsearch.report.units import budgets_text, bytes_text, joules_text, percent_text, seconds_text
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import baseline_interval
@@ -20,6 +20,7 @@ from mpsearch.search.searching import is_searching
 def run_heading(run: Run) -> RenderableType:
     """One line on the run, then where each kind of number comes from."""
     facts: list[tuple[str, Text | str]] = [
+        ("front", _front(run)),
         ("score", _accuracy_origin(run)),
         ("latency", _latency_origin(run)),
     ]
@@ -43,8 +44,7 @@ def _title(run: Run) -> Text:
         f"{len(run.records)} of {planned} trials" if len(run.records) < planned else _count(complete)
     )
     if complete:
-        names = ", ".join(objective.name for objective in run.objectives)
-        title.append(f", {len(run.front)} on the front of {names}, hypervolume {run.hypervolume:.4f}")
+        title.append(f", {len(run.front)} on the front")
     if is_searching(run.path):
         title.append("  searching now", "bold green")
     return title
@@ -54,12 +54,15 @@ def _count(trials: int) -> str:
     return f"{trials} trial" + ("" if trials == 1 else "s")
 
 
+def _front(run: Run) -> str:
+    names = ", ".join(objective.name for objective in run.objectives)
+    return f"of {names}; hypervolume {run.hypervolume:.4f} of the reachable box"
+
+
 def _accuracy_origin(run: Run) -> str:
-    text = (
-        f"{run.metric} on {run.validation_samples} validation samples, with the 95% interval of their choice"
-    )
+    text = f"{run.metric}, 95% interval from {run.validation_samples} validation samples"
     if run.test_scores:
-        text += f"; test: {run.test_samples} samples that no search sees"
+        text += f"; test: {run.test_samples} others"
     seeds = sorted({record.seed for record in run.records})
     if seeds:
         text += f"; one training each, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds[:5]))}"
@@ -73,7 +76,7 @@ def _latency_origin(run: Run) -> str:
     machine = profile.fingerprint.cpu_model + (f", {kernels[0]}" if kernels else "")
     percentiles = [o.name.removeprefix("latency_") for o in chosen_percentiles(run)]
     shown = " and ".join(["median", *percentiles])
-    return f"predicted {shown} of one sample on {threads}, profile {profile.name} ({machine})"
+    return f"predicted {shown}, 1 sample, {threads}, profile {profile.name} ({machine})"
 
 
 def _measured_origin(run: Run) -> str:
@@ -85,7 +88,7 @@ def _measured_origin(run: Run) -> str:
     others = len(run.measured) - count
     elsewhere = f"; {others} on other settings" if others else ""
     return (
-        f"{_count(len(run.measured))}, median and quartiles of {each} whole passes on {threads} "
+        f"{_count(len(run.measured))}, median and quartiles of {each} passes, {threads} "
         f"thread{'s' if threads != 1 else ''} ({machine}, {isa}){elsewhere}"
     )
 
@@ -95,13 +98,13 @@ def _baseline(run: Run) -> str:
     text = percent_text(base.score)
     low, high = baseline_interval(run)
     if not math.isnan(low):
-        text += f" ({percent_text(low, 1)} to {percent_text(high, 1)})"
+        text += f" ({interval_text((low, high))})"
     if base.test_score is not None:
-        text += f", {percent_text(base.test_score)} on test"
+        text += f", test {percent_text(base.test_score)}"
     costs = base.costs
     return (
         f"{text}, {seconds_text(costs.latency_s)}, {bytes_text(costs.memory_bytes)}, "
-        f"{joules_text(costs.energy_j)} in the same runtime"
+        f"{joules_text(costs.energy_j)}"
     )
 
 

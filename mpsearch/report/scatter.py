@@ -119,13 +119,18 @@ class Scatter:
         self._draw(canvas, spots, x_axis, y_axis, is_ascii=is_ascii)
         yield self._head(y_axis, gutter, width, is_ascii=is_ascii)
         yield from _body(canvas, y_ticks, gutter, is_ascii=is_ascii)
-        yield from _foot(x_axis.ticks(max(width // 14, 2)), gutter, width, is_ascii=is_ascii)
+        yield from _foot(x_axis.ticks(max(width // 12, 2)), gutter, width, is_ascii=is_ascii)
         title = f"{x_axis.title} {'->' if is_ascii else '→'}"
         yield Text.assemble(" " * (gutter + 1 + max(width - len(title), 0)), (title, "bold"))
         yield self._legend(spots, x_axis, y_axis, is_ascii=is_ascii)
 
     def _axes(self) -> tuple[Axis, Axis]:
-        core = [m for m in self._marks if m.is_on_front or m.kind in {"front", "best", "knee"}]
+        # The baseline is on many fronts, far out: it would press all others into a corner.
+        core = [
+            mark
+            for mark in self._marks
+            if mark.kind in {"best", "knee", "front"} or (mark.is_on_front and mark.kind != "baseline")
+        ]
         x_others = [mark.x for mark in self._marks]
         y_others = [mark.y for mark in self._marks]
         if self._x_limit is not None and self._x_limit > 0:

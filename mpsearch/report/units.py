@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.quantities import format_duration, format_energy, format_size
@@ -101,8 +101,24 @@ class ColumnUnit:
         decimals = 2 if amount < 9.995 else 1 if amount < 99.95 else 0
         return cls(name=name, size=size, decimals=0 if name == "B" else decimals)
 
+    @classmethod
+    def fitting_parts(cls, unit: str, values: Sequence[float]) -> ColumnUnit:
+        """The unit of the last value, the total, with decimals enough to see the others, its parts."""
+        whole = cls.fitting(unit, values[-1:])
+        parts = [value / whole.size for value in values if math.isfinite(value) and value > 0]
+        least = min(parts, default=1.0)
+        decimals = 2 if least < 0.1 else 1 if least < 10 else 0
+        return replace(whole, decimals=0 if whole.name == "B" else max(whole.decimals, decimals))
+
     def text(self, value: float | None) -> str:
         return UNKNOWN if value is None or math.isnan(value) else f"{value / self.size:.{self.decimals}f}"
+
+    def change_text(self, change: float) -> str:
+        """With its sign; "0" for what rounds to none."""
+        if math.isnan(change):
+            return UNKNOWN
+        text = f"{change / self.size:+.{self.decimals}f}"
+        return text if any(figure in "123456789" for figure in text) else "0"
 
 
 _LADDERS: dict[str, tuple[tuple[str, float], ...]] = {

@@ -15,7 +15,8 @@ from mpsearch.models.graph import ModelGraph, Node
 from mpsearch.report.csv_report import csv_report
 from mpsearch.report.front_plot import front_plot
 from mpsearch.report.json_report import json_report
-from mpsearch.report.policy_table import policy_view, share_bar
+from mpsearch.report.policy_table import share_bar
+from mpsearch.report.policy_view import policy_view
 from mpsearch.report.run_heading import run_heading
 from mpsearch.report.run_overview import next_step, run_overview
 from mpsearch.search.budgets import Budgets
@@ -113,7 +114,7 @@ def test_a_policy_is_shown_layer_by_layer_with_a_total(finished_run, width):
     assert max(map(len, text.splitlines())) <= width
     for layer in record.policy:
         assert layer in text
-    for word in ("total", "outside of layers", "BatchNorm2d", "measured"):
+    for word in ("total", "outside of layers", "BatchNorm2d", "every layer timed"):
         assert word in text
 
 

@@ -1,0 +1,105 @@
+"""`mpsearch compare`: policies of one run, or the fronts of several."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mpsearch.cli.plot_options import Axis, LogX, LogY, XAxis, YAxis, scale_of
+from mpsearch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_RULE = (
+    "A comparison needs a run and two of its policies (mpsearch compare RUN knee 12), or two runs "
+    "(mpsearch compare RUN1 RUN2)"
+)
+_MOST = 6  # policies, or runs
+
+
+def compare(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    others: Annotated[
+        list[str],
+        typer.Argument(
+            help="Policies of it (trial numbers, knee, best, conditions), or more run folders.",
+            show_default=False,
+        ),
+    ],
+    *,
+    x: XAxis = None,
+    y: YAxis = Axis.ACCURACY,
+    log_x: LogX = None,
+    log_y: LogY = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare policies of one run layer by layer, or the fronts of several runs.
+
+    Policies: what differs, what each difference costs in time and memory, which differences of scores are
+    noise. Fronts: hypervolume in a common box, how much of one the other beats, best accuracy at several
+    budgets.
+
+        $ mpsearch compare runs/digits knee 4
+
+        $ mpsearch compare runs/digits runs/digits-seed1 --x memory
+    """
+    from mpsearch.search.run import load_run
+
+    folders = [other for other in others if _is_folder(other)]
+    if len(others) + 1 > _MOST:
+        raise ConfigError(f"At most {_MOST} can be compared at once; got {len(others) + 1}.")
+    first = load_run(run)
+    if len(folders) == len(others):
+        from mpsearch.report.compare_fronts import fronts_json, fronts_view
+        from mpsearch.search.front_comparison import compare_fronts
+
+        comparison = compare_fronts([first, *(load_run(Path(folder)) for folder in folders)])
+        if as_json:
+            _print_json(fronts_json(comparison))
+            return
+        _print(
+            fronts_view(
+                comparison,
+                x=x.value if x else None,
+                y=y.value,
+                x_scale=scale_of(log_x),
+                y_scale=scale_of(log_y),
+            )
+        )
+        return
+    if folders:
+        raise ConfigError(f"{_RULE}; got both policies and a further run, {folders[0]}.")
+    from mpsearch.report.compare_policies import policies_json, policies_view
+    from mpsearch.search.pick import pick_trial
+
+    if len(others) < 2:
+        raise ConfigError(f"{_RULE}; got one policy, {others[0]!r}.")
+    records = [pick_trial(first, other) for other in others]
+    if len({record.number for record in records}) < len(records):
+        numbers = ", ".join(f"{other} is trial {r.number}" for other, r in zip(others, records, strict=True))
+        raise ConfigError(f"Policies to compare must be different ones; {numbers}.")
+    if as_json:
+        _print_json(policies_json(first, records))
+    else:
+        _print(policies_view(first, records))
+
+
+def _is_folder(text: str) -> bool:
+    """Whether a run is meant: what exists, or is written as a path; "knee" and "12" name policies."""
+    is_condition = any(sign in text for sign in "<>=≤≥≠")
+    return not is_condition and ("/" in text or (Path(text).is_dir() and not text.isdigit()))
+
+
+def _print(view: RenderableType) -> None:
+    from mpsearch.cli.console import output
+
+    output().print(view)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")

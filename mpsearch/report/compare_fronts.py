@@ -1,0 +1,284 @@
+"""Fronts of several runs on one screen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mpsearch.report.axis import ScaleKind, trimmed
+from mpsearch.report.facts_grid import FactsGrid
+from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
+from mpsearch.report.front_plot import plot_axes, quantity_of, staircase
+from mpsearch.report.pareto_table import interval_text
+from mpsearch.report.policy_changes import noise_text
+from mpsearch.report.policy_table import shortened
+from mpsearch.report.scatter import Look, Mark, Scatter
+from mpsearch.report.units import UNKNOWN, bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.search.front_comparison import BestAtBudget, FrontComparison
+from mpsearch.search.run import Run
+from mpsearch.search.score_difference import difference_interval
+
+FRONTS_SCHEMA = 1
+_SYMBOLS = (("●", "o", "green"), ("▲", "^", "magenta"), ("■", "#", "cyan"), ("◆", "*", "yellow"))
+_TEXTS: dict[str, Callable[[float], str]] = {
+    "1": percent_text,
+    "s": seconds_text,
+    "B": bytes_text,
+    "J": joules_text,
+}
+_LEAST_NAME = 12
+
+
+def fronts_view(
+    comparison: FrontComparison,
+    *,
+    x: str | None = None,
+    y: str = "accuracy",
+    x_scale: ScaleKind | None = None,
+    y_scale: ScaleKind | None = None,
+) -> RenderableType:
+    """What `mpsearch compare RUN RUN ...` prints."""
+    names = run_names(comparison.runs)
+    parts: list[RenderableType] = [
+        Text(f"{len(names)} fronts", "bold"),
+        FactsGrid(_facts(comparison)),
+        Text(),
+        _runs_table(comparison, names),
+        Text(),
+    ]
+    if not comparison.objectives:
+        parts.append(Text("Nothing is left in which these fronts can be compared.", "bold yellow"))
+        return Group(*parts)
+    parts += [
+        Text.assemble(("best accuracy at a budget", "bold"), ("  % on validation, 95% interval", "dim")),
+        Text(),
+        _budget_table(comparison, names),
+        Text(),
+        fronts_plot(comparison, names, x=x, y=y, x_scale=x_scale, y_scale=y_scale),
+    ]
+    return Group(*parts)
+
+
+def _facts(comparison: FrontComparison) -> list[tuple[str, Text | str]]:
+    """What the fronts are compared in, where the numbers come from, and what stands in the way."""
+    facts: list[tuple[str, Text | str]] = []
+    if comparison.objectives:
+        reference = ", ".join(
+            f"{o.name} {_TEXTS[o.unit](comparison.reference_point[o.name])}" for o in comparison.objectives
+        )
+        names = ", ".join(o.name for o in comparison.objectives)
+        facts.append(("compared", f"{names}; hypervolume of the box between all for nothing and {reference}"))
+    samples = " and ".join(sorted({f"{run.metric} on {run.validation_samples}" for run in comparison.runs}))
+    facts.append(("score", f"{samples} validation samples, 95% intervals from that; one training a policy"))
+    profiles = sorted({f"{r.profile.name} ({r.profile.fingerprint.cpu_model})" for r in comparison.runs})
+    facts.append(("latency", f"predicted median, 1 sample, profile {' and '.join(profiles)}"))
+    facts += [("not alike", Text(sentence, "yellow")) for sentence in comparison.obstacles]
+    facts += [("note", Text(sentence, "dim")) for sentence in comparison.differences]
+    return facts
+
+
+def run_names(runs: Sequence[Run]) -> list[str]:
+    """The folders' names, with as many parents as tell them apart."""
+    paths = [run.path.resolve() for run in runs]
+    for depth in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{path.name} ({place})" for place, path in enumerate(paths, start=1)]
+
+
+def fronts_json(comparison: FrontComparison) -> dict[str, Any]:
+    """What `--json` prints of runs: one JSON object of schema FRONTS_SCHEMA; keys are only added.
+
+    `objectives` are those compared; `obstacles` say why others are not. Each of `runs`: name, path, space,
+    trials, front (numbers), hypervolume (in the common box, null without one). `coverage[i][j]`: the share of
+    front j that front i beats. `best_at`: objective, bound (in its unit), and of each run the trial's number,
+    accuracy and interval, or null.
+    """
+    names = run_names(comparison.runs)
+    fronts = comparison.fronts or tuple(run.front.records for run in comparison.runs)
+    volumes: Sequence[float | None] = comparison.hypervolumes or [None] * len(names)
+    return {
+        "schema": FRONTS_SCHEMA,
+        "objectives": [o.name for o in comparison.objectives],
+        "obstacles": list(comparison.obstacles),
+        "differences": list(comparison.differences),
+        "reference_point": comparison.reference_point,
+        "runs": [
+            {
+                "name": name,
+                "path": str(run.path),
+                "space": run.space.name,
+                "trials": sum(record.is_complete for record in run.records),
+                "front": [record.number for record in front],
+                "hypervolume": volume,
+            }
+            for name, run, front, volume in zip(names, comparison.runs, fronts, volumes, strict=True)
+        ],
+        "coverage": [[None if math.isnan(c) else c for c in row] for row in comparison.coverage],
+        "best_at": [
+            {"objective": row.objective.name, "bound": row.bound, "best": _best_json(comparison, row)}
+            for row in comparison.budgets
+        ],
+    }
+
+
+def _best_json(comparison: FrontComparison, row: BestAtBudget) -> list[dict[str, Any] | None]:
+    return [
+        None
+        if record is None
+        else {"number": record.number, "accuracy": record.accuracy, "interval": list(run.interval(record))}
+        for run, record in zip(comparison.runs, row.best, strict=True)
+    ]
+
+
+def _runs_table(comparison: FrontComparison, names: Sequence[str]) -> FittedTable:
+    """One row a run: how much it searched, what its front takes of the common box, whom it beats."""
+    runs = comparison.runs
+    fronts = comparison.fronts or tuple(run.front.records for run in runs)
+    symbols = [Text(symbol, style) for symbol, _, style in _looks(len(runs))]
+    columns: list[Column | StretchColumn] = [
+        Column(title="", cells=symbols, justify="left"),
+        StretchColumn(
+            title="run",
+            cells=lambda width: [shortened(name, width) for name in names],
+            least=min(_LEAST_NAME, max(map(len, names))),
+            most=max(map(len, names)),
+        ),
+        Column(title="space", cells=[run.space.name for run in runs], importance=2, justify="left"),
+        Column(title="trials", cells=[str(sum(r.is_complete for r in run.records)) for run in runs]),
+        Column(title="front", unit="trials", cells=[str(len(front)) for front in fronts], importance=8),
+    ]
+    if comparison.hypervolumes:
+        best = max(comparison.hypervolumes)
+        volumes = [
+            Text(f"{volume:.4f}", "bold green" if volume == best else "")
+            for volume in comparison.hypervolumes
+        ]
+        columns.append(Column(title="hypervolume", unit="of common box", cells=volumes))
+        columns += [
+            Column(
+                title="beats",
+                unit=f"% of {_short(name)}",
+                cells=[
+                    "" if i == j or math.isnan(row[j]) else f"{100 * row[j]:.0f}"
+                    for i, row in enumerate(comparison.coverage)
+                ],
+                importance=7,
+            )
+            for j, name in enumerate(names)
+        ]
+    columns += [
+        Column(title="profile", cells=[run.profile.name for run in runs], importance=1, justify="left"),
+        Column(title="samples", cells=[str(run.validation_samples) for run in runs], importance=3),
+    ]
+    return FittedTable(columns=columns, rows=len(runs), tells_hidden=True)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LEAST_NAME else f"…{name[-_LEAST_NAME + 1 :]}"
+
+
+def _budget_table(comparison: FrontComparison, names: Sequence[str]) -> FittedTable:
+    """One row a budget: what each run reaches in it, and whether the first two differ by more than noise."""
+    rows = comparison.budgets
+    bounds = [f"{row.objective.name} ≤ {trimmed(_TEXTS[row.objective.unit](row.bound))}" for row in rows]
+    columns: list[Column | StretchColumn] = [Column(title="budget", cells=bounds, justify="left")]
+    for place, (name, run) in enumerate(zip(names, comparison.runs, strict=True)):
+        cells, intervals = [], []
+        for row in rows:
+            record = row.best[place]
+            top = max((best.accuracy for best in row.best if best is not None), default=math.nan)
+            is_top = record is not None and record.accuracy == top
+            cells.append(
+                Text(
+                    UNKNOWN if record is None else f"{100 * record.accuracy:.2f}",
+                    "bold green" if is_top else "",
+                )
+            )
+            intervals.append("" if record is None else interval_text(run.interval(record)))
+        columns += [
+            Column(title=_short(name), unit="%", cells=cells),
+            Column(title="", unit="95%", cells=intervals, importance=3, style="dim"),
+        ]
+    if len(names) == 2:
+        columns.append(
+            Column(
+                title="",
+                cells=[_noise(comparison, row) for row in rows],
+                importance=2,
+                justify="left",
+                style="dim",
+            )
+        )
+    sections = frozenset(
+        place for place in range(len(rows) - 1) if rows[place].objective != rows[place + 1].objective
+    )
+    return FittedTable(columns=columns, rows=len(rows), sections=sections)
+
+
+def _noise(comparison: FrontComparison, row: BestAtBudget) -> str:
+    first, second = row.best
+    if first is None or second is None:
+        return ""
+    runs = comparison.runs
+    interval = difference_interval(
+        first.accuracy, runs[0].interval(first), second.accuracy, runs[1].interval(second)
+    )
+    verdict = noise_text(second.accuracy - first.accuracy, interval)
+    return verdict if verdict in {"", "within noise"} else "beyond noise"
+
+
+def fronts_plot(
+    comparison: FrontComparison,
+    names: Sequence[str],
+    *,
+    x: str | None = None,
+    y: str = "accuracy",
+    x_scale: ScaleKind | None = None,
+    y_scale: ScaleKind | None = None,
+) -> Scatter:
+    """All fronts in one plot, each with its own symbol, colour and staircase.
+
+    Raises: ConfigError if an axis is no objective, or both are the same.
+    """
+    axes = plot_axes([o.name for o in comparison.objectives], x, y)
+    looks = {
+        f"run {place}": Look(symbol, plain, style, name)
+        for place, (name, (symbol, plain, style)) in reversed(
+            list(enumerate(zip(names, _looks(len(names)), strict=True)))
+        )
+    }
+    marks = []
+    for place, front in enumerate(comparison.fronts):
+        stairs = staircase(front, axes)
+        knee = comparison.runs[place].front.knee().number if front else None
+        marks += [
+            Mark(
+                x=getattr(record, axes[0].field),
+                y=getattr(record, axes[1].field),
+                kind=f"run {place}",
+                label=f"knee {record.number}" if record.number == knee else "",
+                is_on_front=record.number in stairs,
+                series=place,
+            )
+            for record in front
+            if not record.policy.is_full_precision
+        ]
+    return Scatter(
+        marks,
+        x=quantity_of(axes[0]),
+        y=quantity_of(axes[1]),
+        x_scale=x_scale,
+        y_scale=y_scale,
+        looks=looks,
+        stair_styles=[f"{style} dim" for _, _, style in _looks(len(names))],
+    )
+
+
+def _looks(count: int) -> list[tuple[str, str, str]]:
+    return [_SYMBOLS[place % len(_SYMBOLS)] for place in range(count)]

@@ -1,0 +1,218 @@
+"""Policies of one run side by side: what differs, layer by layer, and what that changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mpsearch.cost.cost_report import CostReport, LayerCost
+from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
+from mpsearch.report.json_report import trial_json
+from mpsearch.report.landmarks import landmarks
+from mpsearch.report.layer_ruler import layer_key
+from mpsearch.report.pareto_table import layer_order, trial_table
+from mpsearch.report.policy_changes import (
+    NamedTrial,
+    change_interval_text,
+    change_table,
+    cost_style,
+    noise_text,
+    score_change,
+)
+from mpsearch.report.policy_table import REST, names_column, scheme_text
+from mpsearch.report.precision_strip import precision_legend
+from mpsearch.report.run_heading import run_heading
+from mpsearch.report.units import ColumnUnit
+from mpsearch.search.run import Run
+from mpsearch.search.score_difference import is_within_noise
+from mpsearch.search.trial_record import TrialRecord
+
+COMPARISON_SCHEMA = 1
+
+
+def policies_view(run: Run, records: Sequence[TrialRecord]) -> RenderableType:
+    """What `mpsearch compare RUN A B ...` prints; the first policy is what the others are compared with."""
+    first, others = records[0], records[1:]
+    reports = [run.cost_report(record.policy) for record in records]
+    named = landmarks(run)
+    changed = [NamedTrial(name=named[r.number].label if r.number in named else "", record=r) for r in others]
+    used = {scheme for record in records for scheme in record.policy.values()}
+    differing = sum(len({record.policy[layer] for record in records}) > 1 for layer in layer_order(run))
+    return Group(
+        run_heading(run),
+        Text(),
+        trial_table(run, records),
+        Text(),
+        Text.assemble(
+            ("changes", "bold"), (f" from trial {first.number}; a dot is a layer left as it is", "dim")
+        ),
+        Text(),
+        change_table(run, first, changed),
+        Text(),
+        Text.assemble(
+            ("layers", "bold"),
+            (f": {differing} of {len(layer_order(run))} differ; changes from trial {first.number}", "dim"),
+        ),
+        Text(),
+        _layers(reports, [record.number for record in records]),
+        *_neighbour_note(reports),
+        Text(),
+        precision_legend(list(used)),
+        layer_key(layer_order(run)),
+        Text(),
+        *(_verdict(run, first, record) for record in others),
+        Text(
+            "Both are scored on the same samples, so the true noise is less than the interval says; another "
+            "seed would add some.",
+            "dim",
+        ),
+    )
+
+
+def policies_json(run: Run, records: Sequence[TrialRecord]) -> dict[str, Any]:
+    """What `--json` prints of policies: one JSON object of schema COMPARISON_SCHEMA; keys are only added.
+
+    `policies` are trials as `mpsearch pareto --json` has them, the first being what `changes` are from:
+    number, accuracy, interval (95%, of the change), is_within_noise, then latency_s, memory_bytes, energy_j.
+    `layers` have one entry a policy in each list, in the order of `policies`.
+    """
+    reports = [run.cost_report(record.policy) for record in records]
+    first = records[0]
+    return {
+        "schema": COMPARISON_SCHEMA,
+        "space": run.space.name,
+        "validation_samples": run.validation_samples,
+        "policies": [trial_json(run, record) for record in records],
+        "changes": [_change_json(run, first, record) for record in records[1:]],
+        "layers": [
+            {
+                "name": layers[0].name,
+                "schemes": [layer.scheme.name for layer in layers],
+                **{
+                    field: [asdict(layer)[field] for layer in layers]
+                    for field in ("latency_s", "memory_bytes", "energy_j")
+                },
+            }
+            for layers in zip(*(report.layers for report in reports), strict=True)
+        ],
+    }
+
+
+def _change_json(run: Run, first: TrialRecord, record: TrialRecord) -> dict[str, Any]:
+    change, interval = score_change(run, first, record)
+    is_known = not math.isnan(interval[0])
+    return {
+        "number": record.number,
+        "accuracy": change if is_known else None,
+        "interval": list(interval) if is_known else None,
+        "is_within_noise": is_within_noise(interval),
+        "latency_s": record.latency_s - first.latency_s,
+        "memory_bytes": round(record.memory_bytes - first.memory_bytes),
+        "energy_j": record.energy_j - first.energy_j,
+    }
+
+
+def _layers(reports: Sequence[CostReport], numbers: Sequence[int]) -> FittedTable:
+    """One row a layer; the first policy in full, of the others what differs."""
+    layers = [report.layers for report in reports]
+    first = layers[0]
+    names = [*(layer.name for layer in first), REST, "total"]
+    latency = ColumnUnit.fitting_parts("s", [*(la.latency_s for la in first), reports[0].latency_s])
+    memory = ColumnUnit.fitting_parts(
+        "B", [*(float(la.memory_bytes) for la in first), reports[0].memory_bytes]
+    )
+    columns: list[Column | StretchColumn] = [
+        Column(
+            title="", cells=[*(str(n) for n in range(1, len(first) + 1)), "", ""], importance=9, style="dim"
+        ),
+        names_column(names),
+        Column(
+            title=f"trial {numbers[0]}",
+            cells=[*(scheme_text(layer.scheme) for layer in first), "", ""],
+            justify="left",
+        ),
+        Column(
+            title="latency", unit=latency.name, cells=_own(reports[0], latency, "latency_s"), importance=7
+        ),
+        Column(
+            title="memory", unit=memory.name, cells=_own(reports[0], memory, "memory_bytes"), importance=6
+        ),
+    ]
+    for place, (report, number) in enumerate(zip(reports[1:], numbers[1:], strict=True)):
+        columns += [
+            Column(
+                title=f"trial {number}",
+                cells=[*(_scheme(a, b) for a, b in zip(first, report.layers, strict=True)), "", ""],
+                justify="left",
+            ),
+            Column(
+                title="latency",
+                unit=latency.name,
+                cells=_changes(reports[0], report, latency, "latency_s"),
+                importance=30 - 2 * place,
+            ),
+            Column(
+                title="memory",
+                unit=memory.name,
+                cells=_changes(reports[0], report, memory, "memory_bytes"),
+                importance=29 - 2 * place,
+            ),
+        ]
+    differs = [len({part.scheme for part in parts}) > 1 for parts in zip(*layers, strict=True)]
+    return FittedTable(
+        columns=columns,
+        rows=len(names),
+        row_styles=[*("" if is_changed else "dim" for is_changed in differs), "dim", "bold"],
+        sections=frozenset({len(first)}),
+    )
+
+
+def _scheme(first: LayerCost, other: LayerCost) -> Text:
+    return Text(" · same", "dim") if first.scheme == other.scheme else scheme_text(other.scheme)
+
+
+def _own(report: CostReport, unit: ColumnUnit, field: str) -> list[str]:
+    return [unit.text(value) for value in _parts(report, field)]
+
+
+def _changes(first: CostReport, other: CostReport, unit: ColumnUnit, field: str) -> list[Text]:
+    changes = [b - a for a, b in zip(_parts(first, field), _parts(other, field), strict=True)]
+    return [Text(unit.change_text(change), cost_style(change, unit)) for change in changes]
+
+
+def _parts(report: CostReport, field: str) -> list[float]:
+    """The layers, the rest, the total."""
+    layers = [float(getattr(layer, field)) for layer in report.layers]
+    total = float(getattr(report, field))
+    rest = report.remainder_latency_s if field == "latency_s" else report.other_memory_bytes
+    return [*layers, rest, total]
+
+
+def _neighbour_note(reports: Sequence[CostReport]) -> list[Text]:
+    """Why a layer that stays as it is may take more or less time."""
+    moved = any(
+        a.scheme == b.scheme and a.latency_s != b.latency_s
+        for other in reports[1:]
+        for a, b in zip(reports[0].layers, other.layers, strict=True)
+    )
+    told = "A layer's time also depends on the formats that its neighbours hand over and take."
+    return [Text(told, "dim italic")] if moved else []
+
+
+def _verdict(run: Run, first: TrialRecord, other: TrialRecord) -> Text:
+    """One sentence on the difference of two scores."""
+    if not (first.is_complete and other.is_complete):
+        return Text(f"Trial {other.number} or {first.number} failed: there is no score to compare.", "yellow")
+    change, interval = score_change(run, first, other)
+    sentence = (
+        f"Trial {other.number} scores {100 * change:+.2f} points against trial {first.number}, 95% interval "
+        f"{change_interval_text(interval)} from {run.validation_samples} validation samples: "
+    )
+    verdict = noise_text(change, interval)
+    style = {"better": "bold green", "worse": "bold red"}.get(verdict, "bold")
+    return Text.assemble(sentence, (verdict or "unknown", style), ".")

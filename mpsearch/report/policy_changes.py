@@ -1,0 +1,162 @@
+"""What other policies have more or less than one of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.style import Style
+from rich.text import Text
+
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
+from mpsearch.report.layer_ruler import layer_ruler
+from mpsearch.report.pareto_table import layer_order
+from mpsearch.report.precision_strip import SYMBOLS, PrecisionStrip, layers_a_cell, scheme_style
+from mpsearch.report.units import UNKNOWN, ColumnUnit
+from mpsearch.search.run import Run
+from mpsearch.search.score_difference import Interval, difference_interval, is_within_noise
+from mpsearch.search.trial_record import TrialRecord
+
+_LEAST_STRIP = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedTrial:
+    """A trial and what it is to the one that it is compared with, such as "knee" or "next faster"."""
+
+    name: str
+    record: TrialRecord
+
+
+def score_change(run: Run, reference: TrialRecord, other: TrialRecord) -> tuple[float, Interval]:
+    """What `other` scores more than `reference`, and the 95% interval of that, in shares of 1."""
+    interval = difference_interval(
+        reference.accuracy, run.interval(reference), other.accuracy, run.interval(other)
+    )
+    return other.accuracy - reference.accuracy, interval
+
+
+def difference_strip(
+    policy: PrecisionPolicy, reference: PrecisionPolicy, layers: Sequence[str], width: int
+) -> PrecisionStrip | Text:
+    """The layers that differ from the reference's, "·" for the others; a compressed strip whole."""
+    if len(layers) > width:
+        return PrecisionStrip.of(policy, width=width, layers=layers)
+    strip = Text(no_wrap=True)
+    for layer in layers:
+        is_same = policy[layer] == reference[layer]
+        strip.append(
+            "·" if is_same else SYMBOLS[policy[layer].name],
+            Style(dim=True) if is_same else scheme_style(policy[layer]),
+        )
+    return strip
+
+
+def change_table(run: Run, reference: TrialRecord, others: Sequence[NamedTrial]) -> FittedTable:
+    """One row for each of `others`: its scores and costs as changes from those of `reference`.
+
+    Green is better, red is worse; a change of the score that is within noise has neither.
+    """
+    records = [other.record for other in others]
+    order = layer_order(run)
+    count = max(len(order), 1)
+    strips: Callable[[int], list[PrecisionStrip | Text]] = lambda width: [  # noqa: E731 - one expression
+        difference_strip(record.policy, reference.policy, order, width) for record in records
+    ]
+    columns: list[Column | StretchColumn] = [
+        Column(title="", cells=[other.name for other in others], justify="left"),
+        Column(title="trial", cells=[str(record.number) for record in records], importance=9),
+        StretchColumn(
+            title="differs in",
+            unit=lambda width: layer_ruler(count, layers_a_cell(count, width)),
+            cells=strips,
+            least=min(count, _LEAST_STRIP),
+            most=count,
+            used=lambda width: -(-count // layers_a_cell(count, width)),
+        ),
+        *_score_changes(run, reference, records),
+    ]
+    for title, kind, field, importance in (
+        ("latency", "s", "latency_s", 0),
+        ("memory", "B", "memory_bytes", 0),
+        ("energy", "J", "energy_j", 3),
+    ):
+        own = float(getattr(reference, field))
+        changes = [float(getattr(record, field)) - own for record in records]
+        columns += _cost_changes(title, kind, own, changes, importance=importance)
+    return FittedTable(columns=columns, rows=len(records), tells_hidden=True)
+
+
+def _score_changes(run: Run, reference: TrialRecord, records: Sequence[TrialRecord]) -> list[Column]:
+    points = ColumnUnit(name="points", size=0.01, decimals=2)
+    changes, intervals, verdicts = [], [], []
+    for record in records:
+        change, interval = score_change(run, reference, record)
+        style = _score_style(change, interval)
+        changes.append(Text(points.change_text(change), style))
+        intervals.append(change_interval_text(interval))
+        verdicts.append(Text(noise_text(change, interval), style))
+    columns = [
+        Column(title="accuracy", unit="points", cells=changes, narrow_title="score"),
+        Column(title="interval", unit="95%", cells=intervals, importance=5, style="dim"),
+        Column(title="", cells=verdicts, importance=6, justify="left"),
+    ]
+    tested = [run.test_scores.get(record.number, math.nan) for record in records]
+    own = run.test_scores.get(reference.number, math.nan)
+    if any(not math.isnan(score - own) for score in tested):
+        cells = [points.change_text(score - own) for score in tested]
+        columns.append(Column(title="test", unit="points", cells=cells, importance=4))
+    return columns
+
+
+def _cost_changes(
+    title: str, kind: str, own: float, changes: Sequence[float], *, importance: int
+) -> list[Column]:
+    unit = ColumnUnit.fitting(kind, [own])
+    shares = [Text(share_text(change / own), cost_style(change, unit)) for change in changes]
+    return [
+        Column(
+            title=title,
+            unit=unit.name,
+            cells=[Text(unit.change_text(change), cost_style(change, unit)) for change in changes],
+            importance=importance,
+            narrow_title="",
+        ),
+        Column(title="", unit="%", cells=shares, importance=importance or (2 if kind == "B" else 7)),
+    ]
+
+
+def change_interval_text(interval: Interval) -> str:
+    """(-0.009, 0.018) -> "-0.9 to +1.8", in points."""
+    return UNKNOWN if math.isnan(interval[0]) else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
+
+
+def noise_text(change: float, interval: Interval) -> str:
+    """Whether the scores of two policies differ by more than the choice of samples explains."""
+    if math.isnan(change):
+        return ""
+    if is_within_noise(interval):
+        return "within noise"
+    return "better" if change > 0 else "worse"
+
+
+def share_text(share: float) -> str:
+    """0.253 -> "+25"; past ten times, a factor."""
+    if share > 9:
+        return f"×{1 + share:.0f}"
+    return f"{100 * share:+.0f}" if round(100 * share) else "0"
+
+
+def cost_style(change: float, unit: ColumnUnit) -> str:
+    """Green for less, red for more, dim for what shows as no change."""
+    if unit.change_text(change) == "0":
+        return "dim"
+    return "green" if change < 0 else "red"
+
+
+def _score_style(change: float, interval: Interval) -> str:
+    if math.isnan(change) or is_within_noise(interval):
+        return "dim"
+    return "green" if change > 0 else "red"

@@ -1,0 +1,207 @@
+"""One policy on a screen: its scores and costs, its layers, and what others have more or less."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mpsearch.cost.cost_report import CostReport
+from mpsearch.report.facts_grid import FactsGrid
+from mpsearch.report.landmarks import landmarks
+from mpsearch.report.layer_ruler import layer_ruler
+from mpsearch.report.pareto_table import interval_text, layer_order
+from mpsearch.report.policy_changes import (
+    NamedTrial,
+    change_interval_text,
+    change_table,
+    noise_text,
+)
+from mpsearch.report.policy_table import layer_table
+from mpsearch.report.precision_strip import PrecisionStrip, precision_legend
+from mpsearch.report.units import (
+    bytes_text,
+    factor_text,
+    joules_text,
+    percent_text,
+    seconds_text,
+    spread_text,
+)
+from mpsearch.report.unquantized_text import unquantized_text
+from mpsearch.search.objective import COSTS
+from mpsearch.search.run import Run
+from mpsearch.search.score_difference import baseline_interval, difference_interval
+from mpsearch.search.trial_record import TrialRecord
+
+_ACROSS = 50  # layers in one line of the strip
+_NEXT = {
+    "latency": ("next faster", "next slower"),
+    "memory": ("next smaller", "next larger"),
+    "energy": ("next thriftier", "next hungrier"),
+}
+
+
+def policy_view(run: Run, record: TrialRecord) -> RenderableType:
+    """What `mpsearch show` prints."""
+    report = run.cost_report(record.policy)
+    landmark = landmarks(run).get(record.number)
+    title = Text.assemble((run.space.name, "bold"), "  ", (f"trial {record.number}", "bold"))
+    if landmark is not None:
+        title.append(f", {landmark.label}", "yellow" if landmark.kind == "knee" else "")
+    parts: list[RenderableType] = [title, FactsGrid(_facts(run, record, report)), Text()]
+    if record.failure:
+        parts += [Text(f"failed: {record.failure}", "red"), Text()]
+    parts += [layer_table(report, run.model), Text()]
+    parts.append(precision_legend(list(set(record.policy.values()))))
+    others = companions(run, record)
+    if others and record.is_complete:
+        parts += [
+            Text(),
+            Text.assemble(
+                ("the others", "bold"),
+                (f": what they have more or less than trial {record.number}", "dim"),
+            ),
+            Text(),
+            change_table(run, record, others),
+        ]
+    if run.model.unquantized:
+        parts += [Text(), unquantized_text(run.model)]
+    return Group(*parts)
+
+
+def companions(run: Run, record: TrialRecord) -> list[NamedTrial]:
+    """Its neighbours on the front, or the trial that beats it; then knee, best and uniform policies."""
+    found: list[NamedTrial] = []
+    if record.number in run.front:
+        found += _neighbours(run, record)
+    elif record.is_complete:
+        found += _better(run, record)
+    found += [
+        NamedTrial(name=landmark.label, record=run.trial(number))
+        for number, landmark in landmarks(run).items()
+    ]
+    unique = {named.record.number: named for named in reversed(found)}
+    kept = [named for named in found if unique.get(named.record.number) is named]
+    return [named for named in kept if named.record.number != record.number]
+
+
+def _neighbours(run: Run, record: TrialRecord) -> list[NamedTrial]:
+    """Those before and after it in the order of the front, which is that of its first cost."""
+    first = next((o.name for o in run.objectives if o in COSTS), "accuracy").split("_")[0]
+    names = _NEXT.get(first, ("next worse", "next better"))
+    place = run.front.numbers.index(record.number)
+    found = []
+    if place > 0:
+        found.append(NamedTrial(name=names[0], record=run.front.records[place - 1]))
+    if place + 1 < len(run.front):
+        found.append(NamedTrial(name=names[1], record=run.front.records[place + 1]))
+    return found
+
+
+def _better(run: Run, record: TrialRecord) -> list[NamedTrial]:
+    """The most accurate trial of the front that is no worse in any objective."""
+    better = [
+        other
+        for other in run.front.records
+        if all(o.sign * getattr(other, o.field) <= o.sign * getattr(record, o.field) for o in run.objectives)
+    ]
+    best = max(better, key=lambda other: (other.accuracy, -other.latency_s), default=None)
+    return [] if best is None else [NamedTrial(name="beats it", record=best)]
+
+
+def _facts(run: Run, record: TrialRecord, report: CostReport) -> list[tuple[str, Text | str]]:
+    base = run.baseline.costs
+    facts: list[tuple[str, Text | str]] = [("precision", _strip(run, record))]
+    if record.is_complete:
+        facts.append(("score", _score(run, record)))
+    if record.number in run.test_scores:
+        interval = interval_text(run.test_interval(record.number))
+        facts.append(
+            (
+                "test",
+                f"{percent_text(run.test_scores[record.number])}, 95% interval {interval} from "
+                f"{run.test_samples} samples",
+            )
+        )
+    facts.append(("latency", _latency(run, record, report)))
+    measured = run.measured.get(record.number)
+    if measured is not None:
+        off = measured.latency_s / record.latency_s - 1
+        text = (
+            f"{spread_text(measured.latency_s, measured.quartiles_s)}, median and quartiles of "
+            f"{measured.repetitions} passes, {100 * off:+.0f}% from predicted; PyTorch at 32 bits "
+            f"{seconds_text(measured.torch_fp32_latency_s)} ({measured.machine}, {measured.isa}, "
+            f"{measured.created[:10]})"
+        )
+        facts.append(("measured", text))
+    facts += [
+        (
+            "memory",
+            f"{bytes_text(record.memory_bytes)}, {factor_text(base.memory_bytes / record.memory_bytes)} "
+            f"smaller than 32 bits; peak activations {bytes_text(report.peak_activation_bytes)} at 32 bits",
+        ),
+        (
+            "energy",
+            f"{joules_text(record.energy_j)}, {factor_text(base.energy_j / record.energy_j)} less than 32 "
+            "bits, estimated from a table of operations",
+        ),
+        (
+            "trial",
+            f"{_standing(run, record)}; {record.steps} steps in {record.seconds:.1f} s, seed {record.seed}, "
+            f"proposed by {_ORIGINS[record.origin]}",
+        ),
+    ]
+    return facts
+
+
+_ORIGINS = {
+    "anchor": "the list of uniform policies",
+    "sampler": "the sampler",
+    "random": "chance, where the sampler had nothing new",
+}
+
+
+def _strip(run: Run, record: TrialRecord) -> Text:
+    """All layers, with their numbers above, in lines of `_ACROSS`."""
+    order = layer_order(run)
+    whole = PrecisionStrip.of(record.policy, layers=order).text()
+    lines = []
+    for start in range(0, len(order), _ACROSS):
+        part = whole[start : start + _ACROSS]
+        lines += [Text(layer_ruler(len(part), first=start + 1), "dim"), part]
+    return Text("\n").join(lines)
+
+
+def _score(run: Run, record: TrialRecord) -> str:
+    base, base_in = run.baseline.score, baseline_interval(run)
+    interval = run.interval(record)
+    text = f"{percent_text(record.accuracy)} {run.metric}"
+    if math.isnan(interval[0]):
+        return f"{text} on {run.validation_samples} validation samples"
+    change = record.accuracy - base
+    spread = difference_interval(base, base_in, record.accuracy, interval)
+    return (
+        f"{text}, 95% interval {interval_text(interval)} from {run.validation_samples} validation samples; "
+        f"{100 * change:+.2f} points to 32 bits ({change_interval_text(spread)}): "
+        f"{noise_text(change, spread)}"
+    )
+
+
+def _latency(run: Run, record: TrialRecord, report: CostReport) -> str:
+    profile = run.profile
+    guessed = sum(layer.origin != "measured" for layer in report.layers)
+    origin = "every layer timed" if not guessed else f"{guessed} of {len(report.layers)} layers interpolated"
+    factor = factor_text(run.baseline.costs.latency_s / record.latency_s)
+    threads = f"{profile.threads} thread" + ("s" if profile.threads != 1 else "")
+    return (
+        f"{seconds_text(record.latency_s)} predicted median (p95 {seconds_text(record.latency_p95_s)}, "
+        f"p99 {seconds_text(record.latency_p99_s)}), {factor} faster than 32 bits; 1 sample, {threads}, "
+        f"profile {profile.name} ({profile.fingerprint.cpu_model}), {origin}"
+    )
+
+
+def _standing(run: Run, record: TrialRecord) -> str:
+    if record.number in run.front:
+        return f"{run.front.numbers.index(record.number) + 1} of {len(run.front)} on the front"
+    return "not on the front"

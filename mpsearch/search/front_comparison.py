@@ -1,0 +1,179 @@
+"""Fronts of several runs against each other: what may be compared, and how they stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpsearch.errors import ConfigError
+from mpsearch.pareto.dominance import non_dominated
+from mpsearch.pareto.hypervolume import hypervolume
+from mpsearch.search.front import box_shares, points_of
+from mpsearch.search.objective import Objective, minimised
+from mpsearch.search.run import Run
+from mpsearch.search.trial_record import TrialRecord
+
+_BUDGETS = 4  # for each cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestAtBudget:
+    """The most accurate trial of each run that costs at most `bound`; None where none does."""
+
+    objective: Objective
+    bound: float
+    best: tuple[TrialRecord | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontComparison:
+    """How the fronts of `runs` stand in the `objectives` that all of them share and measure alike.
+
+    `obstacles`: why objectives were left out; `differences`: what else differs, which a reader should know.
+    `fronts`: of each run, its trials that none of its others beats in `objectives`.
+    `hypervolumes`: share of the box from `reference_point` (the greatest cost that any of the runs can reach)
+    to accuracy 1 at no cost. `coverage[i][j]`: share of front j that some trial of front i beats; i = j is 0.
+    All of these are empty where accuracy or all costs had to be left out.
+    """
+
+    runs: tuple[Run, ...]
+    obstacles: tuple[str, ...]
+    differences: tuple[str, ...]
+    objectives: tuple[Objective, ...]
+    reference_point: dict[str, float]
+    fronts: tuple[tuple[TrialRecord, ...], ...]
+    hypervolumes: tuple[float, ...]
+    coverage: tuple[tuple[float, ...], ...]
+    budgets: tuple[BestAtBudget, ...]
+
+
+def compare_fronts(runs: Sequence[Run]) -> FrontComparison:
+    """Raises: ConfigError for fewer than two runs."""
+    if len(runs) < 2:
+        raise ConfigError(f"A comparison of fronts needs at least two runs; got {len(runs)}.")
+    objectives, obstacles = _comparable_objectives(runs)
+    is_possible = len(objectives) > 1 and any(o.name == "accuracy" for o in objectives)
+    if not is_possible:
+        objectives = ()
+    reference = {
+        o.name: 0.0 if o.name == "accuracy" else max(run.reference_point[o.name] for run in runs)
+        for o in objectives
+    }
+    fronts = tuple(_front(run, objectives) for run in runs) if is_possible else ()
+    return FrontComparison(
+        runs=tuple(runs),
+        obstacles=obstacles,
+        differences=_differences(runs),
+        objectives=objectives,
+        reference_point=reference,
+        fronts=fronts,
+        hypervolumes=tuple(_share(front, objectives, reference) for front in fronts),
+        coverage=tuple(
+            tuple(0.0 if i == j else _coverage(first, second, objectives) for j, second in enumerate(fronts))
+            for i, first in enumerate(fronts)
+        ),
+        budgets=_best_at_budgets(runs, fronts, objectives),
+    )
+
+
+def _comparable_objectives(runs: Sequence[Run]) -> tuple[tuple[Objective, ...], tuple[str, ...]]:
+    """The objectives that all runs share and that mean the same in each; and why others do not."""
+    shared = [o for o in runs[0].objectives if all(o in run.objectives for run in runs)]
+    obstacles = []
+    missing = {o.name for run in runs for o in run.objectives} - {o.name for o in shared}
+    if missing:
+        obstacles.append(f"not every run has {' and '.join(sorted(missing))} as an objective")
+    tasks = {(r.space.task.name, repr(sorted(r.space.task.args.items()))) for r in runs}
+    if len(tasks) > 1 or len({(run.metric, run.validation_samples) for run in runs}) > 1:
+        obstacles.append("tasks or validation samples differ: accuracies mean different things")
+        shared = [o for o in shared if o.name != "accuracy"]
+    machines = {_machine(run) for run in runs}
+    if len(machines) > 1:
+        listed = " and ".join(sorted(f"{cpu}, {isa}, {threads} thread(s)" for cpu, isa, threads in machines))
+        obstacles.append(f"latencies are of different machines ({listed})")
+        shared = [o for o in shared if o.unit != "s"]
+    if any(run.profile.energy != runs[0].profile.energy for run in runs):
+        obstacles.append("energies come from different tables")
+        shared = [o for o in shared if o.unit != "J"]
+    return tuple(shared), tuple(obstacles)
+
+
+def _machine(run: Run) -> tuple[str, str, int]:
+    fingerprint = run.profile.fingerprint
+    return fingerprint.cpu_model, ", ".join(fingerprint.kernels[:1]), run.profile.threads
+
+
+def _differences(runs: Sequence[Run]) -> tuple[str, ...]:
+    found = []
+    if len({run.model.fingerprint for run in runs}) > 1:
+        found.append("the models differ: this compares networks, not only searches")
+    keys = sorted(
+        {key for run in runs[1:] for key in runs[0].space.differences(run.space)} - {"task", "objectives"}
+    )
+    if keys:
+        found.append(f"the spaces differ in {', '.join(keys)}")
+    if len({run.profile.created for run in runs}) > 1:
+        found.append("latencies were profiled at different times, between which a machine drifts")
+    counts = [sum(record.is_complete for record in run.records) for run in runs]
+    if len(set(counts)) > 1:
+        found.append(f"the runs have {', '.join(map(str, counts))} scored trials")
+    return tuple(found)
+
+
+def _front(run: Run, objectives: tuple[Objective, ...]) -> tuple[TrialRecord, ...]:
+    complete = [record for record in run.records if record.is_complete]
+    kept = non_dominated(minimised(points_of(complete, objectives), objectives))
+    members = [record for record, keep in zip(complete, kept, strict=True) if keep]
+    cost = next(o for o in objectives if o.direction == "minimize")
+    return tuple(sorted(members, key=lambda record: (getattr(record, cost.field), record.number)))
+
+
+def _share(
+    front: Sequence[TrialRecord], objectives: tuple[Objective, ...], reference: dict[str, float]
+) -> float:
+    return hypervolume(box_shares(front, objectives, reference), np.ones(len(objectives))) if front else 0.0
+
+
+def _coverage(
+    first: Sequence[TrialRecord], second: Sequence[TrialRecord], objectives: tuple[Objective, ...]
+) -> float:
+    """Share of `second` that some point of `first` beats; NaN where `second` is empty.
+
+    Source: the C metric of Zitzler and Thiele 1999, with strict dominance: equal points do not beat.
+    """
+    if not second:
+        return math.nan
+    ours = minimised(points_of(first, objectives), objectives)
+    theirs = minimised(points_of(second, objectives), objectives)
+    beaten = [bool(np.any((ours <= point).all(axis=1) & (ours < point).any(axis=1))) for point in theirs]
+    return sum(beaten) / len(beaten)
+
+
+def _best_at_budgets(
+    runs: Sequence[Run], fronts: Sequence[Sequence[TrialRecord]], objectives: tuple[Objective, ...]
+) -> tuple[BestAtBudget, ...]:
+    found = []
+    members = [record for front in fronts for record in front]
+    for objective in objectives:
+        if objective.direction == "maximize" or not members:
+            continue
+        costs = [float(getattr(record, objective.field)) for record in members]
+        for bound in _round_bounds(min(costs), max(costs)):
+            best = tuple(_best(run, objective, bound) for run in runs)
+            found.append(BestAtBudget(objective=objective, bound=bound, best=best))
+    return tuple(found)
+
+
+def _round_bounds(least: float, most: float) -> list[float]:
+    """Bounds between the two, evenly on a logarithmic scale, of two figures."""
+    shares = [(place + 1) / (_BUDGETS + 1) for place in range(_BUDGETS)]
+    values = [least * (most / least) ** share for share in shares]
+    return sorted({float(f"{value:.2g}") for value in values if value > 0})
+
+
+def _best(run: Run, objective: Objective, bound: float) -> TrialRecord | None:
+    fitting = [r for r in run.records if r.is_complete and getattr(r, objective.field) <= bound]
+    return max(fitting, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
