@@ -9,7 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from mpsearch.cli import bench, compare, doctor, export, inspect, pareto, plan, profile, search, show, space
+from mpsearch.cli import (
+    bench,
+    compare,
+    doctor,
+    explain,
+    export,
+    inspect,
+    pareto,
+    plan,
+    profile,
+    search,
+    show,
+    space,
+)
 from mpsearch.cli.console import messages
 from mpsearch.cli.help_screen import HelpCommand, HelpGroup
 from mpsearch.errors import MpsearchError, StorageError
@@ -27,6 +40,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     (SEARCH, search.search),
     (LOOK, pareto.pareto),
     (LOOK, show.show),
+    (LOOK, explain.explain),
     (LOOK, compare.compare),
     (LOOK, inspect.inspect),
     (USE, export.export),

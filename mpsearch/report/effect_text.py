@@ -1,0 +1,83 @@
+"""One effect of a layer in words and numbers."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from mpsearch.precision.scheme import SCHEMES, Scheme
+from mpsearch.report.units import bytes_text, seconds_text
+from mpsearch.search.layer_effects import ChoiceVerdict, JointEffect, LayerEffect, Verdict
+
+# Colour says the verdict, and so does the mark: nothing is known by colour alone.
+VERDICT_STYLES: dict[Verdict, str] = {"safe": "green", "unclear": "yellow", "costly": "red"}
+VERDICT_MARKS: dict[Verdict, str] = {"safe": " ", "unclear": "?", "costly": "!"}
+_SKEWED = 1.6
+_GROUP = "group:"
+
+
+def points(share: float, decimals: int = 1) -> str:
+    """0.0123 -> "1.2": percentage points, whole ones from 9.95 on, never "-0.0"."""
+    return _points(share, decimals if abs(100 * share) < 9.95 else 0)
+
+
+def cost_text(effect: LayerEffect | JointEffect) -> str:
+    """The points that are lost: "0.3 ± 0.1", or "0.3 (0.1 to 0.9)" where the interval is lopsided."""
+    lost = -effect.accuracy_change
+    low, high = -effect.interval[1], -effect.interval[0]
+    decimals = 2 if high - low < 0.0016 else 1 if high - low < 0.16 else 0
+    below, above = lost - low, high - lost
+    if max(below, above) > _SKEWED * max(min(below, above), 1e-6):
+        return f"{_points(lost, decimals)} ({_points(low, decimals)} to {_points(high, decimals)})"
+    return f"{_points(lost, decimals)} ± {_points((high - low) / 2, decimals)}"
+
+
+def _points(share: float, decimals: int) -> str:
+    text = f"{100 * share:.{decimals}f}"
+    return text.removeprefix("-") if not float(text) else text
+
+
+def scheme_words(scheme: Scheme) -> str:
+    """As people say it: "1.58 bit", "1 bit", "1 bit in and out", "32-bit float"."""
+    if scheme.is_full_precision:
+        return "32-bit float"
+    text = f"{scheme.weight_bits:g} bit"
+    return f"{text} with 1-bit activations" if scheme.activation_bits == 1 else text
+
+
+def saved_words(effect: LayerEffect | JointEffect) -> str:
+    """As in "saves 112 KB, 41 µs"; what it adds where it saves nothing."""
+    saved, added = [], []
+    for value, text in (
+        (float(effect.memory_saved_bytes), bytes_text(abs(effect.memory_saved_bytes))),
+        (effect.latency_saved_s, seconds_text(abs(effect.latency_saved_s))),
+    ):
+        if value > 0:
+            saved.append(text)
+        elif value < 0:
+            added.append(text)
+    told = [f"saves {', '.join(saved)}"] if saved else []
+    told += [f"adds {', '.join(added)}"] if added else []
+    return " but ".join(told) or "saves nothing"
+
+
+def effect_words(effect: LayerEffect) -> Text:
+    """As in "layer4.0.conv2: 1.58 bit costs 0.3 ± 0.1 points and saves 112 KB, 41 µs"."""
+    return Text.assemble(
+        (choice_name(effect.choice), "bold"),
+        f": {scheme_words(effect.scheme)} ",
+        ("costs " + cost_text(effect), VERDICT_STYLES[effect.verdict]),
+        f" points and {saved_words(effect)}",
+    )
+
+
+def choice_name(name: str) -> str:
+    """A group without its prefix."""
+    return name.removeprefix(_GROUP)
+
+
+def is_group(choice: ChoiceVerdict) -> bool:
+    return len(choice.layers) > 1
+
+
+def lowest_first(schemes: set[Scheme]) -> list[Scheme]:
+    return [scheme for scheme in SCHEMES.values() if scheme in schemes]

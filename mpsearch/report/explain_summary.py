@@ -1,0 +1,147 @@
+"""What the effects of the layers come to, in sentences, and the command that acts on them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mpsearch.report.effect_text import choice_name, cost_text, effect_words, saved_words, scheme_words
+from mpsearch.report.facts_grid import FactsGrid
+from mpsearch.report.units import factor_text
+from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect, LayerEffects
+from mpsearch.search.run import Run
+
+_SENTENCES = 3
+_MOST_FLAGS = 6
+_MORE_TRIALS = 20
+
+
+def explain_summary(effects: LayerEffects, choices: Sequence[ChoiceVerdict]) -> RenderableType:
+    """Most saved for least accuracy; what must stay; what would have to be tried; how good the fit is."""
+    facts: list[tuple[str, Text | str]] = []
+    facts += _labelled("go low", _best_savings(effects, choices))
+    facts += _labelled("stay high", _must_stay(choices))
+    facts += _labelled("unclear", _unclear(choices))
+    if effects.together is not None and len(choices) == len(effects.choices):
+        facts.append(("together", _together(effects)))
+    facts.append(("fit", _fit(effects)))
+    facts.append(("note", Text(_CAVEAT, "dim")))
+    parts: list[RenderableType] = [FactsGrid(facts)]
+    if effects.fit.warning:
+        parts.insert(0, Text(f"Warning: {effects.fit.warning}", "bold yellow"))
+    return Group(*parts)
+
+
+_CAVEAT = (
+    "Intervals hold 95% of what the trials leave possible, for scores after a trial's short training. "
+    "Costs are of the profile, exact."
+)
+
+
+def next_command(run: Run, effects: LayerEffects) -> Text:
+    """The search goes on without what surely costs too much; or, where nothing does, simply goes on."""
+    words = ["mpsearch", "search", str(run.path)]
+    for choice in effects.choices:
+        costly = [e.scheme.name for e in choice.lower if e.verdict == "costly"]
+        if costly and len(words) < 3 + 2 * _MOST_FLAGS:
+            for layer in choice.layers:
+                words += ["--forbid", f"{layer}={','.join(costly)}"]
+    settled = [c.can_go_to for c in effects.choices if c.can_go_to is not None and c.can_go_to is c.lower[-1]]
+    if len(words) == 3 and settled:
+        most = max(settled, key=lambda e: _share_saved(effects, e))
+        for layer in most.layers:
+            words += ["--pin", f"{layer}={most.scheme.name}"]
+    words += ["--trials", str(len(run.records) + _MORE_TRIALS)]
+    return Text.assemble(("next  ", "bold"), (shlex.join(words), "cyan"))
+
+
+def _labelled(label: str, lines: Sequence[Text]) -> list[tuple[str, Text | str]]:
+    return [(label if not place else "", line) for place, line in enumerate(lines)]
+
+
+def _best_savings(effects: LayerEffects, choices: Sequence[ChoiceVerdict]) -> list[Text]:
+    safe = [choice.can_go_to for choice in choices if choice.can_go_to is not None]
+    if not safe:
+        return [Text("No layer surely loses less than the limit at a lower precision.")]
+    safe.sort(key=lambda effect: -_share_saved(effects, effect))
+    lines = [effect_words(effect) for effect in safe[:_SENTENCES]]
+    if len(safe) > _SENTENCES:
+        lines.append(Text(f"and {len(safe) - _SENTENCES} more can go lower", "dim"))
+    return lines
+
+
+def _share_saved(effects: LayerEffects, effect: LayerEffect) -> float:
+    costs = effects.reference_costs
+    return effect.memory_saved_bytes / costs.memory_bytes + effect.latency_saved_s / costs.latency_s
+
+
+def _must_stay(choices: Sequence[ChoiceVerdict]) -> list[Text]:
+    """The nearest scheme of each that surely costs more, the costliest first."""
+    barred = [
+        (choice, next(effect for effect in choice.lower if effect.verdict == "costly"))
+        for choice in choices
+        if choice.not_below is not None
+    ]
+    barred.sort(key=lambda pair: pair[1].accuracy_change)
+    lines = []
+    for choice, effect in barred[:_SENTENCES]:
+        line = Text.assemble((choice_name(choice.choice), "bold"), f": not below {choice.not_below}; ")
+        line.append(f"{scheme_words(effect.scheme)} costs ").append(cost_text(effect), "red").append(
+            " points"
+        )
+        lines.append(line)
+    if len(barred) > _SENTENCES:
+        lines.append(Text(f"and {len(barred) - _SENTENCES} more must not go to their lowest", "dim"))
+    return lines
+
+
+def _unclear(choices: Sequence[ChoiceVerdict]) -> list[Text]:
+    """What a few more trials would tell, the most saved first."""
+    open_effects = [effect for choice in choices for effect in choice.lower if effect.verdict == "unclear"]
+    if not open_effects:
+        return []
+    askable = [effect for effect in open_effects if effect.trials_needed is not None]
+    askable.sort(key=lambda effect: (effect.trials_needed or 0, -effect.memory_saved_bytes))
+    lines = []
+    for effect in askable[:_SENTENCES]:
+        count = effect.trials_needed
+        lines.append(
+            Text.assemble(
+                (choice_name(effect.choice), "bold"), f" at {effect.scheme}: ", (cost_text(effect), "yellow"),
+                f" points; about {count} more trial{'s' if count != 1 else ''} of this one change would tell",
+            )
+        )  # fmt: skip
+    rest = len(open_effects) - len(lines)
+    if rest:
+        more = " more" if lines else ""
+        lines.append(Text(f"{rest}{more} cannot be told apart from the limit yet", "dim"))
+    return lines
+
+
+def _together(effects: LayerEffects) -> Text:
+    joint = effects.together
+    assert joint is not None
+    costs = effects.reference_costs
+    smaller = costs.memory_bytes / (costs.memory_bytes - joint.memory_saved_bytes)
+    faster = costs.latency_s / (costs.latency_s - joint.latency_saved_s)
+    is_within = -joint.interval[0] < effects.tolerance
+    text = Text("lowering all of them at once costs ")
+    text.append(cost_text(joint), "green" if is_within else "yellow")
+    text.append(
+        f" points and {saved_words(joint)}: {factor_text(smaller)} smaller, {factor_text(faster)} faster"
+    )
+    return text.append(
+        f"; trial {joint.trial} is just that" if joint.trial is not None else "; not trained yet"
+    )
+
+
+def _fit(effects: LayerEffects) -> str:
+    fit = effects.fit
+    return (
+        f"explains {100 * max(fit.explained, 0):.0f}% of the variance of scores it was not shown, rank "
+        f"correlation {fit.rank_correlation:.2f}; off by {100 * fit.residual:.2f} points, where drawing "
+        f"{fit.samples} samples alone gives {100 * fit.sampling:.2f}; effects add up in the {fit.scale}"
+    )
