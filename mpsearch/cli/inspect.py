@@ -6,11 +6,13 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from mpsearch.errors import ConfigError
+
+ThemeName = Literal["dark", "light", "mono"]
 
 
 class Theme(StrEnum):
@@ -54,14 +56,21 @@ def inspect(
     from mpsearch.report.inspector.app import InspectorApp
     from mpsearch.search.run import load_run
 
-    chosen = _theme_of_terminal() if theme is Theme.AUTO else theme
     is_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     found = load_run(run, exporter=export_trial)
-    InspectorApp(found, theme=chosen.value, is_ascii=is_ascii, task=task).run()
+    InspectorApp(
+        found,
+        theme=_chosen(theme),
+        is_ascii=is_ascii,
+        task=task,
+    ).run()
 
 
-def _theme_of_terminal() -> Theme:
+def _chosen(theme: Theme) -> ThemeName:
+    if theme is not Theme.AUTO:
+        names: dict[Theme, ThemeName] = {Theme.DARK: "dark", Theme.LIGHT: "light", Theme.MONO: "mono"}
+        return names[theme]
     if "NO_COLOR" in os.environ:
-        return Theme.MONO
+        return "mono"
     ground = os.environ.get("COLORFGBG", "").rpartition(";")[2]
-    return Theme.LIGHT if ground in _LIGHT_GROUNDS else Theme.DARK
+    return "light" if ground in _LIGHT_GROUNDS else "dark"

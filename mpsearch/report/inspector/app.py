@@ -33,7 +33,7 @@ class InspectorApp(App[None]):
 
     TITLE = "mpsearch inspect"
     ENABLE_COMMAND_PALETTE = False
-    CSS = "Screen { background: $background; color: $foreground; } ToastRack { margin-bottom: 2; }"
+    CSS = "ToastRack { margin-bottom: 2; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+c,ctrl+q", "quit", "quit", show=False),
         Binding("T", "next_theme", "theme", show=False),
@@ -57,7 +57,7 @@ class InspectorApp(App[None]):
         for palette in PALETTES.values():
             self.register_theme(palette.theme())
         self.theme = self._first_palette.name
-        self._task, self._look_every_s = task, look_every_s
+        self._task_name, self._look_every_s = task, look_every_s
         self._watch_folder = RunWatch(run, exporter=run.exporter)
         self._is_looking = False
         self._is_exporting = False
@@ -120,7 +120,7 @@ class InspectorApp(App[None]):
         began = time.monotonic()
         written, problem = None, ""
         try:
-            located = run if self._task is None else run.with_task_at(self._task)
+            located = run if self._task_name is None else run.with_task_at(self._task_name)
             written = located.export(request.number, request.out, format=request.format)
         except (MpsearchError, OSError) as error:
             problem = f"{type(error).__name__}: {error}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from mpsearch.report.axis import Axis, Quantity, ScaleKind
@@ -12,7 +12,12 @@ from mpsearch.search.objective import OBJECTIVES
 Scale = Literal["auto", "linear", "log"]
 SCALES: tuple[Scale, ...] = ("auto", "linear", "log")
 AXIS_NAMES: tuple[str, ...] = tuple(OBJECTIVES)
-_TEXTS = {"1": percent_text, "s": seconds_text, "B": bytes_text, "J": joules_text}
+_TEXTS: dict[str, Callable[[float], str]] = {
+    "1": percent_text,
+    "s": seconds_text,
+    "B": bytes_text,
+    "J": joules_text,
+}
 
 
 def value_text(name: str, value: float) -> str:
@@ -25,17 +30,23 @@ def quantity_of(name: str) -> Quantity:
 
 
 def fitted_axis(
-    name: str, front: Sequence[float], others: Sequence[float], scale: Scale, *, is_near: bool
+    name: str,
+    front: Sequence[float],
+    others: Sequence[float],
+    *,
+    bound: float | None,
+    scale: Scale,
+    is_near: bool,
 ) -> Axis:
-    """An axis that shows the values of the front well, and of the others all or, `is_near`, those close to it.
+    """An axis that shows the values of the front, and of the others all or, `is_near`, those close to it.
 
-    "log" of accuracy is that of its error, 1 - accuracy; costs of 0 have no logarithm and stay linear.
+    A `bound` far from all of them is left out. "log" of accuracy is that of its error, 1 - accuracy; costs of
+    0 have no logarithm and stay linear.
     """
-    quantity = quantity_of(name)
     kinds: dict[Scale, ScaleKind | None] = {"auto": None, "linear": "linear", "log": "log"}
-    if is_near and front:
-        return Axis.focused(quantity, front, others, kinds[scale])
-    return Axis.fitted(quantity, [*front, *others], kinds[scale])
+    core, rest = (front, others) if is_near and front else ([*front, *others], [])
+    limits = [bound] if bound is not None and bound > 0 else []
+    return Axis.focused(quantity_of(name), core, rest, limits=limits, kind=kinds[scale])
 
 
 def value_at(axis: Axis, place: float) -> float:

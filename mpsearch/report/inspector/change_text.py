@@ -38,7 +38,11 @@ def range_text(low: float, high: float) -> str:
     """Two shares as percent: "97.7–99.7"; empty where unknown."""
     if math.isnan(low) or math.isnan(high):
         return ""
-    return f"{100 * low:.3g}–{100 * high:.3g}"
+    return f"{_percent(low)}–{_percent(high)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}" if share < 0.9995 else "100"
 
 
 def score_change(difference: ScoreDifference, palette: Palette, width: int) -> Text:
@@ -59,15 +63,23 @@ def cost_cell(unit: str, change: float, palette: Palette, width: int) -> Text:
 def verdict(first: str, second: str, difference: ScoreDifference) -> str:
     """One sentence on which of two scores better, and whether that can be said."""
     if math.isnan(difference.low):
-        return f"The change from {first} to {second} is {points_text(difference.change)} points; its spread is unknown."
-    interval = f"95% interval {points_text(difference.low)} to {points_text(difference.high)}"
+        return (
+            f"{second} scores {points_text(difference.change)} points against {first}; the spread is unknown."
+        )
     if difference.change == 0:
-        return f"{first} and {second} score the same ({interval} points)."
+        return f"{first} and {second} score the same ({_lead_text(difference.low, difference.high)})."
     better, worse = (second, first) if difference.change > 0 else (first, second)
+    leads = (
+        (difference.low, difference.high) if difference.change > 0 else (-difference.high, -difference.low)
+    )
     margin = f"{abs(100 * difference.change):.2f} points"
     if not difference.is_clear:
         return (
             f"{better} scores {margin} higher, but {difference.samples} samples cannot tell the two apart "
-            f"({interval})."
+            f"({_lead_text(*leads)})."
         )
-    return f"{better} scores {margin} higher than {worse} ({interval})."
+    return f"{better} scores {margin} higher than {worse} ({_lead_text(*leads)})."
+
+
+def _lead_text(low: float, high: float) -> str:
+    return f"95% interval {points_text(low)} to {points_text(high)}"

@@ -12,13 +12,14 @@ from mpsearch.report.inspector.layer_rows import shortened, strip_lines
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.plot_picture import kind_of, mark_ink
 from mpsearch.report.inspector.score_difference import score_difference
+from mpsearch.report.inspector.trade import difference
 from mpsearch.report.inspector.view_state import Scene
 from mpsearch.report.precision_strip import SYMBOLS
 from mpsearch.report.units import UNKNOWN, bytes_text, joules_text, percent_text, seconds_text
 from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.trial_record import TrialRecord
 
-_LABEL, _COLUMN, _CHANGE = 10, 20, 12
+_LABEL, _COLUMN, _CHANGE = 10, 19, 10
 _COSTS = ("latency", "latency_p95", "latency_p99", "memory", "energy")
 _TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 _SCHEME, _COST = 9, 11
@@ -44,14 +45,14 @@ def comparison_head(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palet
         lines.append(measured)
     if a.is_complete and b.is_complete:
         samples = scene.run.validation_samples
-        difference = score_difference(a.accuracy, b.accuracy, samples)
-        sentence = verdict("A", "B", difference)
-        if not math.isnan(difference.low):
+        spread = score_difference(a.accuracy, b.accuracy, samples)
+        sentence = verdict("A", "B", spread)
+        if not math.isnan(spread.low):
             sentence += (
                 " The interval takes the two as scored on different samples; on the same ones, as here, "
                 "it is narrower as a rule."
             )
-        lines += [Text(), Text(sentence, palette.ink("text" if difference.is_clear else "dim"))]
+        lines += [Text(), Text(sentence, palette.ink("text" if spread.is_clear else "dim"))]
     for letter, record in (("A", a), ("B", b)):
         if record.failure:
             lines.append(Text(f"{letter} failed: {record.failure}", palette.ink("loss")))
@@ -62,7 +63,7 @@ def comparison_heading(palette: Palette, *, width: int, name_width: int, same: i
     """Titles over the layers, and how many take the same scheme."""
     title = f"layer ({same} alike)" if name_width >= 16 else f"{same} alike"
     text = (
-        f"{title:<{name_width}} {'A':<{_SCHEME}} {'B':<{_SCHEME + 1}}{'latency':>{_COST}}{'memory':>{_COST}}"
+        f"{title:<{name_width}} {'A':<{_SCHEME + 3}}{'B':<{_SCHEME}}{'latency':>{_COST}}{'memory':>{_COST}}"
     )
     return Text(text[:width], palette.ink("dim"))
 
@@ -70,7 +71,7 @@ def comparison_heading(palette: Palette, *, width: int, name_width: int, same: i
 def name_width(report: CostReport, width: int) -> int:
     """What is left for the names of the layers."""
     longest = max(len(layer.name) for layer in report.layers)
-    return max(min(longest, width - 3 - 2 * _SCHEME - 2 * _COST), 12)
+    return max(min(longest, width - 4 - 2 * _SCHEME - 2 * _COST), 12)
 
 
 def comparison_rows(
@@ -85,14 +86,14 @@ def comparison_rows(
     ]
     rest = Text(no_wrap=True)
     rest.append(
-        f"{shortened('outside of layers', names + 2 * _SCHEME + 2):<{names + 2 * _SCHEME + 3}}",
+        f"{shortened('outside of layers', names + 2 * _SCHEME + 2):<{names + 2 * _SCHEME + 4}}",
         palette.ink("dim"),
     )
-    rest.append_text(cost_cell("s", b.remainder_latency_s - a.remainder_latency_s, palette, _COST))
+    rest.append_text(cost_cell("s", difference(a.remainder_latency_s, b.remainder_latency_s), palette, _COST))
     rest.append_text(cost_cell("B", b.other_memory_bytes - a.other_memory_bytes, palette, _COST))
     total = Text(no_wrap=True)
-    total.append(f"{'total':<{names + 2 * _SCHEME + 3}}", palette.ink("text", "bold"))
-    total.append_text(cost_cell("s", b.latency_s - a.latency_s, palette, _COST))
+    total.append(f"{'total':<{names + 2 * _SCHEME + 4}}", palette.ink("text", "bold"))
+    total.append_text(cost_cell("s", difference(a.latency_s, b.latency_s), palette, _COST))
     total.append_text(cost_cell("B", b.memory_bytes - a.memory_bytes, palette, _COST))
     return [*rows, rest, total]
 
@@ -125,20 +126,18 @@ def _score_row(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palette, *
     scores = []
     for record in (a, b):
         score = run.test_scores.get(record.number, math.nan) if is_test else record.accuracy
-        spread = run.test_interval(record.number) if is_test else run.interval(record)
+        bounds = run.test_interval(record.number) if is_test else run.interval(record)
         scores.append(score)
         line.append(f"{percent_text(score):<8}", palette.ink("text", "bold"))
-        line.append(f"{range_text(*spread):<{_COLUMN - 8}}", palette.ink("dim"))
+        line.append(f"{range_text(*bounds):<{_COLUMN - 8}}", palette.ink("dim"))
     samples = run.test_samples if is_test else run.validation_samples
     change = scores[1] - scores[0]
     if samples and not math.isnan(change):
-        difference = score_difference(scores[0], scores[1], samples)
-        ink = "dim" if not difference.is_clear else "gain" if change > 0 else "loss"
+        spread = score_difference(scores[0], scores[1], samples)
+        ink = "dim" if not spread.is_clear else "gain" if change > 0 else "loss"
         line.append(f"{points_text(change):>{_CHANGE}}", palette.ink(ink))
-        if not math.isnan(difference.low):
-            line.append(
-                f"  {points_text(difference.low)} to {points_text(difference.high)}", palette.ink("dim")
-            )
+        if not math.isnan(spread.low):
+            line.append(f"  {points_text(spread.low)} to {points_text(spread.high)}", palette.ink("dim"))
     else:
         line.append(f"{UNKNOWN:>{_CHANGE}}", palette.ink("dim"))
     return line
@@ -146,20 +145,17 @@ def _score_row(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palette, *
 
 def _cost_row(name: str, a: TrialRecord, b: TrialRecord, palette: Palette) -> Text:
     objective = OBJECTIVES[name]
-    first, second = getattr(a, objective.field), getattr(b, objective.field)
-    text = _TEXTS[objective.unit]
-    label = name.removeprefix("latency_")
-    return _values_row(label, text(first), text(second), objective.unit, first, second, palette)
+    values = (getattr(a, objective.field), getattr(b, objective.field))
+    return _values_row(name.removeprefix("latency_"), values, unit=objective.unit, palette=palette)
 
 
-def _values_row(
-    label: str, one: str, other: str, unit: str, first: float, second: float, palette: Palette
-) -> Text:
+def _values_row(label: str, values: tuple[float, float], *, unit: str, palette: Palette) -> Text:
+    first, second = values
     line = Text(f"{label:<{_LABEL}}", palette.ink("dim"), no_wrap=True)
-    line.append(f"{one:<{_COLUMN}}", palette.ink("text", "bold"))
-    line.append(f"{other:<{_COLUMN}}", palette.ink("text", "bold"))
-    line.append_text(cost_cell(unit, second - first, palette, _CHANGE))
-    if first and second != first:
+    for value in values:
+        line.append(f"{_TEXTS[unit](value):<{_COLUMN}}", palette.ink("text", "bold"))
+    line.append_text(cost_cell(unit, difference(first, second), palette, _CHANGE))
+    if first and difference(first, second):
         line.append(f"  {100 * (second / first - 1):+.0f}%".replace("-", "−"), palette.ink("dim"))
     return line
 
@@ -170,10 +166,8 @@ def _measured_row(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palette
     if first is None and second is None:
         return None
     if first is not None and second is not None:
-        return _values_row(
-            "measured", seconds_text(first.latency_s), seconds_text(second.latency_s), "s",
-            first.latency_s, second.latency_s, palette,
-        )  # fmt: skip
+        values = (first.latency_s, second.latency_s)
+        return _values_row("measured", values, unit="s", palette=palette)
     line = Text(f"{'measured':<{_LABEL}}", palette.ink("dim"), no_wrap=True)
     for found in (first, second):
         text = UNKNOWN if found is None else seconds_text(found.latency_s)
@@ -188,13 +182,13 @@ def _layer_row(one: LayerCost, other: LayerCost, palette: Palette, names: int) -
     row.append(f"{shortened(one.name, names):<{names}} ", palette.ink("dim" if is_same else "text"))
     row.append(SYMBOLS[one.scheme.name], palette.block(one.scheme))
     row.append(f" {one.scheme.name:<{_SCHEME - 2}}", palette.ink("dim"))
-    row.append(" " if is_same else "→", palette.ink("accent"))
+    row.append("  " if is_same else " →", palette.ink("accent"))
     row.append(" ")
     if is_same:
         row.append(f"{'same':<{_SCHEME}}", palette.ink("faint"))
     else:
         row.append(SYMBOLS[other.scheme.name], palette.block(other.scheme))
         row.append(f" {other.scheme.name:<{_SCHEME - 2}}", palette.ink("text"))
-    row.append_text(cost_cell("s", other.latency_s - one.latency_s, palette, _COST))
+    row.append_text(cost_cell("s", difference(one.latency_s, other.latency_s), palette, _COST))
     row.append_text(cost_cell("B", other.memory_bytes - one.memory_bytes, palette, _COST))
     return row

@@ -39,7 +39,7 @@ def filter_state(text: str, layers: tuple[str, ...], before: FilterState) -> Fil
 
 class FilterBar(Vertical):
     DEFAULT_CSS = """
-    FilterBar { dock: bottom; height: auto; display: none; background: $surface; padding: 0 1; }
+    FilterBar { height: auto; display: none; background: $surface; padding: 0 1; }
     FilterBar.-open { display: block; }
     FilterBar Horizontal { height: 1; }
     FilterBar Label { color: $ink-accent; text-style: bold; width: auto; padding-right: 1; }

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
 from mpsearch.report.inspector.budget_drag import bound_at, bound_of, is_floor
+from mpsearch.report.inspector.cells import Cell, strip_of
 from mpsearch.report.inspector.palette import DARK, Palette
 from mpsearch.report.inspector.plot_picture import (
-    Cell,
     Frame,
     Picture,
     drawn_rows,
@@ -95,6 +93,9 @@ class FrontPlot(Widget):
         frame = self.frame
         return 1.0 if frame is None else frame.width / (2 * frame.height)
 
+    def on_resize(self) -> None:
+        self._strips = []
+
     def render_line(self, y: int) -> Strip:
         self._draw()
         base = self.visual_style.rich_style
@@ -119,7 +120,7 @@ class FrontPlot(Widget):
             scene, self._picture, self._palette,
             cursor=self._cursor, marks=self._marks, interval=self._interval,
         )  # fmt: skip
-        self._strips = _strips(scene, self._picture, self._palette, body, width, self._cursor)
+        self._strips = _strips(scene, self._picture, self._palette, body, width=width, cursor=self._cursor)
 
     # -- the mouse
 
@@ -179,14 +180,20 @@ class FrontPlot(Widget):
 
 
 def _strips(
-    scene: Scene, picture: Picture, palette: Palette, body: list[list[Cell]], width: int, cursor: int | None
+    scene: Scene,
+    picture: Picture,
+    palette: Palette,
+    body: list[list[Cell]],
+    *,
+    width: int,
+    cursor: int | None,
 ) -> list[Strip]:
     frame = picture.frame
     dim, bold = palette.ink("dim"), palette.ink("text", "bold")
     spot = None if cursor is None else scene.spot_of.get(cursor)
     here = (-1, -1) if spot is None else frame.cell_of(spot.x, spot.y)
     budget = palette.ink("budget", "bold")
-    strips = [_line([(" " * (frame.gutter + 1), ""), ("↑ ", dim), (frame.y_axis.title, bold)])]
+    strips = [strip_of([(" " * (frame.gutter + 1), ""), ("↑ ", dim), (frame.y_axis.title, bold)])]
     texts = {frame.cell_of(0, place)[1]: text for place, text in frame.y_ticks}
     bounds = scene.run.budgets.bounds()
     for row, cells in enumerate(body):
@@ -196,7 +203,7 @@ def _strips(
             edge = (("▶" if scene.y in bounds else ("▴" if is_floor(scene.y) else "▾")), budget)
         elif row == here[1]:
             edge = ("╞" if row in texts else "├", palette.ink("accent"))
-        strips.append(_line([(text, dim), edge, *cells]))
+        strips.append(strip_of([(text, dim), edge, *cells]))
     notches, ticks = x_tick_row(frame)
     edge_cells: list[Cell] = [(" " * frame.gutter, ""), ("└", dim)]
     for column in range(frame.width):
@@ -206,9 +213,9 @@ def _strips(
             edge_cells.append(("┴", palette.ink("accent")))
         else:
             edge_cells.append(("┬" if column in notches else "─", dim))
-    strips += [_line(edge_cells), _line([(ticks, dim)])]
+    strips += [strip_of(edge_cells), strip_of([(ticks, dim)])]
     title = frame.x_axis.title
-    strips.append(_line([(" " * max(width - len(title) - 3, 0), ""), (title, bold), (" →", dim)]))
+    strips.append(strip_of([(" " * max(width - len(title) - 3, 0), ""), (title, bold), (" →", dim)]))
     return strips
 
 
@@ -226,21 +233,6 @@ def _message(scene: Scene, palette: Palette, width: int, height: int) -> list[St
         lines = ["No trial has finished yet.", "They appear here as they come."]
     above = max((height - len(lines)) // 2, 0)
     return [
-        *[_line([("", "")])] * above,
-        *(_line([(" " * max((width - len(line)) // 2, 0) + line, palette.ink("dim"))]) for line in lines),
+        *[strip_of([("", "")])] * above,
+        *(strip_of([(" " * max((width - len(line)) // 2, 0) + line, palette.ink("dim"))]) for line in lines),
     ]
-
-
-def _line(cells: list[Cell]) -> Strip:
-    segments: list[Segment] = []
-    text, style = "", ""
-    for symbol, its in cells:
-        if its == style:
-            text += symbol
-            continue
-        if text:
-            segments.append(Segment(text, Style.parse(style)))
-        text, style = symbol, its
-    if text:
-        segments.append(Segment(text, Style.parse(style)))
-    return Strip(segments)

@@ -18,36 +18,36 @@ KEYS: tuple[tuple[str, str, str], ...] = (
     ("", "home end", "to the ends of the front"),
     ("", "g", "to a trial by number or name"),
     ("", "t", "list of all trials, failed ones too"),
-    ("", "pgup pgdn", "scroll the layers;  o  sorts them"),
+    ("", "pgup pgdn", "scroll the layers; o sorts them"),
     ("Look", "x y", "what an axis shows"),
     ("", "X Y", "its scale: automatic, linear, log"),
     ("", "z", "near the front, or all trials"),
-    ("", "/", "filter;  esc  drops it"),
-    ("", "b", "type budgets;  r  the run's own;  0  none"),
-    ("", "[ ]  { }", "move the budget of the x, the y axis"),
-    ("Use", "m", "mark;  u  drops all marks"),
-    ("", "c", "compare A and B, or A and the cursor"),
+    ("", "/", "filter; esc drops it"),
+    ("", "b", "budgets; r the run's own; 0 none"),
+    ("", "[ ]  { }", "move the budget of x, of y"),
+    ("Use", "m", "mark; u drops the marks"),
+    ("", "c", "compare A with B or the cursor"),
     ("", "e", "export the trial under the cursor"),
-    ("", "T", "dark, light;  q  quits"),
-    ("Mouse", "click", "the nearest trial; a title changes its axis"),
-    ("", "drag", "▲ ▶ a budget's line or an axis sets it"),
+    ("", "T  q", "dark or light; quit"),
+    ("Mouse", "click", "nearest trial; an axis' title"),
+    ("", "drag", "a budget by its line or its axis"),
 )
 SYMBOL_ROWS: tuple[tuple[str, str, str], ...] = (
-    ("★", "knee", "knee of the front"),
+    ("★", "knee", "knee"),
     ("◉", "best", "best in budget"),
     ("●", "front", "on the front"),
-    ("○", "over", "front, over budget"),
-    ("□", "uniform", "one scheme everywhere"),
-    ("◆", "baseline", "32 bits everywhere"),
+    ("○", "over", "... over budget"),
+    ("□", "uniform", "one scheme"),
+    ("◆", "baseline", "32 bits"),
     ("•", "dim", "other trial"),
     ("×", "over", "over budget"),
     ("·", "faint", "filtered out"),
-    ("◁", "dim", "past the axis' end"),
-    ("A", "mark_a", "marks A and B"),
+    ("◁", "dim", "past the axis"),
+    ("A", "mark_a", "marked, A or B"),
     ("│", "accent", "95% of the score"),
     ("≈", "dim", "too close to call"),
 )
-_LEFT = 50
+_LEFT = 51
 
 
 def help_text(palette: Palette, width: int) -> Text:
@@ -66,12 +66,12 @@ def help_text(palette: Palette, width: int) -> Text:
         Text.assemble((SYMBOLS[name], palette.block(scheme)), (f"  {name}", palette.ink("dim")), no_wrap=True)
         for name, scheme in SCHEMES.items()
     ]
-    if width < _LEFT + 22:
+    if width < _LEFT + 20:
         return Text("\n").join([*left, Text(), *right])
     lines = []
     for place in range(max(len(left), len(right))):
         line = left[place].copy() if place < len(left) else Text()
-        line.pad_right(max(_LEFT + 2 - line.cell_len, 0))
+        line.pad_right(max(_LEFT + 1 - line.cell_len, 0))
         if place < len(right):
             line.append_text(right[place])
         lines.append(line)
@@ -80,7 +80,7 @@ def help_text(palette: Palette, width: int) -> Text:
 
 class HelpDialog(Dialog[None]):
     DEFAULT_CSS = """
-    HelpDialog > .box { width: 80; padding: 1 2; }
+    HelpDialog > .box { width: 78; padding: 0 2; }
     HelpDialog Static { height: auto; }
     """
     BINDINGS = [("question_mark,q", "leave", "leave")]  # noqa: RUF012 - as Textual declares it
@@ -91,4 +91,4 @@ class HelpDialog(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with self.box("Keys and symbols", "esc closes"):
-            yield Static(help_text(self._palette, min(self.app.size.width, 80) - 6))
+            yield Static(help_text(self._palette, min(self.app.size.width, 78) - 6))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -48,13 +48,13 @@ LEAST_SIZE = (60, 16)
 _PANEL_SHARE, _LEAST_PANEL, _WIDEST_PANEL = 0.4, 36, 80
 _KEYS = (
     Key("←→", "front", "screen.walk(1)", 9),
-    Key("↑↓", "any", "screen.beside('up')", 6),
-    Key("m", "mark", "screen.mark", 5),
-    Key("c", "compare", "screen.compare", 5),
+    Key("↑↓", "any", "screen.beside('up')", 5),
+    Key("m", "mark", "screen.mark", 7),
+    Key("c", "compare", "screen.compare", 7),
     Key("b", "budgets", "screen.budgets", 7),
     Key("/", "filter", "screen.filter", 7),
     Key("e", "export", "screen.export", 8),
-    Key("x y", "axes", "screen.next_axis('x')", 6),
+    Key("x y", "axes", "screen.next_axis('x')", 4),
     Key("X Y", "log", "screen.next_scale('x')", 2),
     Key("g", "go to", "screen.pick", 2),
     Key("t", "trials", "screen.trials", 3),
@@ -67,14 +67,9 @@ _KEYS = (
 class InspectScreen(Screen[None]):
     """Holds what is looked at; the widgets draw what they are shown."""
 
-    if TYPE_CHECKING:
-
-        @property
-        def app(self) -> InspectorApp: ...
-
     DEFAULT_CSS = """
     InspectScreen #header { height: 1; padding: 0 1; background: $surface; }
-    InspectScreen #narrowing { height: 1; padding: 0 1; dock: bottom; }
+    InspectScreen #narrowing { height: 1; padding: 0 1; }
     InspectScreen #small { display: none; width: 100%; height: 100%; content-align: center middle;
                            text-align: center; }
     InspectScreen.-small #small { display: block; }
@@ -82,6 +77,7 @@ class InspectScreen(Screen[None]):
     InspectScreen.-small #narrowing, InspectScreen.-small FilterBar { display: none; }
     InspectScreen #body { height: 1fr; }
     """
+    AUTO_FOCUS = ""  # the keys belong to the screen until a filter is typed
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "walk(-1)"),
         Binding("right,l", "walk(1)"),
@@ -131,15 +127,19 @@ class InspectScreen(Screen[None]):
         self.scene: Scene = self._new_scene()
         self.cursor: int | None = first_cursor(self.scene)
 
+    @property
+    def inspector(self) -> InspectorApp:
+        return cast("InspectorApp", self.app)
+
     def compose(self) -> ComposeResult:
         yield Static(id="small", markup=False)
         yield Static(id="header", markup=False)
         with Horizontal(id="body"):
             yield FrontPlot(id="plot")
             yield PolicyPanel(self.costs)
-        yield KeyBar(_KEYS, self.app.palette)
         yield Static(id="narrowing", markup=False)
         yield FilterBar()
+        yield KeyBar(_KEYS, self.inspector.palette)
 
     def on_mount(self) -> None:
         self.redraw()
@@ -153,7 +153,7 @@ class InspectScreen(Screen[None]):
             f"this terminal has {width} and {height}.\nEnlarge it, or press q and use mpsearch pareto."
         )
         panel = min(max(int(width * _PANEL_SHARE), _LEAST_PANEL), _WIDEST_PANEL)
-        self.query_one(PolicyPanel).styles.width = min(panel, width // 2)
+        self.query_one(PolicyPanel).styles.width = panel
         self.redraw()
 
     # -- what is looked at
@@ -171,7 +171,7 @@ class InspectScreen(Screen[None]):
         self.redraw()
 
     def redraw(self) -> None:
-        palette = self.app.palette
+        palette = self.inspector.palette
         record = None if self.cursor is None else self.scene.record_of.get(self.cursor)
         interval = None if record is None or not record.is_complete else self.run.interval(record)
         if interval is not None and interval[0] != interval[0]:
@@ -236,7 +236,7 @@ class InspectScreen(Screen[None]):
         self.app.push_screen(PickDialog(self.scene.run), self.go_to)
 
     def action_trials(self) -> None:
-        self.app.push_screen(TrialsScreen(self.scene, self.cursor, self.app.palette), self.go_to)
+        self.app.push_screen(TrialsScreen(self.scene, self.cursor, self.inspector.palette), self.go_to)
 
     @on(FrontPlot.Picked)
     def _picked(self, event: FrontPlot.Picked) -> None:
@@ -263,7 +263,9 @@ class InspectScreen(Screen[None]):
         else:
             self.looks = replace(looks, y_scale=following_scale(looks.y_scale))
         self.refresh_scene()
-        name, scale = (self.looks.x, self.looks.x_scale) if axis == "x" else (self.looks.y, self.looks.y_scale)
+        name, scale = (
+            (self.looks.x, self.looks.x_scale) if axis == "x" else (self.looks.y, self.looks.y_scale)
+        )
         self.notify(f"{name}: {'automatic' if scale == 'auto' else scale} scale", timeout=2)
 
     def action_zoom(self) -> None:
@@ -361,14 +363,14 @@ class InspectScreen(Screen[None]):
         if pair is None:
             self.notify("Mark two trials with m, or mark one and move to another.", timeout=4)
             return
-        self.app.push_screen(CompareScreen(self.scene, pair, self.costs, self.app.palette))
+        self.app.push_screen(CompareScreen(self.scene, pair, self.costs, self.inspector.palette))
 
     def action_export(self) -> None:
         record = None if self.cursor is None else self.scene.record_of.get(self.cursor)
         if record is None or not record.is_complete:
             self.notify("Only a trial that has ended well can be exported.", severity="warning", timeout=4)
             return
-        self.app.push_screen(ExportDialog(self.run, record, self.app.start_export))
+        self.app.push_screen(ExportDialog(self.run, record, self.inspector.start_export))
 
     def action_help(self) -> None:
-        self.app.push_screen(HelpDialog(self.app.palette))
+        self.app.push_screen(HelpDialog(self.inspector.palette))

@@ -41,9 +41,9 @@ def key_line(keys: Sequence[Key], palette: Palette, width: int) -> Text:
 
 class KeyBar(Static):
     DEFAULT_CSS = """
-    KeyBar { dock: bottom; height: 1; padding: 0 1; background: $surface;
-             link-style: none; link-color-hover: $ink-accent; link-background-hover: $surface; }
+    KeyBar { dock: bottom; height: 1; padding: 0 1; background: $surface; }
     """
+    auto_links = False  # the keys keep their own colours
 
     def __init__(self, keys: Sequence[Key], palette: Palette) -> None:
         super().__init__()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rich.text import Text
 
-from mpsearch.cost.cost_report import CostReport
+from mpsearch.cost.cost_report import CostReport, LayerCost
 from mpsearch.precision.scheme import Scheme
+from mpsearch.report.inspector.cells import Cell
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.precision_strip import SYMBOLS
 from mpsearch.report.units import bytes_text, seconds_text
@@ -21,7 +22,7 @@ _VALUE = 9
 _SCHEME = 8
 _LEAST_NAME, _LEAST_BAR, _WIDEST_BAR = 6, 3, 14
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-REST = "outside of layers"
+REST, SHORT_REST = "outside of layers", "the rest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,53 +81,84 @@ def strip_lines(schemes: Sequence[Scheme], palette: Palette, *, width: int, most
     return lines
 
 
-def layer_heading(report: CostReport, palette: Palette, *, width: int, sort: LayerSort) -> Text:
-    """The titles over the columns, naming the order of the rows."""
-    columns = _columns(width, [layer.name for layer in report.layers])
-    part = columns.value + columns.bar + _PERCENT
-    count = len(report.layers)
-    title = f"{count} layer" + ("s" if count != 1 else "")
-    room = 2 + columns.name + columns.scheme
-    by = {"call order": "", "latency": "latency", "memory": "memory"}[sort]
-    titles = [f"{name} ▾" if name == by else name for name in ("latency", "memory")]
-    text = f"{title:<{room}}" + "".join(f" {name:>{part}}" for name in titles)
-    return Text(text[:width], palette.ink("dim"))
+class LayerTable:
+    """One policy's layers in the order asked for, and last what belongs to no layer; rows are made on demand.
 
+    Shares are of the whole pass and of the whole model.
+    """
 
-def layer_rows(report: CostReport, palette: Palette, *, width: int, sort: LayerSort) -> list[Text]:
-    """Shares are of the whole pass and of the whole model; the last row is what belongs to no layer."""
-    columns = _columns(width, [layer.name for layer in report.layers])
-    latency_s, memory = report.latency_s or 1.0, report.memory_bytes or 1.0
-    layers = list(report.layers)
-    if sort != "call order":
-        layers.sort(key=lambda la: -(la.latency_s if sort == "latency" else la.memory_bytes))
-    rows = []
-    for layer in layers:
-        row = Text(no_wrap=True)
-        row.append(SYMBOLS[layer.scheme.name], palette.block(layer.scheme))
-        row.append(f" {shortened(layer.name, columns.name):<{columns.name}}", palette.ink("text"))
+    def __init__(self, report: CostReport, palette: Palette, *, width: int, sort: LayerSort) -> None:
+        self._report, self._palette, self._sort = report, palette, sort
+        self._columns = _columns(width, [layer.name for layer in report.layers])
+        self._layers = list(report.layers)
+        if sort != "call order":
+            self._layers.sort(key=lambda la: -(la.latency_s if sort == "latency" else la.memory_bytes))
+        # The longest bar fills its column: the numbers beside the bars say how much that is.
+        self._latency = _Shares(
+            total=report.latency_s,
+            greatest=max(report.remainder_latency_s, *(la.latency_s for la in report.layers)),
+            text=seconds_text,
+        )
+        self._memory = _Shares(
+            total=report.memory_bytes,
+            greatest=max(report.other_memory_bytes, *(la.memory_bytes for la in report.layers)),
+            text=bytes_text,
+        )
+
+    def __len__(self) -> int:
+        return len(self._layers) + 1
+
+    def heading(self) -> str:
+        """The titles over the columns; one of them is marked if the rows are in its order."""
+        columns, count = self._columns, len(self._layers)
+        part = columns.value + columns.bar + _PERCENT
+        titles = [f"{name} ▾" if name == self._sort else name for name in ("latency", "memory")]
+        title = f"{count} layer" + ("s" if count != 1 else "")
+        return f"{title:<{2 + columns.name + columns.scheme}}" + "".join(
+            f" {name:>{part}}" for name in titles
+        )
+
+    def row(self, place: int) -> list[Cell]:
+        """The row at that place from the top."""
+        return self._rest() if place == len(self._layers) else self._layer(self._layers[place])
+
+    def _layer(self, layer: LayerCost) -> list[Cell]:
+        palette, columns = self._palette, self._columns
+        cells = [
+            (SYMBOLS[layer.scheme.name], palette.block(layer.scheme)),
+            (f" {shortened(layer.name, columns.name):<{columns.name}}", palette.ink("text")),
+        ]
         if columns.scheme:
-            row.append(f" {layer.scheme.name:<{columns.scheme - 1}}", palette.ink("dim"))
+            cells.append((f" {layer.scheme.name:<{columns.scheme - 1}}", palette.ink("dim")))
         ink = palette.bar(layer.scheme)
-        _append_share(row, columns, palette, layer.latency_s / latency_s, seconds_text(layer.latency_s), ink)
-        _append_share(row, columns, palette, layer.memory_bytes / memory, bytes_text(layer.memory_bytes), ink)
-        rows.append(row)
-    label_width = 1 + columns.name + columns.scheme
-    rest = Text(f" {shortened(REST, label_width):<{label_width}}", palette.ink("dim"), no_wrap=True)
-    dim = palette.ink("dim")
-    _append_share(
-        rest, columns, palette, report.remainder_latency_s / latency_s,
-        seconds_text(report.remainder_latency_s), dim,
-    )  # fmt: skip
-    _append_share(
-        rest, columns, palette, report.other_memory_bytes / memory, bytes_text(report.other_memory_bytes), dim
-    )
-    return [*rows, rest]
+        cells += self._latency.cells(layer.latency_s, columns, palette, ink)
+        return cells + self._memory.cells(layer.memory_bytes, columns, palette, ink)
+
+    def _rest(self) -> list[Cell]:
+        report, palette, columns = self._report, self._palette, self._columns
+        dim, width = palette.ink("dim"), columns.name + columns.scheme
+        name = REST if len(REST) <= width else SHORT_REST
+        return [
+            (f"  {name:<{width}}", dim),
+            *self._latency.cells(report.remainder_latency_s, columns, palette, dim),
+            *self._memory.cells(report.other_memory_bytes, columns, palette, dim),
+        ]
 
 
-def _append_share(row: Text, columns: _Columns, palette: Palette, share: float, value: str, ink: str) -> None:
-    if columns.value:
-        row.append(f"{value:>{columns.value}}", palette.ink("text"))
-    percent = f"{100 * share:.0f}%"
-    row.append(" " + bar(share, columns.bar), ink)
-    row.append(f"{percent:>{_PERCENT}}", palette.ink("dim"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shares:
+    """One quantity of all layers: its sum, its greatest part, how a value is written."""
+
+    total: float
+    greatest: float
+    text: Callable[[float], str]
+
+    def cells(self, value: float, columns: _Columns, palette: Palette, ink: str) -> list[Cell]:
+        percent = f"{100 * value / (self.total or 1.0):.0f}%"
+        cells = [
+            (" " + bar(value / (self.greatest or 1.0), columns.bar), ink),
+            (f"{percent:>{_PERCENT}}", palette.ink("dim")),
+        ]
+        if columns.value:
+            cells.insert(0, (f"{self.text(value):>{columns.value}}", palette.ink("text")))
+        return cells

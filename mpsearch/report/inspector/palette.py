@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textual.color import Color
 from textual.theme import Theme
 
 from mpsearch.precision.scheme import Scheme
 from mpsearch.report.precision_strip import scheme_colour
+
+_BAR_STRENGTH = 0.72
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +58,10 @@ class Palette:
         return f"#101010 on {scheme_colour(scheme)}" if self.has_colour else "reverse"
 
     def bar(self, scheme: Scheme) -> str:
-        """The ink of a bar that belongs to a layer of that scheme."""
-        return scheme_colour(scheme) if self.has_colour else "none"
+        """The ink of a bar that belongs to a layer of that scheme: its colour, a little quieter."""
+        if not self.has_colour:
+            return "none"
+        return Color.parse(self.background).blend(Color.parse(scheme_colour(scheme)), _BAR_STRENGTH).hex
 
     def theme(self) -> Theme:
         """What Textual's style sheet needs of it."""
@@ -77,10 +82,22 @@ class Palette:
     def _variables(self, default: str) -> dict[str, str]:
         names = ("border", "dim", "faint", "accent", "loss")
         own = {f"ink-{name}": getattr(self, name) or default for name in names}
-        return {**own, "footer-background": self.surface or default}
+        bar, ground = self.border or default, self.background or default
+        scrollbar = {
+            "scrollbar": bar, "scrollbar-hover": self.dim or default,
+            "scrollbar-active": self.accent or default,
+            "scrollbar-background": ground, "scrollbar-background-hover": ground,
+            "scrollbar-background-active": ground, "scrollbar-corner-color": ground,
+        }  # fmt: skip
+        return {**own, **scrollbar}
 
 
 _MONO_VARIABLES = {
+    "ansi-background": "ansi_default",
+    "ansi-foreground": "ansi_default",
+    "border-blurred": "ansi_default",
+    "screen-selection-background": "ansi_default",
+    "screen-selection-foreground": "ansi_default",
     "block-cursor-foreground": "ansi_default",
     "block-cursor-background": "ansi_default",
     "block-cursor-text-style": "reverse",

@@ -8,15 +8,14 @@ from itertools import pairwise
 
 from rich.text import Text
 
+from mpsearch.precision.scheme import Scheme
 from mpsearch.report.axis import Axis
 from mpsearch.report.canvas import Canvas
-from mpsearch.report.inspector.axes import value_text
 from mpsearch.report.inspector.budget_drag import bound_of, is_floor, parked_place
+from mpsearch.report.inspector.cells import Cell
 from mpsearch.report.inspector.palette import Palette
-from mpsearch.report.inspector.view_state import MARK_LETTERS, Scene, is_off_scale
+from mpsearch.report.inspector.view_state import MARK_LETTERS, Scene, is_off_scale, uniform_scheme
 from mpsearch.search.objective import OBJECTIVES
-
-Cell = tuple[str, str]  # a character and its Rich style
 
 LEAST_WIDTH, LEAST_HEIGHT = 12, 4  # of the plot's body, in cells
 _ROWS_AROUND = 4  # title of y above; axis, ticks and title of x below
@@ -79,7 +78,7 @@ def frame_of(scene: Scene, width: int, height: int) -> Frame | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """The body without a cursor: rows of cells from the top. `budget_cells`: the lines that can be dragged."""
+    """The body without a cursor, rows from the top; the cells where budgets lie and can be taken hold of."""
 
     frame: Frame
     rows: tuple[tuple[Cell, ...], ...]
@@ -104,9 +103,10 @@ def symbol_of(scene: Scene, number: int, palette: Palette) -> Cell:
         return ("●", palette.ink("front")) if fits else ("○", palette.ink("over"))
     if not fits:
         return "×", palette.ink("over")
-    if record.policy.is_full_precision:
-        return "◆", palette.ink("baseline")
-    return ("□", palette.ink("uniform")) if record.policy.uniform_scheme else ("•", palette.ink("dim"))
+    scheme = uniform_scheme(record.policy)
+    if scheme is None:
+        return "•", palette.ink("dim")
+    return ("◆", palette.ink("baseline")) if scheme.is_full_precision else ("□", palette.ink("uniform"))
 
 
 def _drawn_symbol(scene: Scene, number: int, palette: Palette) -> Cell:
@@ -132,10 +132,8 @@ def kind_of(scene: Scene, number: int) -> str:
         words.append("knee")
     if number == scene.best:
         words.append("best in budget")
-    if record.policy.is_full_precision:
-        words.append("32-bit")
-    elif (scheme := record.policy.uniform_scheme) is not None:
-        words.append(f"all {scheme.name}")
+    if (scheme := uniform_scheme(record.policy)) is not None:
+        words.append(scheme_label(scheme))
     if scene.run.budgets and number not in scene.fitting:
         words.append("over budget")
     return ", ".join(words)
@@ -154,9 +152,10 @@ def picture_of(scene: Scene, frame: Frame, palette: Palette) -> Picture:
     drawn = sorted(scene.spots, key=lambda spot: _rank(scene, spot.number))
     for spot in drawn:
         canvas.symbol(spot.x, spot.y, *symbols[spot.number])
+    labels = _labels(scene)
     for spot in reversed(drawn):  # the most important label takes its place first
-        if label := _label(scene, spot.number):
-            canvas.label(spot.x, spot.y, label, symbols[spot.number][1])
+        if spot.number in labels:
+            canvas.label(spot.x, spot.y, labels[spot.number], symbols[spot.number][1])
     rows = tuple(tuple(_cells(line)) for line in canvas.lines())
     x_bound, y_bound = bound_of(scene.run.budgets, scene.x), bound_of(scene.run.budgets, scene.y)
     x_place = parked_place(scene.x) if x_bound is None else frame.x_axis.place(x_bound)
@@ -196,13 +195,16 @@ def drawn_rows(
                 symbol = rows[line][column][0]
                 if line != row and (symbol in " ╎┄" or _is_dots(symbol)):
                     rows[line][column] = ("│", palette.ink("accent"))
+    marked_cells = set()
     for letter, number in zip(MARK_LETTERS, marks, strict=False):
         if (marked := scene.spot_of.get(number)) is not None:
             column, row = frame.cell_of(marked.x, marked.y)
             rows[row][column] = (letter, mark_ink(palette, letter))
+            marked_cells.add((column, row))
     if spot is not None:
         column, row = frame.cell_of(spot.x, spot.y)
-        here = rows[row][column] if cursor in marks else picture.symbols.get(spot.number, ("·", ""))
+        is_marked = (column, row) in marked_cells
+        here = rows[row][column] if is_marked else picture.symbols.get(spot.number, ("·", ""))
         rows[row][column] = (here[0], palette.ink("accent", "bold", "reverse"))
         ink = palette.ink("accent", "bold")
         if column > 0:
@@ -232,11 +234,9 @@ def x_tick_row(frame: Frame) -> tuple[list[int], str]:
     return notches, "".join(texts)
 
 
-def budget_label(scene: Scene, name: str) -> str:
+def budget_label(axis: Axis, name: str, scene: Scene) -> str:
     bound = bound_of(scene.run.budgets, name)
-    if bound is None:
-        return ""
-    return f"{'≥' if is_floor(name) else '≤'} {value_text(name, bound)}"
+    return "" if bound is None else f"{'≥' if is_floor(name) else '≤'} {axis.text(bound)}"
 
 
 def _tint(scene: Scene, picture: Picture, palette: Palette, rows: list[list[Cell]]) -> None:
@@ -256,14 +256,15 @@ def _tint(scene: Scene, picture: Picture, palette: Palette, rows: list[list[Cell
     if picture.x_line is not None:
         for row in range(frame.height):
             _behind(rows, picture.x_line, row, "┊", ink)
-        _write(
-            rows, _beside(picture.x_line, label := budget_label(scene, scene.x), frame.width), 0, label, ink
-        )
+        label = budget_label(frame.x_axis, scene.x, scene)
+        beside = (picture.x_line + 1, picture.x_line - len(label))
+        _write(rows, [(column, row) for row in range(frame.height) for column in beside], label, ink)
     if picture.y_line is not None:
         for column in range(frame.width):
             _behind(rows, column, picture.y_line, "┄", ink)
-        label = budget_label(scene, scene.y)
-        _write(rows, frame.width - len(label), picture.y_line, label, ink)
+        label = budget_label(frame.y_axis, scene.y, scene)
+        starts = range(frame.width - len(label), 0, -1)
+        _write(rows, [(column, picture.y_line) for column in starts], label, ink)
 
 
 def _past(name: str, bound: float | None, axis: Axis, cells: int) -> range:
@@ -274,20 +275,26 @@ def _past(name: str, bound: float | None, axis: Axis, cells: int) -> range:
     return range(int(edge)) if is_floor(name) else range(int(edge) + 1, cells)
 
 
-def _beside(column: int, text: str, width: int) -> int:
-    return column + 1 if column + 1 + len(text) <= width else column - len(text)
+def _write(rows: list[list[Cell]], starts: Sequence[tuple[int, int]], text: str, style: str) -> None:
+    """At the first of the places (column, row) where it covers nothing but lines; else nowhere."""
+    for column, row in starts:
+        cells = rows[row][max(column, 0) : column + len(text)]
+        if column >= 0 and len(cells) == len(text) and all(symbol in " ┄┊" for symbol, _ in cells):
+            rows[row][column : column + len(text)] = [
+                (letter, _over(style, ground)) for letter, (_, ground) in zip(text, cells, strict=True)
+            ]
+            return
 
 
-def _write(rows: list[list[Cell]], column: int, row: int, text: str, style: str) -> None:
-    for offset, letter in enumerate(text):
-        if 0 <= column + offset < len(rows[row]) and rows[row][column + offset][0] in " ┄┊╌╎":
-            rows[row][column + offset] = (letter, style)
+def _over(style: str, ground: str) -> str:
+    """A style on the ground that another one has."""
+    kept = ground.partition(" on ")[2]
+    return f"{style} on {kept}" if kept else style
 
 
 def _behind(rows: list[list[Cell]], column: int, row: int, symbol: str, style: str) -> None:
     if rows[row][column][0] == " ":
-        kept = rows[row][column][1].partition(" on ")[2]
-        rows[row][column] = (symbol, f"{style} on {kept}" if kept else style)
+        rows[row][column] = (symbol, _over(style, rows[row][column][1]))
 
 
 def _is_dots(symbol: str) -> bool:
@@ -313,18 +320,26 @@ def _rank(scene: Scene, number: int) -> int:
         return 4
     if scene.run.budgets and number not in scene.fitting:
         return 0
-    if record.policy.is_full_precision:
-        return 3
-    return 2 if record.policy.uniform_scheme else 1
+    scheme = uniform_scheme(record.policy)
+    return 1 if scheme is None else 3 if scheme.is_full_precision else 2
 
 
-def _label(scene: Scene, number: int) -> str:
-    if number == scene.knee:
-        return "knee"
-    if number == scene.best:
-        return "best"
-    record = scene.record_of[number]
-    if record.policy.is_full_precision:
-        return "32-bit"
-    scheme = record.policy.uniform_scheme
-    return f"all {scheme.name}" if scheme is not None else ""
+def scheme_label(scheme: Scheme) -> str:
+    """What a policy of that scheme alone is called."""
+    return "32-bit" if scheme.is_full_precision else f"all {scheme.name}"
+
+
+def _labels(scene: Scene) -> dict[int, str]:
+    """Names of the shown landmarks; each uniform scheme once, at the first trial that has it."""
+    labels: dict[int, str] = {}
+    named: set[str] = set()
+    for record in scene.run.records:
+        scheme = uniform_scheme(record.policy)
+        if scheme is not None and record.is_complete and scheme.name not in named:
+            named.add(scheme.name)
+            labels[record.number] = scheme_label(scheme)
+    if scene.best is not None:
+        labels[scene.best] = "best"
+    if scene.knee is not None:
+        labels[scene.knee] = "knee"
+    return labels

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.widgets import Static
 
 from mpsearch.report.inspector.cost_cache import CostCache
-from mpsearch.report.inspector.layer_rows import LayerSort, layer_heading, layer_rows
+from mpsearch.report.inspector.layer_list import LayerList
+from mpsearch.report.inspector.layer_rows import LayerSort, LayerTable
 from mpsearch.report.inspector.palette import DARK, Palette
-from mpsearch.report.inspector.policy_text import empty_text, panel_text
+from mpsearch.report.inspector.policy_text import Air, empty_text, panel_text
 from mpsearch.report.inspector.view_state import Scene
 
+_LOWEST = 18  # rows below which not even a heading is
+_LOW = 26  # rows below which no row is spent on air
 _TALL = 34  # rows from which the strip of layers may take several lines
 
 
@@ -21,8 +24,7 @@ class PolicyPanel(Vertical):
     PolicyPanel { width: 36; height: 1fr; border-left: solid $ink-border; padding: 0 0 0 1; }
     PolicyPanel #facts { height: auto; }
     PolicyPanel #titles { height: 2; padding-top: 1; }
-    PolicyPanel #layers { height: 1fr; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
-    PolicyPanel #layers Static { height: auto; }
+    PolicyPanel.-airless #titles { height: 1; padding-top: 0; }
     """
 
     def __init__(self, costs: CostCache) -> None:
@@ -38,8 +40,7 @@ class PolicyPanel(Vertical):
     def compose(self) -> ComposeResult:
         yield Static(id="facts", markup=False)
         yield Static(id="titles", markup=False)
-        with VerticalScroll(id="layers", can_focus=False):
-            yield Static(id="rows", markup=False)
+        yield LayerList()
 
     def on_resize(self) -> None:
         self._draw()
@@ -65,29 +66,31 @@ class PolicyPanel(Vertical):
         facts = self.query_one("#facts", Static)
         if record is None:
             facts.update(empty_text(scene, palette))
-            self._show_layers(Text(), Text(), key=None)
+            self._show_layers(None, Text())
             return
-        strip_height = 3 if self.size.height >= _TALL else 1
+        height = self.size.height
+        air: Air = "none" if height < _LOWEST else "some" if height < _LOW else "all"
+        self.set_class(air == "none", "-airless")
+        strip_height = 3 if height >= _TALL else 1
         facts.update(
-            panel_text(scene, record, palette, width=width - 1, marks=self._marks, strip_height=strip_height)
+            panel_text(
+                scene, record, palette, width=width - 1, marks=self._marks, strip_height=strip_height, air=air
+            )
         )
         report = self._costs.report(scene.run, record.policy)
         if report is None:
-            self._show_layers(Text(), Text(self._costs.problem or "", palette.ink("loss")), key=None)
+            self._show_layers(None, Text(self._costs.problem or "", palette.ink("loss")))
             return
-        key = (record.policy, width, palette.name, self._sort, id(report))
+        key = (id(report), width, palette.name, self._sort)
         if key != self._layers_key:
-            self._show_layers(
-                layer_heading(report, palette, width=width - 1, sort=self._sort),
-                Text("\n").join(layer_rows(report, palette, width=width - 1, sort=self._sort)),
-                key=key,
-            )
+            table = LayerTable(report, palette, width=width - 1, sort=self._sort)
+            self._show_layers(table, Text(table.heading(), palette.ink("dim"), no_wrap=True))
+            self._layers_key = key
 
-    def _show_layers(self, titles: Text, rows: Text, *, key: object) -> None:
-        self._layers_key = key
+    def _show_layers(self, table: LayerTable | None, titles: Text) -> None:
+        self._layers_key = None
         self.query_one("#titles", Static).update(titles)
-        self.query_one("#rows", Static).update(rows)
+        self.query_one(LayerList).show(table)
 
     def scroll_layers(self, pages: int) -> None:
-        layers = self.query_one("#layers", VerticalScroll)
-        layers.scroll_relative(y=pages * max(layers.size.height - 1, 1), animate=False)
+        self.query_one(LayerList).page(pages)

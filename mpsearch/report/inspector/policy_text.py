@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from rich.text import Text
 
@@ -22,6 +23,7 @@ from mpsearch.report.units import bytes_text, factor_text, joules_text, percent_
 from mpsearch.search.trial_record import TrialRecord
 
 _LABEL, _VALUE, _SPREAD, _GAIN = 8, 8, 10, 7
+Air = Literal["none", "some", "all"]
 _ROOMY = 52  # columns from which words are spelled out
 
 
@@ -33,18 +35,20 @@ def panel_text(
     width: int,
     marks: tuple[int, ...],
     strip_height: int,
+    air: Air,
 ) -> Text:
-    """Everything above the table of layers."""
+    """Everything above the table of layers. Less `air` leaves out rows that only help to read the others."""
     run = scene.run
     lines = [_title(scene, record, palette, width, marks)]
     schemes = [record.policy[la.name] for la in run.model.layers if la.name in record.policy]
     lines += strip_lines(schemes, palette, width=width, most=strip_height)
-    lines.append(Text())
+    if air == "all":
+        lines.append(Text())
     if record.failure:
         lines.append(Text(f"failed: {record.failure}", palette.ink("loss")))
-    lines += _figures(scene, record, palette, width)
+    lines += _figures(scene, record, palette, width)[1 if air == "none" else 0 :]
     if record.is_complete:
-        lines += _trades(scene, record, palette, width)
+        lines += _trades(scene, record, palette, width, air=air)
     return Text("\n").join(lines)
 
 
@@ -97,7 +101,7 @@ def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) ->
     heading = f"{'':{_LABEL}}{'':>{_VALUE}}{'spread':>{_SPREAD}}{'vs 32b':>{_GAIN}}"
     rows = [Text(heading + ("  origin" if roomy else ""), palette.ink("dim"))]
 
-    def row(label: str, value: str, spread: str, gain: str, origin: str, ink: str = "text") -> None:
+    def row(label: str, value: str, *, gain: str, origin: str, spread: str = "", ink: str = "text") -> None:
         line = Text(f"{label:<{_LABEL}}", palette.ink("dim"), no_wrap=True)
         line.append(f"{value:>{_VALUE}}", palette.ink(ink, "bold"))
         line.append(f"{spread:>{_SPREAD}}", palette.ink("dim"))
@@ -107,56 +111,48 @@ def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) ->
         line.truncate(width, overflow="ellipsis")
         rows.append(line)
 
-    number = record.number
+    number, costs = record.number, base.costs
     if record.is_complete:
         row(
-            "accuracy", percent_text(record.accuracy), range_text(*run.interval(record)),
-            points_text(record.accuracy - base.score), f"{run.validation_samples} validation samples",
-            "accent",
-        )  # fmt: skip
+            "accuracy",
+            percent_text(record.accuracy),
+            spread=range_text(*run.interval(record)),
+            gain=points_text(record.accuracy - base.score),
+            origin=f"{run.validation_samples} validation samples",
+            ink="accent",
+        )
     if (test := run.test_scores.get(number)) is not None:
-        change = math.nan if base.test_score is None else test - base.test_score
         row(
-            "test", percent_text(test), range_text(*run.test_interval(number)), points_text(change),
-            f"{run.test_samples} test samples" if run.test_samples else "test samples",
-        )  # fmt: skip
+            "test",
+            percent_text(test),
+            spread=range_text(*run.test_interval(number)),
+            gain=points_text(math.nan if base.test_score is None else test - base.test_score),
+            origin=f"{run.test_samples} test samples" if run.test_samples else "test samples",
+        )
     predicted = f"predicted, {run.profile.name}"
-    row(
-        "latency",
-        seconds_text(record.latency_s),
-        "",
-        factor_text(base.costs.latency_s / record.latency_s),
-        predicted,
-    )
+    gain = factor_text(costs.latency_s / record.latency_s)
+    row("latency", seconds_text(record.latency_s), gain=gain, origin=predicted)
     if (measured := run.measured.get(number)) is not None:
-        low, high = measured.quartiles_s
         row(
-            "measured", seconds_text(measured.latency_s), _quartiles(low, high),
-            factor_text(measured.torch_fp32_latency_s / measured.latency_s),
-            f"{measured.repetitions} passes, quartiles; vs torch",
-        )  # fmt: skip
+            "measured",
+            seconds_text(measured.latency_s),
+            spread=_quartiles(*measured.quartiles_s),
+            gain=factor_text(measured.torch_fp32_latency_s / measured.latency_s),
+            origin=f"{measured.repetitions} passes, quartiles; vs torch",
+        )
     for name, field in (("latency_p95", "latency_p95_s"), ("latency_p99", "latency_p99_s")):
         if name in {scene.x, scene.y, *run.budgets.bounds(), *(o.name for o in run.objectives)}:
-            value, of_base = getattr(record, field), getattr(base.costs, field)
-            row(
-                name.removeprefix("latency_"),
-                seconds_text(value),
-                "",
-                factor_text(of_base / value),
-                predicted,
-            )
-    row(
-        "memory", bytes_text(record.memory_bytes), "", factor_text(base.costs.memory_bytes / record.memory_bytes),
-        "weights, scales and other parameters",
-    )  # fmt: skip
-    row(
-        "energy", joules_text(record.energy_j), "", factor_text(base.costs.energy_j / record.energy_j),
-        "estimated from operations and bytes",
-    )  # fmt: skip
+            value = getattr(record, field)
+            gain = factor_text(getattr(costs, field) / value)
+            row(name.removeprefix("latency_"), seconds_text(value), gain=gain, origin=predicted)
+    gain = factor_text(costs.memory_bytes / record.memory_bytes)
+    row("memory", bytes_text(record.memory_bytes), gain=gain, origin="weights and all other parameters")
+    gain = factor_text(costs.energy_j / record.energy_j)
+    row("energy", joules_text(record.energy_j), gain=gain, origin="from operations and bytes moved")
     return rows
 
 
-def _trades(scene: Scene, record: TrialRecord, palette: Palette, width: int) -> list[Text]:
+def _trades(scene: Scene, record: TrialRecord, palette: Palette, width: int, *, air: Air) -> list[Text]:
     """What a step along the front would gain or lose, and who beats a trial that is not on it."""
     left, right = neighbours(scene, record.number)
     better = beaten_by(scene, record)
@@ -188,8 +184,8 @@ def _trades(scene: Scene, record: TrialRecord, palette: Palette, width: int) -> 
         notes.append(f"{UNCLEAR} noise, on {scene.run.validation_samples} samples")
     if better is not None:
         notes.append("▲ beats it")
-    footer = [Text(", ".join(notes), palette.ink("dim"))] if notes else []
-    return [Text(), Text(heading, palette.ink("dim")), *rows, *footer]
+    footer = [Text(", ".join(notes), palette.ink("dim"))] if notes and air == "all" else []
+    return [*([] if air == "none" else [Text()]), Text(heading, palette.ink("dim")), *rows, *footer]
 
 
 def _quartiles(low_s: float, high_s: float) -> str:

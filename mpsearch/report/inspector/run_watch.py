@@ -90,7 +90,7 @@ class RunWatch:
         if grown:
             found = self._grown_run()
         else:
-            # The place in trials.jsonl is taken first: what comes while the run is read is read twice, not never.
+            # The place in trials.jsonl comes first: what is added meanwhile is read twice, not never.
             end = _last_line_end(folder.trials_file)
             found = load_run(folder.path, exporter=self._exporter)
             self._read_bytes = end

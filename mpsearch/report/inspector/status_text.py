@@ -56,7 +56,7 @@ def narrowing_text(scene: Scene, kept: FilterState, palette: Palette, width: int
         line.append(budgets_text(budgets), palette.ink("budget"))
         line.append(f"  {len(scene.fitting)} of {complete} fit", palette.ink("text"))
         if is_own:
-            line.append(" · yours, not the run's", palette.ink("dim"))
+            line.append(" · yours", palette.ink("dim"))
     else:
         line.append("none", palette.ink("dim"))
     if kept.kept is not None:

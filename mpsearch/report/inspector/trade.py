@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 from mpsearch.report.inspector.score_difference import ScoreDifference, score_difference
@@ -29,10 +29,15 @@ def trade(scene: Scene, here: TrialRecord, there: TrialRecord) -> Trade:
     return Trade(
         number=there.number,
         accuracy=score_difference(here.accuracy, there.accuracy, scene.run.validation_samples),
-        latency_s=there.latency_s - here.latency_s,
+        latency_s=difference(here.latency_s, there.latency_s),
         memory_bytes=there.memory_bytes - here.memory_bytes,
-        energy_j=there.energy_j - here.energy_j,
+        energy_j=difference(here.energy_j, there.energy_j),
     )
+
+
+def difference(here: float, there: float) -> float:
+    """What `there` has more than `here`; exactly 0 where only rounding of sums sets them apart."""
+    return 0.0 if math.isclose(here, there, rel_tol=1e-9) else there - here
 
 
 def neighbours(scene: Scene, number: int) -> tuple[int | None, int | None]:

@@ -30,7 +30,7 @@ ORDERS: dict[str, Callable[[TrialRecord], float]] = {
     "energy": lambda record: record.energy_j,
 }
 _STRIP = 24
-_NARROW_STRIP = 12
+_NARROW_STRIP = 10
 _NARROW = 100
 _KEYS = (
     Key("enter", "go to it", "screen.go", 8),
@@ -51,8 +51,11 @@ class TrialsScreen(Screen[int]):
     DEFAULT_CSS = """
     TrialsScreen #title { height: 1; padding: 0 2; margin-top: 1; }
     TrialsScreen DataTable { height: 1fr; margin: 0 1; background: $background; scrollbar-size-vertical: 1; }
-    TrialsScreen DataTable > .datatable--header { background: $background; color: $ink-dim; text-style: none; }
-    TrialsScreen DataTable > .datatable--cursor { background: $ink-accent 25%; color: $foreground; }
+    TrialsScreen DataTable > .datatable--header { background: $background; color: $ink-dim;
+                                                  text-style: none; }
+    TrialsScreen DataTable > .datatable--odd-row { background: $background; }
+    TrialsScreen DataTable > .datatable--even-row { background: $background; }
+    TrialsScreen DataTable:focus > .datatable--cursor { background: $ink-accent 22%; color: $foreground; }
     TrialsScreen DataTable:ansi > .datatable--cursor { text-style: reverse; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -89,11 +92,13 @@ class TrialsScreen(Screen[int]):
             )
         )
         table.clear(columns=True)
-        for title in ("", "trial", "precision", "accuracy", "spread", "latency", "memory", "energy", ""):
+        is_narrow = self.app.size.width < _NARROW
+        titles = ["", "trial", "precision", "accuracy", "spread", "latency", "memory", "energy", ""]
+        for title in titles[:7] + titles[8:] if is_narrow else titles:
             table.add_column(title)
-        strip = _STRIP if self.app.size.width >= _NARROW else _NARROW_STRIP
         for record in trials:
-            table.add_row(*self._cells(record, strip), key=str(record.number))
+            cells = self._cells(record, _NARROW_STRIP if is_narrow else _STRIP)
+            table.add_row(*(cells[:7] + cells[8:] if is_narrow else cells), key=str(record.number))
         numbers = [record.number for record in trials]
         if self._cursor in numbers:
             table.move_cursor(row=numbers.index(self._cursor), animate=False)

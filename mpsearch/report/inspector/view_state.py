@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.precision.scheme import Scheme
 from mpsearch.report.axis import Axis
 from mpsearch.report.inspector.axes import Scale, fitted_axis
 from mpsearch.report.inspector.spots import Spot, walk_order
@@ -16,6 +17,7 @@ from mpsearch.search.run import Run
 from mpsearch.search.trial_filter import TrialFilter
 from mpsearch.search.trial_record import TrialRecord
 
+MOST_POLICIES = 4096
 MOST_MARKS = 2
 MARK_LETTERS = "AB"
 
@@ -24,8 +26,8 @@ MARK_LETTERS = "AB"
 class Scene:
     """Everything about the picture that does not depend on the cursor.
 
-    `run` is judged by the budgets on show. `shown`: numbers that the filter keeps; `fitting`: those that meet the
-    budgets. `spots`: the shown complete trials, `hidden_spots` the others.
+    `run` is judged by the budgets on show. `shown`: numbers that the filter keeps; `spots`: the complete
+    trials among them, `hidden_spots` the other complete ones.
     """
 
     run: Run
@@ -85,7 +87,7 @@ class Scene:
 
     @cached_property
     def stairs(self) -> tuple[tuple[float, float], ...]:
-        """Corners of what is reached in these two axes alone, from left to right; empty if neither is accuracy."""
+        """Corners of what is reached in these two axes alone, rightwards; empty unless y is accuracy."""
         if self.y != "accuracy" or self.x == "accuracy":
             return ()
         corners: list[tuple[float, float]] = []
@@ -116,9 +118,9 @@ def scene_of(run: Run, budgets: Budgets, looks: Looks, *, kept: TrialFilter | No
     for name, scale in ((looks.x, looks.x_scale), (looks.y, looks.y_scale)):
         core = [_value(record, name) for record in complete if record.number in front]
         others = [_value(record, name) for record in complete if record.number not in front]
-        core += _near(budgets.bounds().get(name), [*core, *others])
-        if core:
-            axes[name] = fitted_axis(name, core, others, scale, is_near=looks.is_near)
+        if core or others:
+            bound = budgets.bounds().get(name)
+            axes[name] = fitted_axis(name, core, others, bound=bound, scale=scale, is_near=looks.is_near)
     spots = [
         Spot(
             number=record.number,
@@ -137,6 +139,12 @@ def scene_of(run: Run, budgets: Budgets, looks: Looks, *, kept: TrialFilter | No
         spots=tuple(spot for spot in spots if spot.number in shown),
         hidden_spots=tuple(spot for spot in spots if spot.number not in shown),
     )
+
+
+@lru_cache(maxsize=MOST_POLICIES)
+def uniform_scheme(policy: PrecisionPolicy) -> Scheme | None:
+    """As the policy's own, asked for once per policy: a picture of many trials of many layers asks often."""
+    return policy.uniform_scheme
 
 
 def first_looks(run: Run) -> Looks:
@@ -177,12 +185,3 @@ def _inside(place: float) -> float:
 def is_off_scale(axis: Axis, value: float) -> bool:
     """Whether a value lies past an end of the axis, where its trial is drawn."""
     return not -1e-9 <= axis.place(value) <= 1 + 1e-9
-
-
-def _near(bound: float | None, values: Sequence[float]) -> list[float]:
-    """A bound widens the axis, but one far away from every trial does not squeeze them together."""
-    if bound is None or not math.isfinite(bound) or bound <= 0:
-        return []
-    low, high = min(values), max(values)
-    room = (high - low) or abs(high) * 0.1
-    return [bound] if low - 0.25 * room <= bound <= high + 0.25 * room else []
