@@ -39,7 +39,7 @@ from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
 IMAGES = Path(__file__).parent / "images"
-COLUMNS = 112
+COLUMNS = 118
 BACKGROUND = "#14171c"
 THEME = TerminalTheme(
     (20, 23, 28),
