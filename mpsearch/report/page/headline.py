@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpsearch.report.units import (
@@ -14,7 +15,7 @@ from mpsearch.report.units import (
     seconds_text,
     wait_text,
 )
-from mpsearch.search.history import run_history
+from mpsearch.search.history import HistoryPoint
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -38,18 +39,18 @@ class Headline:
     figures: tuple[Figure, ...]
 
 
-def headline(run: Run) -> Headline:
+def headline(run: Run, history: Sequence[HistoryPoint]) -> Headline:
     """What the knee keeps and gains; without a finished trial, that there is none."""
     if not run.front.records:
         return Headline(
             sentence=("No trial has finished yet.",),
-            detail=(_trials_line(run), "Open the page again with the same command once one has."),
+            detail=(_trials_line(run, history), "Open the page again with the same command once one has."),
             figures=(),
         )
     knee = run.front.knee().record
     return Headline(
         sentence=_sentence(run, knee),
-        detail=tuple(line for line in (_trials_line(run), _budgets_line(run), _machine_line(run)) if line),
+        detail=tuple(line for line in (_trials_line(run, history), _budgets_line(run), _machine_line(run)) if line),
         figures=_figures(run, knee),
     )
 
@@ -77,11 +78,10 @@ def _gain(ratio: float, better: str, worse: str) -> tuple[str]:
     return (f"{text} {better if ratio >= 1 else worse}",)
 
 
-def _trials_line(run: Run) -> str:
+def _trials_line(run: Run, history: Sequence[HistoryPoint]) -> str:
     complete = sum(record.is_complete for record in run.records)
     failed = len(run.records) - complete
     names = ", ".join(objective.name for objective in run.objectives)
-    history = run_history(run)
     spent = f" in {wait_text(history[-1].search_s)} of search" if history else ""
     failures = f", {failed} failed" if failed else ""
     return (

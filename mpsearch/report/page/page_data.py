@@ -49,14 +49,15 @@ class PageData:
     @classmethod
     def of(cls, run: Run) -> PageData:
         layers = layer_order(run)
+        history = run_history(run)
         return cls(
             run=run,
             layers=layers,
-            headline=headline(run),
+            headline=headline(run, history),
             trials=TrialColumns.of(run, layers),
             breakdown=Breakdown.of(run, layers),
             sensitivity=Sensitivity.of(run),
-            history=run_history(run),
+            history=history,
             settings=setting_groups(run),
             commands=commands(run),
         )

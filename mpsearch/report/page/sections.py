@@ -105,7 +105,7 @@ def front_section(data: PageData) -> Markup:
         _axis_select("front-y", "Up", "accuracy"),
         _switch("front-y-log", "log"),
         _switch("front-intervals", "95% intervals", checked=True),
-        element("span", "Drag to select, here or in any chart below.", class_="hint"),
+        element("span", "drag to select", class_="hint"),
         class_="controls",
     )
     panel = element("div", controls, _chart("front-chart", label, focusable=True), class_="panel")
@@ -144,7 +144,7 @@ def parallel_section(data: PageData) -> Markup:
     controls = element(
         "div",
         _switch("parallel-front", "Front only", checked=len(data.trials.numbers) > 300),
-        element("span", "Click a cell, or drag along an axis of numbers.", class_="hint"),
+        element("span", "click a cell, or drag along an axis of numbers", class_="hint"),
         class_="controls",
     )
     return section(
@@ -330,7 +330,8 @@ def failures_section(data: PageData) -> Markup:
     failed = [record for record in data.run.records if not record.is_complete]
     rows = [
         element("tr", element("td", str(record.number)),
-                element("td", strip_letters(record.policy, data.layers), class_="left mono"),
+                element("td", strip_letters(record.policy, data.layers), class_="left",
+                        data_strip=strip_letters(record.policy, data.layers)),
                 element("td", record.failure, class_="left wrap"))
         for record in failed
     ]  # fmt: skip

@@ -32,10 +32,34 @@ function baseLayout(colour, layout) {
   return merged;
 }
 
-// `describe(colour, node)` gives { traces, layout, height }; it is asked again whenever anything changes.
-function startChart(id, describe, { toolbar = false, redrawOnSelect = true, onHover, numberOf } = {}) {
+// A chart is drawn when it comes near the screen, and again when something has changed and it is near.
+const nearby = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const chart = charts.find((each) => each.node === entry.target);
+    chart.isNear = entry.isIntersecting;
+    if (chart.isNear && chart.isStale) refresh(chart);
+  }
+}, { rootMargin: "500px" });
+
+function refresh(chart) {
+  chart.isStale = false;
+  chart.draw();
+}
+function invalidate(chart) {
+  chart.isStale = true;
+  if (chart.isNear) refresh(chart);
+}
+function addChart(chart) {
+  charts.push(chart);
+  chart.isStale = true;
+  nearby.observe(chart.node);
+}
+
+// `describe(colour, node)` gives { traces, layout, height }; `onStart` is called once it has been drawn.
+function startChart(id, describe, { toolbar = false, onHover, numberOf, onStart } = {}) {
   const node = document.getElementById(id);
   if (!node) return null;
+  let isStarted = false;
   const config = {
     displaylogo: false, responsive: false, displayModeBar: toolbar && !isTouch, scrollZoom: false, doubleClick: toolbar ? "reset" : false,
     modeBarButtons: [["select2d", "lasso2d", "zoom2d", "pan2d"], ["resetScale2d", "toImage"]],
@@ -48,25 +72,29 @@ function startChart(id, describe, { toolbar = false, redrawOnSelect = true, onHo
       const { traces, layout, height } = describe(colours(), node);
       node.style.height = `${height}px`;
       Plotly.react(node, traces, { ...baseLayout(colours(), layout), width: node.clientWidth, height }, config);
+      if (!isStarted) start();
     },
   };
-  chart.draw();
-  if (onHover) {
-    node.on("plotly_hover", (data) => onHover(data.event, data.points[0]));
-    node.on("plotly_unhover", () => tooltip.hide());
+  function start() {
+    isStarted = true;
+    if (onHover) {
+      node.on("plotly_hover", (data) => onHover(data.event, data.points[0]));
+      node.on("plotly_unhover", () => tooltip.hide());
+    }
+    if (numberOf) {
+      node.on("plotly_click", (data) => {
+        const number = numberOf(data.points[0]);
+        if (number !== undefined) { selection.focus(number); selection.toggle(number, id); }
+      });
+    }
+    onStart?.();
   }
-  if (numberOf) {
-    node.on("plotly_click", (data) => {
-      const number = numberOf(data.points[0]);
-      if (number !== undefined) { selection.focus(number); selection.toggle(number, id); }
-    });
-  }
-  if (redrawOnSelect) selection.on("select", () => chart.draw());
-  charts.push(chart);
+  selection.on("select", () => invalidate(chart));
+  addChart(chart);
   return chart;
 }
 
-const redrawAll = () => charts.forEach((chart) => chart.draw());
+const redrawAll = () => charts.forEach(invalidate);
 
 // Opacity of each trial's mark: what is not selected steps back.
 const opacities = (numbers, usual = 1) => numbers.map((number) => (selection.has(number) ? usual : 0.13));
@@ -80,5 +108,5 @@ function startRedraws() {
     clearTimeout(waiting);
     waiting = setTimeout(redrawAll, 120);
   });
-  window.addEventListener("beforeprint", redrawAll);
+  window.addEventListener("beforeprint", () => charts.forEach(refresh));
 }

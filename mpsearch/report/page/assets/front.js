@@ -127,22 +127,26 @@ function startFront() {
   });
 
   const chart = startChart("front-chart", describe, {
-    toolbar: true, redrawOnSelect: false, numberOf: (point) => point.customdata,
+    toolbar: true, numberOf: (point) => point.customdata,
     onHover: (event, point) => {
       if (point.customdata === undefined) return;
       selection.focus(point.customdata);
       tooltip.showTrial(event, indexOf.get(point.customdata));
     },
+    onStart: () => {
+      node.on("plotly_selected", brushed);
+      node.on("plotly_deselect", () => { if (!isBrushing) selection.select(null, "front"); });
+      node.on("plotly_relayout", zoomed);
+    },
   });
   let isBrushing = false;
-  node.on("plotly_selected", (data) => {
+  function brushed(data) {
     if (!data || isBrushing) return;
     isBrushing = true;
     selection.select(data.points.map((point) => point.customdata).filter((number) => number !== undefined), "front");
     isBrushing = false;
-  });
-  node.on("plotly_deselect", () => { if (!isBrushing) selection.select(null, "front"); });
-  node.on("plotly_relayout", (change) => {
+  }
+  function zoomed(change) {
     if (!Object.keys(change).some((key) => /axis\.(range|autorange)/.test(key))) return;
     for (const side of ["x", "y"]) {
       const given = change[`${side}axis.range`] ?? (change[`${side}axis.range[0]`] !== undefined ? [change[`${side}axis.range[0]`], change[`${side}axis.range[1]`]] : undefined);
@@ -150,8 +154,7 @@ function startFront() {
       else if (change[`${side}axis.autorange`]) ranges[side] = null;
     }
     chart.draw();
-  });
-  selection.on("select", () => chart.draw());
+  }
   for (const side of ["x", "y"]) {
     controls[`front-${side}`].addEventListener("change", () => {
       const other = side === "x" ? "y" : "x";
@@ -170,7 +173,7 @@ function startFront() {
   const ring = make("div", { className: "ring", "aria-hidden": "true" });
   selection.on("focus", () => {
     const index = indexOf.get(selection.focused);
-    if (index === undefined) { ring.remove(); return; }
+    if (index === undefined || !node._fullLayout) { ring.remove(); return; }
     const { xaxis, yaxis } = node._fullLayout;
     ring.style.left = `${xaxis._offset + xaxis.l2p(scales.x.place(valueOf(axisOf("x"), index)))}px`;
     ring.style.top = `${yaxis._offset + yaxis.l2p(scales.y.place(valueOf(axisOf("y"), index)))}px`;

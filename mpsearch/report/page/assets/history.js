@@ -14,7 +14,7 @@ function startHistory() {
       { x, y: hypervolume, mode: "lines", line: { shape: "hv", color: colour.ink, width: 1.6 }, hoverinfo: "skip" },
       {
         x, y: hypervolume, customdata: numbers, mode: "markers", hoverinfo: "none",
-        marker: { size: counts.length > 200 ? 4 : 6, color: numbers.map((number) => (selection.chosen?.has(number) ? colour.accent : colour.ink)), opacity: opacities(numbers, counts.length > 200 ? 0.5 : 0.8) },
+        marker: { size: hypervolume.map((value, at) => (at === 0 || value > hypervolume[at - 1] ? 7 : 3)), color: numbers.map((number) => (selection.chosen?.has(number) ? colour.accent : colour.ink)), opacity: opacities(numbers, 0.9) },
       },
     ],
     layout: { xaxis: { title, rangemode: "tozero", nticks: 7 }, yaxis: { title: "hypervolume", range: [Math.max(0, low - margin), Math.min(1, high + margin)], nticks: 6, tickformat: ".3~f" } },

@@ -22,6 +22,7 @@ function startTheme() {
   name();
 }
 
+for (const cell of document.querySelectorAll("#failed [data-strip]")) cell.replaceChildren(strip(cell.dataset.strip));
 for (const box of document.querySelectorAll(".copy[data-copy]")) box.append(copyButton(() => box.querySelector("code").textContent));
 startTheme();
 startHero();

@@ -1,5 +1,5 @@
 // Parallel coordinates: one axis a layer from input to output, then what it costs and scores; up is better.
-const PARALLEL = { top: 34, bottom: 34, side: 46, cell: 20 };
+const PARALLEL = { top: 34, bottom: 34, side: 46, cell: 20, value: 84 };
 
 function startParallel() {
   const node = document.getElementById("parallel-chart");
@@ -25,15 +25,20 @@ function startParallel() {
   function measure() {
     const isTiny = node.parentElement.clientWidth < 560;
     const least = axes.length > 120 ? 15 : isTiny ? 56 : 30;
-    const width = Math.max(node.parentElement.clientWidth, 2 * PARALLEL.side + least * (axes.length - 1));
-    const gap = axes.length > 1 ? (width - 2 * PARALLEL.side) / (axes.length - 1) : 0;
-    const isSlanted = gap < Math.max(...axes.map((axis) => Math.min(axis.label.length, 14))) * 6.6;
     const longest = Math.max(...axes.map((axis) => Math.min(axis.label.length, 18)));
+    // Axes of numbers need room for their ends' texts, those of layers for a letter.
+    const fixed = names.length * PARALLEL.value, room = node.parentElement.clientWidth - 2 * PARALLEL.side - fixed;
+    let gap = Math.max(least, room / Math.max(run.layers.length - 1, 1));
+    const isSlanted = gap < Math.min(longest, 14) * 6.6;
+    const left = isSlanted ? Math.max(PARALLEL.side, Math.min(longest * 3.6, 70)) : PARALLEL.side;
+    gap = Math.max(least, (room + PARALLEL.side - left) / Math.max(run.layers.length - 1, 1));
+    const xs = axes.map((axis, place) => left + (axis.kind === "layer" ? place * gap : (run.layers.length - 1) * gap + (place - run.layers.length + 1) * PARALLEL.value));
+    const width = xs[xs.length - 1] + PARALLEL.side;
     const bottom = isSlanted ? 34 + longest * 5.4 : PARALLEL.bottom;
     const height = 300 + PARALLEL.top + bottom;
-    return { width, gap, height, bottom, isSlanted, low: height - bottom, high: PARALLEL.top };
+    return { width, gap, xs, height, bottom, isSlanted, low: height - bottom, high: PARALLEL.top };
   }
-  const xOf = (place) => PARALLEL.side + place * layout.gap;
+  const xOf = (place) => layout.xs[place];
   const yOfShare = (share) => layout.low - 12 - share * (layout.low - layout.high - 24);
   const schemeShare = (letter) => (used.length > 1 ? used.findIndex((scheme) => scheme.letter === letter) / (used.length - 1) : 0.5);
 
@@ -62,13 +67,13 @@ function startParallel() {
     canvas.style.height = `${layout.height}px`;
     pen.scale(scale, scale);
     const indices = shown();
-    const crowd = Math.min(1, 26 / indices.length);
+    const crowd = Math.min(1, 26 / indices.length), frontCrowd = Math.min(1, 30 / indices.filter((index) => trials.front[index]).length);
     const isOut = (index) => !selection.has(trials.numbers[index]);
     const order = [...indices].sort((a, b) => isOut(b) - isOut(a) || trials.front[a] - trials.front[b]);
     for (const index of order) {
       const isChosen = selection.chosen !== null && !isOut(index);
       line(pen, index, isChosen ? colour.accent : trials.front[index] ? colour.ink : colour.quiet,
-        isOut(index) ? 0.05 + 0.05 * crowd : isChosen ? 0.8 : trials.front[index] ? 0.62 : 0.1 + 0.35 * crowd, isChosen ? 1.6 : 1.1);
+        isOut(index) ? 0.05 + 0.05 * crowd : isChosen ? 0.8 : trials.front[index] ? 0.14 + 0.48 * frontCrowd : 0.1 + 0.35 * crowd, isChosen ? 1.6 : 1.1);
     }
     const focused = indexOf.get(selection.focused);
     if (focused !== undefined) line(pen, focused, colour.accent, 1, 2.8);
@@ -106,7 +111,7 @@ function startParallel() {
       const x = xOf(place);
       svg.append(part("line", { class: "axis-line", x1: x, x2: x, y1: layout.high, y2: layout.low }));
       if (axis.kind === "value" || place % every === 0) {
-        const text = shortened(axis.label, layout.isSlanted ? 18 : Math.max(4, Math.floor(layout.gap / 6.6)));
+        const text = shortened(axis.label, layout.isSlanted ? 18 : axis.kind === "value" ? 14 : Math.max(4, Math.floor(layout.gap / 6.6)));
         const label = part("text", layout.isSlanted
           ? { class: "axis-name", transform: `translate(${x + 4} ${layout.low + 16}) rotate(-52)`, "text-anchor": "end" }
           : { class: "axis-name", x, y: layout.low + 22, "text-anchor": "middle" }, text);
@@ -152,7 +157,7 @@ function startParallel() {
     svg.append(part("text", { x, y: layout.low + 4 + (layout.isSlanted ? 0 : 2), "text-anchor": "middle" }, axis.worst));
     const kept = brushes.get(axis);
     if (kept) svg.append(part("rect", { class: "brush", x: x - 9, width: 18, rx: 4, y: yOfShare(kept[1]), height: yOfShare(kept[0]) - yOfShare(kept[1]) }));
-    const wide = Math.min(layout.gap || 44, 44);
+    const wide = 44;
     const hit = part("rect", { class: "axis-hit", x: x - wide / 2, y: layout.high, width: wide, height: layout.low - layout.high, "data-axis": axis.name });
     hit.append(part("title", {}, `Drag along ${axis.label} to select`));
     hit.addEventListener("pointerdown", (event) => {
@@ -187,14 +192,13 @@ function startParallel() {
     const kept = trials.numbers.filter((_, index) => [...brushes].every(([axis, range]) => (axis.kind === "layer"
       ? range.has(trials.strips[index][axis.at]) : axis.share(index) >= range[0] - 1e-9 && axis.share(index) <= range[1] + 1e-9)));
     selection.select(kept, "parallel");
-    frame();
   }
 
   node.addEventListener("pointermove", (event) => {
     if (event.buttons || event.target.closest?.(".axis-cell")) { tooltip.hide(); return; }
     const box = node.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-    const place = Math.min(axes.length - 2, Math.max(0, Math.floor((x - PARALLEL.side) / layout.gap)));
-    const t = Math.min(1, Math.max(0, (x - xOf(place)) / layout.gap)), smooth = t * t * (3 - 2 * t);
+    const place = Math.max(0, axes.findLastIndex((_, at) => at < axes.length - 1 && xOf(at) <= x));
+    const t = Math.min(1, Math.max(0, (x - xOf(place)) / (xOf(place + 1) - xOf(place)))), smooth = t * t * (3 - 2 * t);
     let best = null, distance = 9;
     for (const index of shown()) {
       if (!selection.has(trials.numbers[index])) continue;
@@ -214,13 +218,12 @@ function startParallel() {
     frame();
     paint();
   }
-  draw();
-  charts.push({ id: "parallel-chart", node, draw });
-  onlyFront.addEventListener("change", paint);
-  selection.on("focus", paint);
+  const chart = { id: "parallel-chart", node, draw };
+  addChart(chart);
+  onlyFront.addEventListener("change", () => invalidate(chart));
+  selection.on("focus", () => { if (chart.isNear && layout) paint(); });
   selection.on("select", (origin) => {
     if (origin !== "parallel") brushes.clear();
-    frame();
-    paint();
+    invalidate(chart);
   });
 }

@@ -24,6 +24,7 @@ function strip(letters, { wide = false } = {}) {
     node.append(stripCanvas(letters, wide ? 280 : 180, 18));
     return node;
   }
+  if (letters.length > 12) node.classList.add("dense");
   for (const letter of letters) {
     const cell = make("i", { text: letter, "aria-hidden": "true" });
     cell.style.background = schemeOf.get(letter).colour;
