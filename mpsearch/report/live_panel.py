@@ -29,7 +29,7 @@ from mpsearch.report.live_rows import (
 )
 from mpsearch.report.live_screen import Row
 from mpsearch.report.precision_strip import precision_legend
-from mpsearch.report.search_state import STAGES, SearchState
+from mpsearch.report.search_state import STAGES, RunningTrial, SearchState
 
 _HIGHEST = 60  # rows; a plot higher than that is none the better
 _TWO_COLUMNS = (100, 20)
@@ -49,12 +49,16 @@ _ASCII = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some rows of the layout. `rank`: the lower, the longer it stays when room gets scarce."""
+    """Some rows of the layout. `rank`: the lower, the longer it stays when room gets scarce.
+
+    `key`: the rows are built anew when it changes.
+    """
 
     rank: int
     height: int
     lines: Callable[[int, int], Sequence[Text]]  # of width, height
-    label: str = ""
+    key: Hashable
+    label: str | None = None
     least: int = 1
 
 
@@ -64,7 +68,8 @@ class LivePanel:
 
     One column of labelled rows above the plot; from 100 columns and 20 rows on, boxes with the plot beside
     them. What is shown where depends on the terminal's size, the workers and the budgets alone, so that
-    nothing moves while trials come in.
+    nothing moves while trials come in. A part is built when what it shows has changed, so that a frame costs
+    the training next to nothing.
     """
 
     state: SearchState
@@ -72,119 +77,151 @@ class LivePanel:
     console: Console
     _front: FrontPlot = field(default_factory=FrontPlot)
     _kept: dict[str, tuple[Hashable, list[Row]]] = field(default_factory=dict)
+    _is_ascii: bool = False
 
     def rows(self, width: int, height: int) -> list[Row]:
-        """At most `height` rows of at most `width` cells."""
+        """`height` rows, but no more than `_HIGHEST`, of at most `width` cells."""
         self._is_ascii = self.console.options.ascii_only
         height = min(height, _HIGHEST)
         with self.lock:
             if width >= _TWO_COLUMNS[0] and height >= _TWO_COLUMNS[1]:
                 return self._two_columns(width, height)
-            return self._one_column(width, height)
+            rows = self._one_column(width, height)
+        # Also while there is less to say: a view that grows would push all above it up.
+        return rows + [()] * (height - len(rows))
+
+    @property
+    def _trials_key(self) -> Hashable:
+        return self.state.changes, self.state.new()
+
+    @property
+    def _second_key(self) -> Hashable:
+        return self._trials_key, int(self.state.elapsed_s), self.state.stage_progress
+
+    @property
+    def _steps_key(self) -> Hashable:
+        return self._trials_key, tuple((trial.number, trial.step) for trial in self.state.running)
 
     def _one_column(self, width: int, height: int) -> list[Row]:
-        state = self.state
+        state, is_ascii = self.state, self._is_ascii
+        every_second, by_trial = self._second_key, self._trials_key
+        gap = _Part(9, 1, lambda *_: [Text()], None)
         parts = [
-            _Part(0, 1, lambda w, _: [stages_row(state, w, is_ascii=self._is_ascii)]),
-            _Part(1, 1, lambda w, _: [bar_row(state, w, is_ascii=self._is_ascii)]),
-            _Part(2, 1, lambda w, _: [pace_row(state, w)]),
+            _Part(0, 1, lambda w, _: [stages_row(state, w, is_ascii=is_ascii)], every_second),
+            _Part(1, 1, lambda w, _: [bar_row(state, w, is_ascii=is_ascii)], every_second),
+            _Part(2, 1, lambda w, _: [pace_row(state, w)], every_second),
+            gap,
         ]
-        gap = _Part(9, 1, lambda *_: [Text()])
         if state.started is None:
-            parts += [gap, _Part(3, len(STAGES), lambda *_: stage_list(state, is_ascii=self._is_ascii))]
-        else:
-            budgets = budget_rows(state.budgets(), width - LABEL, is_ascii=self._is_ascii)
-            parts += [
-                gap,
-                _Part(4, 1, lambda w, _: [hypervolume_row(state, w, is_ascii=self._is_ascii)], "hypervolume"),
-                _Part(5, 1, lambda w, _: [best_row(state, w)], "best"),
-                _Part(8, 1, lambda w, _: [knee_row(state, w)], "knee"),
-                *(
-                    _Part(
-                        6 + bool(place),
-                        1,
-                        lambda _w, _h, row=row: [row],  # type: ignore[misc]
-                        "" if place else "budgets",
-                    )
-                    for place, row in enumerate(budgets)
-                ),
-                *(
-                    _Part(
-                        3 + 4 * bool(place),
-                        1,
-                        lambda w, _h, p=place: [self._running(p, w)],  # type: ignore[misc]
-                        "" if place else "running",
-                    )
-                    for place in range(len(state.slots))
-                ),
-                _Part(7, 1, lambda w, _: self._recent(w, 1), "last"),
-                _Part(9, 1, lambda *_: [failures_row(state)], "failed" if state.failures else " "),
-                _Part(
-                    10,
-                    height if height < _ROOM_FOR_RECENT else height * 2 // 5,
-                    self._plot,
-                    least=LEAST_HEIGHT,
-                ),
-            ]
-            if height >= _ROOM_FOR_RECENT:
-                parts += [gap, _Part(11, height, self._recent, "recent")]
+            parts.append(_Part(3, len(STAGES), lambda *_: stage_list(state, is_ascii=is_ascii), by_trial))
+            return self._stacked(parts, width, height)
+        parts += [
+            _Part(4, 1, lambda w, _: [hypervolume_row(state, w, is_ascii=is_ascii)], by_trial, "hypervolume"),
+            _Part(5, 1, lambda w, _: [best_row(state, w)], by_trial, "best"),
+            _Part(8, 1, lambda w, _: [knee_row(state, w)], by_trial, "knee"),
+        ]
+        # The first budget and the first worker stay longer than the others.
+        for place in range(state.budget_count):
+            label = "" if place else "budgets"
+            parts.append(_Part(6 + bool(place), 1, self._budget(place), by_trial, label))
+        for place in range(len(state.slots)):
+            label = "" if place else "running"
+            parts.append(_Part(7 if place else 3, 1, self._worker(place), self._steps_key, label))
+        is_high = height >= _ROOM_FOR_RECENT
+        plot_height = height * 2 // 5 if is_high else height
+        parts += [
+            _Part(7, 1, self._recent, by_trial, "last"),
+            _Part(9, 1, lambda *_: [failures_row(state)], by_trial, "failed" if state.failures else ""),
+            _Part(10, plot_height, self._plot, by_trial, least=LEAST_HEIGHT),
+        ]
+        if is_high:
+            parts += [gap, _Part(11, height, self._recent, by_trial, "recent")]
         return self._stacked(parts, width, height)
 
     def _stacked(self, parts: Sequence[_Part], width: int, height: int) -> list[Row]:
-        heights = _shared(parts, height)
         rows: list[Row] = []
-        labelled = any(part.label for part in parts)
-        for part, given in zip(parts, heights, strict=True):
-            if not given:
-                continue
-            is_row = part.label or (labelled and part.rank in {6, 7})
-            indent = min(LABEL, width // 4) if is_row else 0
-            lines = list(part.lines(width - indent, given))[:given]
-            lines += [Text()] * (given - len(lines))
-            for place, line in enumerate(lines):
-                label = part.label if not place else ""
-                head = Text(f"{label:<{indent}}"[:indent], "dim") if indent else Text()
-                rows.append(self._row(head.append_text(line), width))
+        for place, (part, given) in enumerate(zip(parts, _shared(parts, height), strict=True)):
+            if given:
+                rows += self._keep(
+                    f"part {place}",
+                    (part.key, part.label, width, given, self._is_ascii),
+                    lambda part=part, given=given: self._labelled(part, width, given),  # type: ignore[misc]
+                )
+        return rows
+
+    def _labelled(self, part: _Part, width: int, height: int) -> list[Row]:
+        indent = 0 if part.label is None else min(LABEL, width // 4)
+        lines = list(part.lines(width - indent, height))[:height]
+        lines += [Text()] * (height - len(lines))
+        rows = []
+        for place, line in enumerate(lines):
+            label = (part.label or "") if not place else ""
+            head = Text.assemble((f"{label[: max(indent - 1, 0)]:<{indent}}", "dim"))
+            rows.append(self._row(head.append_text(line), width))
         return rows
 
     def _two_columns(self, width: int, height: int) -> list[Row]:
         state = self.state
         left = min(max(round(width * _LEFT_SHARE), _LEFT[0]), _LEFT[1])
-        right = width - left - 1
-        inner = left - 4
-        top = [self._row(stages_row(state, width, is_ascii=self._is_ascii), width)]
-        room = height - len(top) - 1
-        name = Text("progress", "bold")
-        if state.started is not None:
-            name = Text.assemble((state.started.name, "bold"), (f" {state.started.out}", "dim"))
-            name.truncate(left - 6, overflow="ellipsis")
-        boxes: list[tuple[str | Text, list[Text], int]] = [(name, self._progress(inner), 7)]
-        if state.started is None:
-            boxes = [(name, self._progress(inner)[:2], 2)]
-            boxes.append(("stages", stage_list(state, is_ascii=self._is_ascii), room - 6))
-        else:
-            budgets = budget_rows(state.budgets(), inner, is_ascii=self._is_ascii)
-            spare = room - 9 - 2 - (len(budgets) + 2 if budgets else 0)
-            slots = max(min(len(state.slots), spare), 1)
-            running = [self._running(place, inner) for place in range(slots)]
-            boxes.append(("running", running, slots))
-            if budgets:
-                boxes.append(("budgets", budgets, len(budgets)))
-            spare = room - sum(lines + 2 for _, _, lines in boxes) - 2
-            if spare > 0:
-                boxes.append(("finished", self._recent(inner, spare), spare))
-        column: list[Row] = []
-        for title, lines, count in boxes:
-            column += self._box(title, lines, left, count + 2)
-        column = (column + [self._row(Text(), left)] * room)[:room]
-        beside = self._plots(right, room)
+        room = height - 2  # without the stages above and the symbols below
+        column = self._boxes(left, room)
+        beside = self._plots(width - left - 1, room)
         gap = Segment(" ")
-        rows = [(*a, gap, *b) for a, b in zip(column, beside, strict=True)]
-        return [*top, *rows, self._row(self._schemes(width), width)]
+        stages = self._keep(
+            "stages",
+            (self._second_key, width, self._is_ascii),
+            lambda: [self._row(stages_row(state, width, is_ascii=self._is_ascii), width)],
+        )
+        schemes = self._keep(
+            "schemes",
+            (state.changes, width, self._is_ascii),
+            lambda: [self._row(self._schemes(width), width)],
+        )
+        return [*stages, *((*a, gap, *b) for a, b in zip(column, beside, strict=True)), *schemes]
+
+    def _boxes(self, width: int, height: int) -> list[Row]:
+        """The left column: exactly `height` rows."""
+        state, is_ascii = self.state, self._is_ascii
+        every_second, by_trial = self._second_key, self._trials_key
+        if state.started is None:
+            return [
+                *self._kept_box("progress", lambda w, _: self._progress(w), every_second, (width, 4)),
+                *self._kept_box(
+                    "stages to come",
+                    lambda *_: stage_list(state, is_ascii=is_ascii),
+                    by_trial,
+                    (width, height - 4),
+                ),
+            ]
+        name = Text.assemble((state.started.name, "bold"), (f" {state.started.out}", "dim"))
+        name.truncate(width - 6, overflow="ellipsis")
+        count = state.budget_count
+        budgets = min(count, height - 9 - 3 - 2) + 2 if count else 0
+        workers = max(min(len(state.slots), height - 9 - 2 - budgets), 1)
+        rest = height - 9 - (workers + 2) - budgets
+        rows = self._kept_box("progress", lambda w, _: self._progress(w), every_second, (width, 9), name)
+        rows = rows + self._kept_box(
+            "running",
+            lambda w, _: [self._running(place, w) for place in range(workers)],
+            self._steps_key,
+            (width, workers + 2),
+        )
+        if budgets:
+            rows = rows + self._kept_box(
+                "budgets",
+                lambda w, _: budget_rows(state.budgets(), w, is_ascii=is_ascii),
+                by_trial,
+                (width, budgets),
+            )
+        if rest > 2:
+            rows = rows + self._kept_box("finished", self._recent, by_trial, (width, rest))
+        return (rows + [self._row(Text(" " * width), width)] * height)[:height]
 
     def _progress(self, width: int) -> list[Text]:
         state = self.state
         rows = [bar_row(state, width, is_ascii=self._is_ascii), pace_row(state, width)]
+        if state.started is None:
+            return rows
         labelled = [
             ("hypervolume", hypervolume_row(state, width - _LABEL, is_ascii=self._is_ascii)),
             ("best", best_row(state, width - _LABEL)),
@@ -195,75 +232,58 @@ class LivePanel:
         return rows + [Text.assemble((f"{label:<{_LABEL}}", "dim"), row) for label, row in labelled]
 
     def _plots(self, width: int, height: int) -> list[Row]:
-        below = _PLOT_BELOW if height >= _LEAST_FRONT + _PLOT_BELOW else 0
-        if height >= 40:
-            below += 4
+        """The right column: the front, and where there is room its hypervolume and a loss below it."""
         state = self.state
-        inner = height - below - 2
+        below = _PLOT_BELOW if height >= _LEAST_FRONT + _PLOT_BELOW else 0
+        below += 4 if height >= 40 else 0
         count = len(state.front)
-        title = Text.assemble(
-            ("front", "bold"), (f" {count} trial{'s' * (count != 1)}" if count else "", "dim")
-        )
-        rows = self._keep(
-            "front",
-            (width, height, state.finished, state.stage == "search", state.new(), self._is_ascii),
-            lambda: self._box(
-                title, self._front.lines(state, width - 4, inner, is_ascii=self._is_ascii), width, inner + 2
-            ),
-        )
+        title = Text("front", "bold")
+        if count:
+            title = Text.assemble(title, (f" {count} trial{'s' * (count != 1)}", "dim"))
+        rows = self._kept_box("front", self._plot, self._trials_key, (width, height - below), title)
         if not below:
             return rows
         is_wide = width >= 2 * LEAST_WIDTH + 20
         first = (width - 1) // 2 if is_wide else width
-        volume = self._keep(
-            "hypervolume",
-            (first, below, state.finished, self._is_ascii),
-            lambda: self._box(
-                "hypervolume",
-                curve_lines(
-                    list(enumerate(state.hypervolumes, 1)),
-                    first - 4,
-                    below - 2,
-                    until=state.total,
-                    decimals=4,
-                    floor=state.hypervolumes[growth_from(state)] if state.hypervolumes else None,
-                    is_ascii=self._is_ascii,
-                ),
-                first,
-                below,
-            ),
-        )
+        volume = self._kept_box("hypervolume", self._growth, state.changes, (first, below))
         if not is_wide:
             return [*rows, *volume]
-        losses = self._losses(width - 1 - first, below)
-        return [*rows, *((*a, Segment(" "), *b) for a, b in zip(volume, losses, strict=True))]
-
-    def _losses(self, width: int, height: int) -> list[Row]:
-        """The loss of the running trial that is furthest."""
-        trial = max(self.state.running, key=lambda trial: (trial.done, -trial.number), default=None)
-        title = "loss" if trial is None else f"loss of trial {trial.number}"
-        losses = [] if trial is None else trial.losses
-        return self._keep(
+        # The running trial that is furthest.
+        trial = max(state.running, key=lambda trial: (trial.done, -trial.number), default=None)
+        loss = self._kept_box(
             "loss",
-            (width, height, title, len(losses), trial.step if trial else 0, self._is_ascii),
-            lambda: self._box(
-                title,
-                curve_lines(
-                    losses,
-                    width - 4,
-                    height - 2,
-                    until=trial.total if trial else 1,
-                    decimals=3,
-                    is_ascii=self._is_ascii,
-                ),
-                width,
-                height,
-            ),
+            lambda w, h: self._loss(trial, w, h),
+            self._steps_key,
+            (width - 1 - first, below),
+            Text("loss" if trial is None else f"loss of trial {trial.number}", "bold"),
+        )
+        return [*rows, *((*a, Segment(" "), *b) for a, b in zip(volume, loss, strict=True))]
+
+    def _growth(self, width: int, height: int) -> list[Text]:
+        volumes = self.state.hypervolumes
+        return curve_lines(
+            list(enumerate(volumes, 1)),
+            width,
+            height,
+            until=self.state.total,
+            decimals=4,
+            floor=volumes[growth_from(self.state)] if volumes else None,
+            is_ascii=self._is_ascii,
         )
 
+    def _loss(self, trial: RunningTrial | None, width: int, height: int) -> list[Text]:
+        losses = [] if trial is None else trial.losses
+        until = 1 if trial is None else trial.total
+        return curve_lines(losses, width, height, until=until, decimals=3, is_ascii=self._is_ascii)
+
+    def _budget(self, place: int) -> Callable[[int, int], list[Text]]:
+        return lambda w, _: [budget_rows(self.state.budgets(), w, is_ascii=self._is_ascii)[place]]
+
+    def _worker(self, place: int) -> Callable[[int, int], list[Text]]:
+        return lambda w, _: [self._running(place, w)]
+
     def _running(self, place: int, width: int) -> Text:
-        trial = self.state.slots[place] if place < len(self.state.slots) else None
-        return running_row(trial, self.state, width, is_ascii=self._is_ascii)
+        return running_row(self.state.slots[place], self.state, width, is_ascii=self._is_ascii)
 
     def _recent(self, width: int, height: int) -> list[Text]:
         state = self.state
@@ -286,11 +306,26 @@ class LivePanel:
             line.append_text(piece).append("   ")
         return line
 
-    def _box(self, title: str | Text, lines: Sequence[Text], width: int, height: int) -> list[Row]:
-        """Lines in a frame of `width` x `height` cells."""
+    def _kept_box(
+        self,
+        name: str,
+        lines: Callable[[int, int], Sequence[Text]],
+        key: Hashable,
+        size: tuple[int, int],
+        title: Text | None = None,
+    ) -> list[Row]:
+        """Lines in a frame of `size` = (width, height), built anew when the key changes."""
+        width, height = size
+        shown = Text(name, "bold") if title is None else title
+        return self._keep(
+            name,
+            (key, shown.plain, width, height, self._is_ascii),
+            lambda: self._box(shown, lines(width - 4, height - 2), width, height),
+        )
+
+    def _box(self, title: Text, lines: Sequence[Text], width: int, height: int) -> list[Row]:
         corners, across, down = ("++++", "-", "|") if self._is_ascii else ("╭╮╰╯", "─", "│")
-        name = Text(title, "bold") if isinstance(title, str) else title
-        head = Text.assemble((f"{corners[0]}{across} ", _BORDER), name, " ")
+        head = Text.assemble((f"{corners[0]}{across} ", _BORDER), title, " ")
         head.append(across * (width - head.cell_len - 1) + corners[1], _BORDER)
         rows = [self._row(head, width)]
         for place in range(height - 2):

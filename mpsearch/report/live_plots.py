@@ -201,10 +201,7 @@ def _look(
         return (4, _BASELINE, name) if scheme.is_full_precision else (3, _UNIFORM, name)
     if number in state.front:
         return 2, _FRONT, ""
-    is_over = bool(state.started.budgets.bounds()) and not state.started.budgets.are_met_by(
-        record.costs, record.accuracy
-    )
-    return (0, _OVER, "") if is_over else (1, _TRIAL, "")
+    return (1, _TRIAL, "") if state.is_wanted(record) else (0, _OVER, "")
 
 
 def _staircase(canvas: Canvas, state: SearchState, cost: Objective, x_axis: Axis, y_axis: Axis) -> None:
@@ -247,12 +244,11 @@ def _framed(canvas: Canvas, x_axis: Axis, y_axis: Axis, head: Text, *, is_ascii:
 
 def _with_edge(canvas: Canvas, ticks: dict[int, str], *, is_ascii: bool) -> list[Text]:
     notch, plain = ("+", "|") if is_ascii else ("┤", "│")
-    return [
-        Text.assemble(
-            (f"{ticks.get(row, ''):>{_GUTTER - 1}} {notch if row in ticks else plain}", "dim"), line
-        )
-        for row, line in enumerate(canvas.lines())
-    ]
+    rows = []
+    for row, line in enumerate(canvas.lines()):
+        edge = f"{ticks.get(row, ''):>{_GUTTER - 1}} {notch if row in ticks else plain}"
+        rows.append(Text.assemble((edge, "dim"), line))
+    return rows
 
 
 def _empty(text: str, width: int, height: int) -> list[Text]:

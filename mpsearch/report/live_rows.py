@@ -13,7 +13,7 @@ from mpsearch.report.pace import about_text
 from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.search_state import STAGES, RunningTrial, SearchState
 from mpsearch.report.sparkline import sparkline
-from mpsearch.report.units import bytes_text, joules_text, percent_text, seconds_text, wait_text
+from mpsearch.report.units import bytes_text, factor_text, joules_text, percent_text, seconds_text, wait_text
 from mpsearch.search.events import Stage
 from mpsearch.search.objective import COSTS, OBJECTIVES, Objective
 from mpsearch.search.trial_record import TrialRecord
@@ -123,8 +123,8 @@ def pace_row(state: SearchState, width: int) -> Text:
         # The first step may hold what all of them need.
         took = state.stage_s(progress.stage)
         left = took * (progress.total - progress.done) / progress.done if took and progress.done > 1 else None
-        row = Text("" if left is None or left < 0.5 else f"≈ {wait_text(left)} left   ", "bold")
-        return row.append(progress.what, "dim")
+        about = "" if left is None or left < 0.5 else f"≈ {wait_text(left)} left   "
+        return Text.assemble((about, "bold"), (progress.what, "dim"))
     estimate = state.estimate()
     parts: list[Text] = []
     if estimate is None:
@@ -153,7 +153,7 @@ def hypervolume_row(state: SearchState, width: int, *, is_ascii: bool) -> Text:
     """Its value, its course, and what the sampler has added."""
     if not state.hypervolumes:
         return Text("none yet", "dim")
-    row = Text(f"{state.hypervolumes[-1]:.4f}", "bold")
+    row = Text.assemble((f"{state.hypervolumes[-1]:.4f}", "bold"))
     gain = state.gain
     note = "" if gain is None else f"+{gain:.4f} beyond uniform"
     room = width - row.cell_len - 2 - (len(note) + 2)
@@ -222,7 +222,9 @@ def note_of(state: SearchState, record: TrialRecord) -> Text:
         return Text("best", "bold bright_green")
     if record.number in state.front:
         return Text("front", "green")
-    if not state.started.budgets.are_met_by(record.costs, record.accuracy):
+    if not state.started.overrides.allows(record.policy):
+        return Text("not allowed", "dim")
+    if not state.is_wanted(record):
         return Text("over budget", "red dim")
     return Text("uniform", "cyan dim") if record.origin == "anchor" else Text()
 
@@ -312,12 +314,11 @@ def _outcomes(status: BudgetStatus) -> list[str]:
     reached = _TEXTS[objective.unit](getattr(status.nearest, objective.field))
     if objective.direction == "maximize":
         return [f"nearest {reached} (trial {number})", f"nearest {reached}", reached]
-    over = f"{100 * status.excess:.0f}%" if status.excess >= 0.0095 else "<1%"
-    return [
-        f"nearest {reached}, {over} over (trial {number})",
-        f"nearest {reached}, {over} over",
-        f"{over} over",
-    ]
+    over = f"{100 * status.excess:.0f}% over" if status.excess >= 0.0095 else "<1% over"
+    if status.excess >= 1:
+        over = f"{factor_text(status.excess + 1)} the budget"
+    near = f"nearest {reached}, {over}"
+    return [f"{near} (trial {number})", near, over]
 
 
 def failures_row(state: SearchState) -> Text:

@@ -108,7 +108,8 @@ class LiveScreen(RenderHook):
             if row is not before and row != before:
                 changed += [_move(place - at), *row, _ERASE_REST, _RETURN]
                 at = place
-        return [*changed, _move(len(rows) - at)] if changed else []
+        # What is typed moves the cursor along its row.
+        return [_RETURN, *changed, _move(len(rows) - at)] if changed else []
 
     def _erased(self, width: int | None = None, height: int | None = None) -> list[Segment]:
         """Up to the first row, and nothing below it.

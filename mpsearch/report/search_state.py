@@ -59,7 +59,7 @@ class SearchState:
     """Fed with events by `update`; every field is what the events so far said last.
 
     `slots` has a place for each worker, which keeps its last trial until the next one begins. `hypervolumes`
-    has one value a finished trial, those of earlier calls included.
+    has one value a finished trial, those of earlier calls included. `changes` counts all events but progress.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -81,6 +81,7 @@ class SearchState:
     failures: list[TrialRecord] = field(default_factory=list)
     ended: SearchFinished | None = None
     began: float = 0.0
+    changes: int = 0
     _pace: Pace | None = None
     _joined: dict[int, float] = field(default_factory=dict)
 
@@ -88,6 +89,7 @@ class SearchState:
         self.began = self.clock()
 
     def update(self, event: Event) -> None:
+        self.changes += not isinstance(event, (StageProgress, TrialProgress))
         _HANDLERS[type(event)](self, event)
 
     @property
@@ -112,11 +114,25 @@ class SearchState:
     def estimate(self) -> Estimate | None:
         return None if self._pace is None else self._pace.estimate([trial.done for trial in self.running])
 
+    @property
+    def budget_count(self) -> int:
+        """How many `budgets` there are."""
+        count = 0 if self.started is None else len(self.started.budgets.bounds())
+        return count + (count > 1)
+
     def budgets(self) -> tuple[BudgetStatus, ...]:
         return () if self.started is None else budget_statuses(self.started.budgets, self.records.values())
 
     def complete(self) -> Sequence[TrialRecord]:
         return [record for record in self.records.values() if record.is_complete]
+
+    def is_wanted(self, record: TrialRecord) -> bool:
+        """Whether a complete trial meets the budgets and what the user pinned and forbade."""
+        started = self.started
+        return started is None or (
+            started.budgets.are_met_by(record.costs, record.accuracy)
+            and started.overrides.allows(record.policy)
+        )
 
     def new(self) -> frozenset[int]:
         """Trials that came onto the front a moment ago."""
@@ -161,7 +177,7 @@ def _search_started(state: SearchState, event: SearchStarted) -> None:
     state.failures = [record for record in state.recent if not record.is_complete]
     state.finished, state.total = event.finished, event.total
     state.front, state.knee = event.front, event.knee
-    met = [r for r in state.complete() if event.budgets.are_met_by(r.costs, r.accuracy)]
+    met = [record for record in state.complete() if state.is_wanted(record)]
     state.best = max(met, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
     state.hypervolumes = [point.hypervolume for point in event.history]
     state.slots = [None] * event.workers
