@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mpsearch.cli.completion import complete_trial_or_run
 from mpsearch.cli.plot_options import Axis, LogX, LogY, XAxis, YAxis, scale_of
+from mpsearch.cli.run_argument import RunArgument
 from mpsearch.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,12 +25,13 @@ _MOST = 6  # policies, or runs
 
 
 def compare(
-    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    run: RunArgument,
     others: Annotated[
         list[str],
         typer.Argument(
             help="Policies of it (trial numbers, knee, best, conditions), or more run folders.",
             show_default=False,
+            autocompletion=complete_trial_or_run,
         ),
     ],
     *,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,15 +18,14 @@ from mpsearch.cli.budget_options import (
     budgets_from,
 )
 from mpsearch.cli.plot_options import Axis, LogX, LogY, XAxis, YAxis, scale_of
+from mpsearch.cli.run_argument import RunArgument
 from mpsearch.errors import ConfigError
 
 _ROWS = "Rows"
 
 
 def pareto(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, finished or still searching.", show_default=False)
-    ],
+    run: RunArgument,
     *,
     filter_text: Annotated[
         str | None,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mpsearch.cli.completion import complete_trial
+from mpsearch.cli.run_argument import RunArgument
+
 
 def show(
-    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    run: RunArgument,
     trial: Annotated[
         str,
         typer.Argument(
             help='A trial number; knee, best, fastest, smallest, accurate; or "latency<300us and '
-            'fc!=w1a1", the most accurate of the front that meets it.'
+            'fc!=w1a1", the most accurate of the front that meets it.',
+            autocompletion=complete_trial,
         ),
     ] = "knee",
 ) -> None:

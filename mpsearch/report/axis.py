@@ -60,14 +60,15 @@ class Axis:
         quantity: Quantity,
         core: Sequence[float],
         others: Sequence[float],
+        limits: Sequence[float] = (),
         kind: ScaleKind | None = None,
     ) -> Axis:
         """The scale that shows all of `core` well, and of `others` those that lie near it.
 
         All of them where that makes the axis no longer than `_FOCUS` times the core; else those at most half
-        the core's length away.
+        the core's length away, and such `limits` as lie no further than its length.
         """
-        every = [*core, *others]
+        every = [*core, *others, *limits]
         whole = cls.fitted(quantity, every, kind)
         if not core:
             return whole
@@ -80,8 +81,9 @@ class Axis:
         axis = scales[-1]
         near = [
             value
-            for value in every
-            if min(places) - length / 2 <= axis.place(value) <= max(places) + length / 2
+            for values, reach in ((core, 0.0), (others, length / 2), (limits, length))
+            for value in values
+            if min(places) - reach <= axis.place(value) <= max(places) + reach
         ]
         return cls.fitted(quantity, near, axis.kind)
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mpsearch.report.axis import ScaleKind, trimmed
-from mpsearch.report.facts_grid import FactsGrid
+from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.front_plot import plot_axes, quantity_of, staircase
 from mpsearch.report.pareto_table import interval_text
@@ -23,7 +23,7 @@ from mpsearch.search.run import Run
 from mpsearch.search.score_difference import difference_interval
 
 FRONTS_SCHEMA = 1
-_SYMBOLS = (("●", "o", "green"), ("▲", "^", "magenta"), ("■", "#", "cyan"), ("◆", "*", "yellow"))
+_SYMBOLS = (("●", "o", "green"), ("▲", "^", "magenta"), ("■", "#", "cyan"), ("◆", "B", "yellow"))
 _TEXTS: dict[str, Callable[[float], str]] = {
     "1": percent_text,
     "s": seconds_text,
@@ -51,10 +51,10 @@ def fronts_view(
         Text(),
     ]
     if not comparison.objectives:
-        parts.append(Text("Nothing is left in which these fronts can be compared.", "bold yellow"))
+        parts.append(paragraph(("Nothing is left in which these fronts can be compared.", "bold yellow")))
         return Group(*parts)
     parts += [
-        Text.assemble(("best accuracy at a budget", "bold"), ("  % on validation, 95% interval", "dim")),
+        paragraph(("best accuracy at a budget", "bold"), ("  % on validation, 95% interval", "dim")),
         Text(),
         _budget_table(comparison, names),
         Text(),
@@ -68,10 +68,16 @@ def _facts(comparison: FrontComparison) -> list[tuple[str, Text | str]]:
     facts: list[tuple[str, Text | str]] = []
     if comparison.objectives:
         reference = ", ".join(
-            f"{o.name} {_TEXTS[o.unit](comparison.reference_point[o.name])}" for o in comparison.objectives
+            f"{o.name} {trimmed(_TEXTS[o.unit](comparison.reference_point[o.name]))}"
+            for o in comparison.objectives
         )
         names = ", ".join(o.name for o in comparison.objectives)
-        facts.append(("compared", f"{names}; hypervolume of the box between all for nothing and {reference}"))
+        facts.append(
+            (
+                "compared",
+                f"{names}; hypervolume: share of the box from {reference} to a perfect score at no cost",
+            )
+        )
     samples = " and ".join(sorted({f"{run.metric} on {run.validation_samples}" for run in comparison.runs}))
     facts.append(("score", f"{samples} validation samples, 95% intervals from that; one training a policy"))
     profiles = sorted({f"{r.profile.name} ({r.profile.fingerprint.cpu_model})" for r in comparison.runs})
@@ -186,8 +192,10 @@ def _short(name: str) -> str:
 def _budget_table(comparison: FrontComparison, names: Sequence[str]) -> FittedTable:
     """One row a budget: what each run reaches in it, and whether the first two differ by more than noise."""
     rows = comparison.budgets
-    bounds = [f"{row.objective.name} ≤ {trimmed(_TEXTS[row.objective.unit](row.bound))}" for row in rows]
-    columns: list[Column | StretchColumn] = [Column(title="budget", cells=bounds, justify="left")]
+    bounds = [f"{row.objective.name} {trimmed(_TEXTS[row.objective.unit](row.bound))}" for row in rows]
+    columns: list[Column | StretchColumn] = [
+        Column(title="budget", unit="at most", cells=bounds, justify="left")
+    ]
     for place, (name, run) in enumerate(zip(names, comparison.runs, strict=True)):
         cells, intervals = [], []
         for row in rows:

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mpsearch.cost.cost_report import CostReport, LayerCost
+from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.json_report import trial_json
 from mpsearch.report.landmarks import landmarks
@@ -33,6 +34,11 @@ from mpsearch.search.score_difference import is_within_noise
 from mpsearch.search.trial_record import TrialRecord
 
 COMPARISON_SCHEMA = 1
+_ALL_SHOWN = 24  # layers; of a deeper model, those that differ
+_CAUTION = (
+    "All are scored on the same samples, so the true noise is less than the interval says; another seed "
+    "would add some."
+)
 
 
 def policies_view(run: Run, records: Sequence[TrialRecord]) -> RenderableType:
@@ -42,21 +48,18 @@ def policies_view(run: Run, records: Sequence[TrialRecord]) -> RenderableType:
     named = landmarks(run)
     changed = [NamedTrial(name=named[r.number].label if r.number in named else "", record=r) for r in others]
     used = {scheme for record in records for scheme in record.policy.values()}
-    differing = sum(len({record.policy[layer] for record in records}) > 1 for layer in layer_order(run))
     return Group(
         run_heading(run),
         Text(),
         trial_table(run, records),
         Text(),
-        Text.assemble(
-            ("changes", "bold"), (f" from trial {first.number}; a dot is a layer left as it is", "dim")
-        ),
+        paragraph(("changes", "bold"), (f" from trial {first.number}; a dot: as it is there", "dim")),
         Text(),
         change_table(run, first, changed),
         Text(),
-        Text.assemble(
+        paragraph(
             ("layers", "bold"),
-            (f": {differing} of {len(layer_order(run))} differ; changes from trial {first.number}", "dim"),
+            (f": {_differing_text(reports)}; changes from trial {first.number}", "dim"),
         ),
         Text(),
         _layers(reports, [record.number for record in records]),
@@ -65,12 +68,7 @@ def policies_view(run: Run, records: Sequence[TrialRecord]) -> RenderableType:
         precision_legend(list(used)),
         layer_key(layer_order(run)),
         Text(),
-        *(_verdict(run, first, record) for record in others),
-        Text(
-            "Both are scored on the same samples, so the true noise is less than the interval says; another "
-            "seed would add some.",
-            "dim",
-        ),
+        FactsGrid([*(("", _verdict(run, first, record)) for record in others), ("", Text(_CAUTION, "dim"))]),
     )
 
 
@@ -119,17 +117,15 @@ def _change_json(run: Run, first: TrialRecord, record: TrialRecord) -> dict[str,
 
 def _layers(reports: Sequence[CostReport], numbers: Sequence[int]) -> FittedTable:
     """One row a layer; the first policy in full, of the others what differs."""
-    layers = [report.layers for report in reports]
-    first = layers[0]
+    rows = _differing_rows(reports)
+    first = [reports[0].layers[row] for row in rows]
     names = [*(layer.name for layer in first), REST, "total"]
     latency = ColumnUnit.fitting_parts("s", [*(la.latency_s for la in first), reports[0].latency_s])
     memory = ColumnUnit.fitting_parts(
         "B", [*(float(la.memory_bytes) for la in first), reports[0].memory_bytes]
     )
     columns: list[Column | StretchColumn] = [
-        Column(
-            title="", cells=[*(str(n) for n in range(1, len(first) + 1)), "", ""], importance=9, style="dim"
-        ),
+        Column(title="", cells=[*(str(row + 1) for row in rows), "", ""], importance=9, style="dim"),
         names_column(names),
         Column(
             title=f"trial {numbers[0]}",
@@ -137,33 +133,45 @@ def _layers(reports: Sequence[CostReport], numbers: Sequence[int]) -> FittedTabl
             justify="left",
         ),
         Column(
-            title="latency", unit=latency.name, cells=_own(reports[0], latency, "latency_s"), importance=7
+            title="latency",
+            unit=latency.name,
+            cells=_own(_parts(reports[0], rows, "latency_s"), latency),
+            importance=7,
         ),
         Column(
-            title="memory", unit=memory.name, cells=_own(reports[0], memory, "memory_bytes"), importance=6
+            title="memory",
+            unit=memory.name,
+            cells=_own(_parts(reports[0], rows, "memory_bytes"), memory),
+            importance=6,
         ),
     ]
     for place, (report, number) in enumerate(zip(reports[1:], numbers[1:], strict=True)):
         columns += [
             Column(
                 title=f"trial {number}",
-                cells=[*(_scheme(a, b) for a, b in zip(first, report.layers, strict=True)), "", ""],
+                cells=[
+                    *(_scheme(layer, report.layers[row]) for layer, row in zip(first, rows, strict=True)),
+                    "",
+                    "",
+                ],
                 justify="left",
             ),
             Column(
                 title="latency",
                 unit=latency.name,
-                cells=_changes(reports[0], report, latency, "latency_s"),
+                cells=_changes(reports[0], report, rows, latency, "latency_s"),
                 importance=30 - 2 * place,
             ),
             Column(
                 title="memory",
                 unit=memory.name,
-                cells=_changes(reports[0], report, memory, "memory_bytes"),
+                cells=_changes(reports[0], report, rows, memory, "memory_bytes"),
                 importance=29 - 2 * place,
             ),
         ]
-    differs = [len({part.scheme for part in parts}) > 1 for parts in zip(*layers, strict=True)]
+    differs = [
+        any(report.layers[row].scheme != reports[0].layers[row].scheme for report in reports) for row in rows
+    ]
     return FittedTable(
         columns=columns,
         rows=len(names),
@@ -176,24 +184,44 @@ def _scheme(first: LayerCost, other: LayerCost) -> Text:
     return Text(" · same", "dim") if first.scheme == other.scheme else scheme_text(other.scheme)
 
 
-def _own(report: CostReport, unit: ColumnUnit, field: str) -> list[str]:
-    return [unit.text(value) for value in _parts(report, field)]
+def _differing_text(reports: Sequence[CostReport]) -> str:
+    count = len(reports[0].layers)
+    differing = sum(
+        len({part.scheme for part in parts}) > 1 for parts in zip(*(r.layers for r in reports), strict=True)
+    )
+    return f"{differing} of {count} differ" + (
+        ", the others are left out" if _ALL_SHOWN < count != differing else ""
+    )
 
 
-def _changes(first: CostReport, other: CostReport, unit: ColumnUnit, field: str) -> list[Text]:
-    changes = [b - a for a, b in zip(_parts(first, field), _parts(other, field), strict=True)]
+def _differing_rows(reports: Sequence[CostReport]) -> list[int]:
+    """Places of the layers to show: all, or those that differ where there are many."""
+    every = range(len(reports[0].layers))
+    if len(every) <= _ALL_SHOWN:
+        return list(every)
+    return [row for row in every if len({report.layers[row].scheme for report in reports}) > 1]
+
+
+def _own(parts: Sequence[float], unit: ColumnUnit) -> list[str]:
+    return [unit.text(value) for value in parts]
+
+
+def _changes(
+    first: CostReport, other: CostReport, rows: Sequence[int], unit: ColumnUnit, field: str
+) -> list[Text]:
+    pairs = zip(_parts(first, rows, field), _parts(other, rows, field), strict=True)
+    changes = [theirs - own for own, theirs in pairs]
     return [Text(unit.change_text(change), cost_style(change, unit)) for change in changes]
 
 
-def _parts(report: CostReport, field: str) -> list[float]:
-    """The layers, the rest, the total."""
-    layers = [float(getattr(layer, field)) for layer in report.layers]
-    total = float(getattr(report, field))
+def _parts(report: CostReport, rows: Sequence[int], field: str) -> list[float]:
+    """The layers of those rows, what lies outside of layers, the total."""
+    layers = [float(getattr(report.layers[row], field)) for row in rows]
     rest = report.remainder_latency_s if field == "latency_s" else report.other_memory_bytes
-    return [*layers, rest, total]
+    return [*layers, float(rest), float(getattr(report, field))]
 
 
-def _neighbour_note(reports: Sequence[CostReport]) -> list[Text]:
+def _neighbour_note(reports: Sequence[CostReport]) -> list[FactsGrid]:
     """Why a layer that stays as it is may take more or less time."""
     moved = any(
         a.scheme == b.scheme and a.latency_s != b.latency_s
@@ -201,7 +229,7 @@ def _neighbour_note(reports: Sequence[CostReport]) -> list[Text]:
         for a, b in zip(reports[0].layers, other.layers, strict=True)
     )
     told = "A layer's time also depends on the formats that its neighbours hand over and take."
-    return [Text(told, "dim italic")] if moved else []
+    return [paragraph((told, "dim italic"))] if moved else []
 
 
 def _verdict(run: Run, first: TrialRecord, other: TrialRecord) -> Text:

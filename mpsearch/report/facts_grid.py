@@ -14,15 +14,24 @@ _LEAST_TEXT = 20
 
 @dataclass(frozen=True, slots=True)
 class FactsGrid:
-    """One line a fact: a dim label, then its text, wrapped under its own beginning."""
+    """One line a fact: a dim label, then its text, wrapped under its own beginning.
+
+    Without any label it is a paragraph a fact.
+    """
 
     facts: Sequence[tuple[str, Text | str]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        indent = max((cell_len(label) for label, _ in self.facts), default=0) + 2
+        longest = max((cell_len(label) for label, _ in self.facts), default=0)
+        indent = longest + 2 if longest else 0
         width = max(options.max_width - indent, _LEAST_TEXT)
         for label, fact in self.facts:
             text = fact if isinstance(fact, Text) else Text(fact)
             for number, line in enumerate(text.wrap(console, width)):
                 line.rstrip()
                 yield Text.assemble((label.ljust(indent) if not number else " " * indent, "dim"), line)
+
+
+def paragraph(*parts: str | tuple[str, str]) -> FactsGrid:
+    """Pieces of text, each plain or with its style, wrapped without spaces at the ends of lines."""
+    return FactsGrid([("", Text.assemble(*parts))])

@@ -12,6 +12,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from mpsearch.report.facts_grid import paragraph
+
+_PLAIN_BOX = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _GAP = 2  # of it, one cell is the box's own divider
 _LEAST_STRETCH = 4
 
@@ -83,12 +86,17 @@ class FittedTable:
                 stretch = max(column.used(stretch), min(cell_len(column.title), stretch))
         units = [_unit(column, stretch) for column in shown]
         gap = _GAP - 1 if is_narrow else _GAP
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
+        table = Table(
+            box=_PLAIN_BOX if options.ascii_only else box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, gap - 1, 0, 0),
+        )
         cells: list[Sequence[RenderableType]] = []
         for column, unit in zip(shown, units, strict=True):
             if isinstance(column, Column):
                 width = column.narrow_width if is_narrow else column.width
-                title = column.title if cell_len(column.title) <= width else column.narrow_title or ""
+                title = column.narrow_title if is_narrow and column.narrow_title is not None else column.title
                 style = column.style
                 cells.append(column.cells)
             else:
@@ -110,11 +118,12 @@ class FittedTable:
             yield from _without_trailing_spaces(line)
             yield Segment.line()
         if self.tells_hidden and (hidden := self._hidden(shown)):
-            yield Text(f"not shown at {options.max_width} columns: {', '.join(hidden)}", "dim italic")
+            told = f"not shown at {options.max_width} columns: {', '.join(hidden)}"
+            yield paragraph((told, "dim italic"))
 
     def _hidden(self, shown: Sequence[Column | StretchColumn]) -> list[str]:
         there = {column.title for column in shown}
-        return [column.title for column in self.columns if column.title not in there]
+        return list(dict.fromkeys(c.title for c in self.columns if c.title and c.title not in there))
 
     def _fit(self, width: int) -> tuple[list[Column | StretchColumn], int, bool]:
         """The columns that fit, the width of the one that stretches, and whether all had to be narrowed."""

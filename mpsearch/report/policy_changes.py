@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.style import Style
 from rich.text import Text
 
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.layer_ruler import layer_ruler
 from mpsearch.report.pareto_table import layer_order
-from mpsearch.report.precision_strip import SYMBOLS, PrecisionStrip, layers_a_cell, scheme_style
+from mpsearch.report.precision_strip import SYMBOLS, layers_a_cell, scheme_style
 from mpsearch.report.units import UNKNOWN, ColumnUnit
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import Interval, difference_interval, is_within_noise
@@ -40,17 +39,22 @@ def score_change(run: Run, reference: TrialRecord, other: TrialRecord) -> tuple[
 
 def difference_strip(
     policy: PrecisionPolicy, reference: PrecisionPolicy, layers: Sequence[str], width: int
-) -> PrecisionStrip | Text:
-    """The layers that differ from the reference's, "·" for the others; a compressed strip whole."""
-    if len(layers) > width:
-        return PrecisionStrip.of(policy, width=width, layers=layers)
+) -> Text:
+    """The layers that differ from the reference's, "·" for the others; compressed as `PrecisionStrip` is.
+
+    A compressed cell shows the most frequent scheme of its layers that differ.
+    """
+    each = layers_a_cell(len(layers), width)
     strip = Text(no_wrap=True)
-    for layer in layers:
-        is_same = policy[layer] == reference[layer]
-        strip.append(
-            "·" if is_same else SYMBOLS[policy[layer].name],
-            Style(dim=True) if is_same else scheme_style(policy[layer]),
-        )
+    for start in range(0, len(layers), each):
+        changed = [
+            policy[layer] for layer in layers[start : start + each] if policy[layer] != reference[layer]
+        ]
+        if changed:
+            scheme = max(changed, key=changed.count)
+            strip.append(SYMBOLS[scheme.name], scheme_style(scheme))
+        else:
+            strip.append("·", "dim")
     return strip
 
 
@@ -62,16 +66,15 @@ def change_table(run: Run, reference: TrialRecord, others: Sequence[NamedTrial])
     records = [other.record for other in others]
     order = layer_order(run)
     count = max(len(order), 1)
-    strips: Callable[[int], list[PrecisionStrip | Text]] = lambda width: [  # noqa: E731 - one expression
-        difference_strip(record.policy, reference.policy, order, width) for record in records
-    ]
     columns: list[Column | StretchColumn] = [
         Column(title="", cells=[other.name for other in others], justify="left"),
         Column(title="trial", cells=[str(record.number) for record in records], importance=9),
         StretchColumn(
             title="differs in",
             unit=lambda width: layer_ruler(count, layers_a_cell(count, width)),
-            cells=strips,
+            cells=lambda width: [
+                difference_strip(record.policy, reference.policy, order, width) for record in records
+            ],
             least=min(count, _LEAST_STRIP),
             most=count,
             used=lambda width: -(-count // layers_a_cell(count, width)),

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mpsearch.cost.cost_report import CostReport
-from mpsearch.report.facts_grid import FactsGrid
+from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.layer_ruler import layer_ruler
 from mpsearch.report.pareto_table import interval_text, layer_order
@@ -51,14 +51,14 @@ def policy_view(run: Run, record: TrialRecord) -> RenderableType:
         title.append(f", {landmark.label}", "yellow" if landmark.kind == "knee" else "")
     parts: list[RenderableType] = [title, FactsGrid(_facts(run, record, report)), Text()]
     if record.failure:
-        parts += [Text(f"failed: {record.failure}", "red"), Text()]
+        parts += [paragraph((f"failed: {record.failure}", "red")), Text()]
     parts += [layer_table(report, run.model), Text()]
     parts.append(precision_legend(list(set(record.policy.values()))))
     others = companions(run, record)
     if others and record.is_complete:
         parts += [
             Text(),
-            Text.assemble(
+            paragraph(
                 ("the others", "bold"),
                 (f": what they have more or less than trial {record.number}", "dim"),
             ),

@@ -56,6 +56,8 @@ def _count(trials: int) -> str:
 
 def _front(run: Run) -> str:
     names = ", ".join(objective.name for objective in run.objectives)
+    if not run.front.records:
+        return f"none yet, of {names}"
     return f"of {names}; hypervolume {run.hypervolume:.4f} of the reachable box"
 
 
@@ -113,7 +115,7 @@ def _budgets(run: Run) -> Text:
     complete = [record for record in run.records if record.is_complete]
     feasible = sum(record.feasible for record in complete)
     if feasible:
-        text.append(f"; {feasible} of {_count(len(complete))} meet them", "dim")
+        text.append(f"; {feasible} of {len(complete)} trials meet them", "dim")
     elif complete:
         text.append("\nNo trial meets the budgets yet. Search on, or loosen them.", "yellow")
     return text

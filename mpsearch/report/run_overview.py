@@ -7,6 +7,7 @@ import shlex
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mpsearch.report.facts_grid import paragraph
 from mpsearch.report.front_plot import front_plot
 from mpsearch.report.layer_ruler import layer_key
 from mpsearch.report.pareto_table import failed_lines, layer_order, pareto_table, table_rows
@@ -30,50 +31,44 @@ def run_overview(
     failures = [record for record in run.records if not record.is_complete]
     parts: list[RenderableType] = [run_heading(run), Text()]
     if len(failures) == len(run.records):
-        parts.append(_nothing_yet(run))
+        parts.append(paragraph((_nothing_yet(run), "yellow")))
     else:
         parts += [_table(run, wanted), Text(), plot or front_plot(run, selection=wanted)]
-    if failures and failed:
+    if failures and (failed or len(failures) == len(run.records)):
         parts += [Text(), failed_lines(run)]
     elif failures:
-        parts += [
-            Text(),
-            Text(f"{len(failures)} of {len(run.records)} trials failed; --failed says why.", "yellow"),
-        ]
+        told = f"{len(failures)} of {len(run.records)} trials failed; --failed says why."
+        parts += [Text(), paragraph((told, "yellow"))]
     return Group(*parts)
 
 
 def _table(run: Run, selection: TrialSelection) -> RenderableType:
     chosen, others = table_rows(run, selection)
     if not chosen and not others:
-        return _nothing_found(run, selection)
+        return paragraph((_nothing_found(run, selection), "yellow"))
     used = {scheme for record in (*chosen, *others) for scheme in record.policy.values()}
     parts: list[RenderableType] = [pareto_table(run, selection)]
     if str(selection):
         whole = "scored" if selection.is_of_all else "on the front"
         count = sum(r.is_complete for r in run.records) if selection.is_of_all else len(run.front)
-        parts.append(Text(f"{len(chosen)} of {count} {whole}: {selection}", "dim italic"))
+        parts.append(paragraph((f"{len(chosen)} of {count} {whole}: {selection}", "dim italic")))
     return Group(*parts, Text(), precision_legend(list(used)), layer_key(layer_order(run)))
 
 
-def _nothing_yet(run: Run) -> Text:
+def _nothing_yet(run: Run) -> str:
     """Why there is no table, and what makes one."""
     if is_searching(run.path):
-        return Text("No trial has finished yet; the search goes on. Look again in a moment.", "yellow")
+        return "No trial has finished yet; the search goes on. Look again in a moment."
     if run.records:
-        return Text(
-            "No trial has been scored: all of them failed. Look at why before searching on.", "yellow"
-        )
-    return Text("No trial has finished yet. The same `mpsearch search` command goes on.", "yellow")
+        return "No trial has been scored: all of them failed. Look at why before searching on."
+    return "No trial has finished yet. The same `mpsearch search` command goes on."
 
 
-def _nothing_found(run: Run, selection: TrialSelection) -> Text:
+def _nothing_found(run: Run, selection: TrialSelection) -> str:
     elsewhere = sum(record.is_complete and selection.keeps(run, record) for record in run.records)
     if elsewhere and not selection.is_of_all:
-        text = f"No trial on the front meets {selection.filter}; {elsewhere} of the others do, see --all."
-    else:
-        text = f"No trial meets {selection.filter}."
-    return Text(text, "yellow")
+        return f"No trial on the front meets {selection.filter}; {elsewhere} of the others do, see --all."
+    return f"No trial meets {selection.filter}."
 
 
 def next_step(run: Run) -> Text:

@@ -120,7 +120,7 @@ class Scatter:
         yield self._head(y_axis, gutter, width, is_ascii=is_ascii)
         yield from _body(canvas, y_ticks, gutter, is_ascii=is_ascii)
         yield from _foot(x_axis.ticks(max(width // 12, 2)), gutter, width, is_ascii=is_ascii)
-        title = f"{x_axis.title} {'->' if is_ascii else '→'}"
+        title = f"{_title(x_axis, width - 3)} {'->' if is_ascii else '→'}"
         yield Text.assemble(" " * (gutter + 1 + max(width - len(title), 0)), (title, "bold"))
         yield self._legend(spots, x_axis, y_axis, is_ascii=is_ascii)
 
@@ -131,15 +131,12 @@ class Scatter:
             for mark in self._marks
             if mark.kind in {"best", "knee", "front"} or (mark.is_on_front and mark.kind != "baseline")
         ]
-        x_others = [mark.x for mark in self._marks]
-        y_others = [mark.y for mark in self._marks]
-        if self._x_limit is not None and self._x_limit > 0:
-            x_others.append(self._x_limit)
-        if self._y_limit is not None:
-            y_others.append(self._y_limit)
+        x_limits = [self._x_limit] if self._x_limit is not None and self._x_limit > 0 else []
+        y_limits = [self._y_limit] if self._y_limit is not None else []
+        xs, ys = [mark.x for mark in self._marks], [mark.y for mark in self._marks]
         return (
-            Axis.focused(self._x_quantity, [mark.x for mark in core], x_others, self._x_scale),
-            Axis.focused(self._y_quantity, [mark.y for mark in core], y_others, self._y_scale),
+            Axis.focused(self._x_quantity, [mark.x for mark in core], xs, x_limits, self._x_scale),
+            Axis.focused(self._y_quantity, [mark.y for mark in core], ys, y_limits, self._y_scale),
         )
 
     def _spot(self, mark: Mark, x_axis: Axis, y_axis: Axis) -> _Spot:
@@ -212,7 +209,7 @@ class Scatter:
         return label
 
     def _head(self, y_axis: Axis, gutter: int, width: int, *, is_ascii: bool) -> Text:
-        title = f"{'^' if is_ascii else '↑'} {y_axis.title}"
+        title = f"{'^' if is_ascii else '↑'} {_title(y_axis, width - 2)}"
         up, right = self._y_quantity.is_fraction, self._x_quantity.is_fraction
         way = {(True, False): "↖", (True, True): "↗", (False, False): "↙", (False, True): "↘"}[up, right]
         words = f"better {'up' if up else 'down'} and {'right' if right else 'left'}"
@@ -246,6 +243,13 @@ class Scatter:
 
 
 _ASCII_ARROWS = {"▸": ">", "◂": "<", "▴": "^", "▾": "v"}
+
+
+def _title(axis: Axis, width: int) -> str:
+    """What the axis shows, in as many words as fit."""
+    name = axis.quantity.name
+    first = name.split(",")[0].split(" on ")[0]
+    return next((title for title in (axis.title, name, first) if len(title) <= width), first[:width])
 
 
 def _suitable_height(console: Console, options: ConsoleOptions) -> int:

@@ -1,0 +1,42 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpsearch.search.score_difference import baseline_interval, difference_interval, is_within_noise
+from mpsearch.search.uncertainty import score_interval
+
+
+def spread(first, second, samples):
+    return difference_interval(first, score_interval(first, samples), second, score_interval(second, samples))
+
+
+def test_it_is_newcombes_tenth_method():
+    # 56/70 against 48/80 of Newcombe 1998, table II, (a): 0.0524 to 0.3339.
+    low, high = difference_interval(
+        48 / 80, score_interval(48 / 80, 80), 56 / 70, score_interval(56 / 70, 70)
+    )
+    assert (low, high) == (pytest.approx(0.0524, abs=1e-4), pytest.approx(0.3339, abs=1e-4))
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 100_000))
+def test_the_difference_lies_inside_and_turns_with_the_order(first, second, samples):
+    low, high = spread(first, second, samples)
+    assert low <= second - first <= high
+    assert spread(second, first, samples) == (pytest.approx(-high), pytest.approx(-low))
+
+
+def test_more_samples_turn_noise_into_a_difference():
+    assert is_within_noise(spread(0.95, 0.97, 100))
+    assert not is_within_noise(spread(0.95, 0.97, 10_000))
+
+
+def test_what_is_unknown_is_never_called_a_difference():
+    unknown = (math.nan, math.nan)
+    assert is_within_noise(difference_interval(math.nan, unknown, 0.9, (0.8, 0.95)))
+
+
+def test_the_baseline_has_an_interval_too(finished_run):
+    low, high = baseline_interval(finished_run)
+    assert low < finished_run.baseline.score < high
