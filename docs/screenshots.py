@@ -34,13 +34,16 @@ from mpsearch.report.live_panel import LivePanel
 from mpsearch.report.search_state import SearchState
 from mpsearch.search.events import SearchStarted, StageStarted, TrialFinished, TrialProgress, TrialStarted
 from mpsearch.search.front_keeper import FrontKeeper
-from mpsearch.search.history import run_history
+from mpsearch.search.known_costs import KnownCosts
+from mpsearch.search.resolve import resolve
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
+from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.task import load_task
+from mpsearch.training.trial import run_trial
 
 IMAGES = Path(__file__).parent / "images"
 COLUMNS = 118
-BACKGROUND = "#14171c"
 THEME = TerminalTheme(
     (20, 23, 28),
     (214, 218, 224),
@@ -68,7 +71,11 @@ def write_svg(name: str, svg: str) -> None:
     plain = REMOTE_FONT.sub("", svg).replace("Fira Code, monospace", FONT)
     path = IMAGES / f"{name}.svg"
     path.write_text("\n".join(line.rstrip() for line in plain.splitlines()) + "\n", encoding="utf-8")
-    print(f"{path.name}  {path.stat().st_size / 1000:.0f} KB")
+    tell(path)
+
+
+def tell(picture: Path) -> None:
+    sys.stdout.write(f"{picture.name}  {picture.stat().st_size / 1000:.0f} KB\n")
 
 
 def recording(columns: int = COLUMNS) -> Console:
@@ -78,8 +85,8 @@ def recording(columns: int = COLUMNS) -> Console:
     )  # fmt: skip
 
 
-def command(name: str, arguments: Sequence[str], *, cwd: Path, columns: int = COLUMNS, rows: int = 0) -> None:
-    """What `mpsearch ARGUMENTS` prints on a terminal of so many columns; its first `rows` lines, or all."""
+def command(name: str, arguments: Sequence[str], *, cwd: Path, columns: int = COLUMNS) -> None:
+    """What `mpsearch ARGUMENTS` prints on a terminal of so many columns."""
     environment = {
         **os.environ, "COLUMNS": str(columns), "FORCE_COLOR": "1", "COLORTERM": "truecolor",
         "TERM": "xterm-256color",
@@ -93,30 +100,29 @@ def command(name: str, arguments: Sequence[str], *, cwd: Path, columns: int = CO
     while lines and not lines[-1].plain.strip():
         lines.pop()
     console = recording(columns)
-    for line in lines[:rows] if rows else lines:
+    for line in lines:
         line.rstrip()
         console.print(line, no_wrap=True, crop=True, soft_wrap=True)
     saved(console, name, f"mpsearch {' '.join(arguments)}")
 
 
 def search_view(run: Run, *, columns: int = COLUMNS, rows: int = 34) -> None:
-    """The live view after two thirds of the trials, as those who waited for them saw it."""
+    """The live view after two thirds of the trials; its clock began with the first of them."""
     records = [record for record in sorted(run.records, key=lambda r: r.ended) if record.is_complete]
     begun, current = records[: 2 * len(records) // 3], records[2 * len(records) // 3]
     clock = Replay()
     state = SearchState(clock=clock)
-    keeper = FrontKeeper(run.objectives, run.reference_point)
+    keeper = FrontKeeper(run.objectives, run.reference_point, overrides=run.overrides)
     state.update(StageStarted(stage="task", detail=run.space.task.name))
-    clock.now = 1.0
     state.update(StageStarted(stage="profile", detail="profile"))
     state.update(StageStarted(stage="baseline", detail="32-bit baseline"))
     state.update(started(run, total=len(records)))
     opened = began(records[0])
     for record in begun:
-        clock.now = 2.0 + max(0.0, began(record) - opened)
+        clock.now = max(0.0, began(record) - opened)
         state.update(TrialStarted(number=record.number, policy=record.policy, origin=record.origin))
         clock.now += record.seconds
-        keeper.records = keeper.with_record(record)
+        keeper = keeper.with_record(record)
         state.update(
             TrialFinished(
                 record=record,
@@ -132,7 +138,7 @@ def search_view(run: Run, *, columns: int = COLUMNS, rows: int = 34) -> None:
                 ),
             )
         )
-    clock.now = 2.0 + began(current) - opened
+    clock.now = began(current) - opened
     state.update(TrialStarted(number=current.number, policy=current.policy, origin=current.origin))
     curve = losses(run, current)
     made = max(1, 3 * len(curve) // 4)
@@ -157,9 +163,6 @@ class Replay:
 
 def started(run: Run, *, total: int) -> SearchStarted:
     """The event that began the run's trials."""
-    from mpsearch.search.known_costs import KnownCosts
-    from mpsearch.search.resolve import resolve
-
     known = KnownCosts(resolve(run.space, run.model), run.cost_model)
     return SearchStarted(
         name=run.space.name,
@@ -183,10 +186,6 @@ def began(record: TrialRecord) -> float:
 
 def losses(run: Run, record: TrialRecord) -> tuple[float, ...]:
     """The training loss of each step of a trial, which no run keeps: it is trained again."""
-    from mpsearch.training.baseline import trained_baseline
-    from mpsearch.training.task import load_task
-    from mpsearch.training.trial import run_trial
-
     task = load_task(run.space.task.name, dict(run.space.task.args))
     found = run_trial(task, trained_baseline(task), record.policy, run.space.trial, seed=record.seed)
     return found.curve or (run.baseline.loss,)
@@ -220,7 +219,7 @@ def page(path: Path, name: str, *, width: int, height: int) -> None:
     )  # fmt: skip
     with Image.open(picture) as drawn:
         drawn.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(picture, optimize=True)
-    print(f"{picture.name}  {picture.stat().st_size / 1000:.0f} KB")
+    tell(picture)
 
 
 @contextmanager
@@ -249,12 +248,14 @@ def main() -> None:
                 [sys.executable, "-m", "mpsearch", "report", run, "--out", "report.html"],
                 cwd=home, check=True, capture_output=True,
             )  # fmt: skip
-            page(home / "report.html", "report", width=1280, height=1500)
+            page(home / "report.html", "report", width=1280, height=1640)
 
         def notebook() -> None:
             cell = f"<body style='font-family:sans-serif;margin:16px'>{found._repr_html_()}</body>"
-            (home / "notebook.html").write_text(f"<!doctype html><meta charset=utf-8>{cell}", encoding="utf-8")
-            page(home / "notebook.html", "notebook", width=1000, height=820)
+            (home / "notebook.html").write_text(
+                f"<!doctype html><meta charset=utf-8>{cell}", encoding="utf-8"
+            )
+            page(home / "notebook.html", "notebook", width=960, height=760)
 
         pictures: dict[str, Callable[[], None]] = {
             "search": lambda: search_view(found),
