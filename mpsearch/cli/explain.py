@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mpsearch.cli.completion import complete_layer, complete_trial
+from mpsearch.cli.run_argument import RunArgument
 from mpsearch.errors import ConfigError
 
 
@@ -24,14 +25,13 @@ class SortKey(StrEnum):
 
 
 def explain(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, finished or still searching.", show_default=False)
-    ],
+    run: RunArgument,
     *,
     at: Annotated[
         str | None,
         typer.Option(
             metavar="PICK",
+            autocompletion=complete_trial,
             help="The policy that is changed: a trial number, knee, best, or a filter as in `show`.",
             show_default="the most precise uniform policy trained",
         ),
@@ -40,7 +40,10 @@ def explain(
         float, typer.Option(metavar="POINTS", help="How many points of accuracy a layer may lose.")
     ] = 1.0,
     layer: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="Only these layers.", show_default="all")
+        str | None,
+        typer.Option(
+            metavar="GLOB", help="Only these layers.", show_default="all", autocompletion=complete_layer
+        ),
     ] = None,
     sort: Annotated[
         SortKey,

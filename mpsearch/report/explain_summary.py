@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -15,7 +16,7 @@ from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect, LayerEffec
 from mpsearch.search.run import Run
 
 _SENTENCES = 3
-_MOST_FLAGS = 6
+_MOST_FLAGS = 4
 _MORE_TRIALS = 20
 
 
@@ -36,26 +37,38 @@ def explain_summary(effects: LayerEffects, choices: Sequence[ChoiceVerdict]) -> 
 
 
 _CAVEAT = (
-    "Intervals hold 95% of what the trials leave possible, for scores after a trial's short training. "
-    "Costs are of the profile, exact."
+    "Each interval holds 95% of what that one change would score if trained as the trials here were, on the "
+    "same validation samples. What is saved is exact, by the run's profile."
 )
 
 
 def next_command(run: Run, effects: LayerEffects) -> Text:
     """The search goes on without what surely costs too much; or, where nothing does, simply goes on."""
     words = ["mpsearch", "search", str(run.path)]
-    for choice in effects.choices:
-        costly = [e.scheme.name for e in choice.lower if e.verdict == "costly"]
-        if costly and len(words) < 3 + 2 * _MOST_FLAGS:
-            for layer in choice.layers:
-                words += ["--forbid", f"{layer}={','.join(costly)}"]
-    settled = [c.can_go_to for c in effects.choices if c.can_go_to is not None and c.can_go_to is c.lower[-1]]
+    for choice, _ in _barred(effects.choices)[:_MOST_FLAGS]:
+        costly = ",".join(effect.scheme.name for effect in choice.lower if effect.verdict == "costly")
+        for pattern in _patterns(run, choice):
+            words += ["--forbid", f"{pattern}={costly}"]
+    settled = [
+        (choice, choice.can_go_to)
+        for choice in effects.choices
+        if choice.can_go_to is not None and choice.can_go_to is choice.lower[-1]
+    ]
     if len(words) == 3 and settled:
-        most = max(settled, key=lambda e: _share_saved(effects, e))
-        for layer in most.layers:
-            words += ["--pin", f"{layer}={most.scheme.name}"]
+        choice, effect = max(settled, key=lambda pair: _share_saved(effects, pair[1]))
+        for pattern in _patterns(run, choice):
+            words += ["--pin", f"{pattern}={effect.scheme}"]
     words += ["--trials", str(len(run.records) + _MORE_TRIALS)]
     return Text.assemble(("next  ", "bold"), (shlex.join(words), "cyan"))
+
+
+def _patterns(run: Run, choice: ChoiceVerdict) -> list[str]:
+    """What names the layers of a choice and no others: the globs of its group, where they do, else each."""
+    if len(choice.layers) == 1:
+        return [choice.layers[0]]
+    globs = [rule.match for rule in run.space.layers if choice.choice == f"group:{rule.group}"]
+    matched = {layer.name for layer in run.model.layers if any(fnmatchcase(layer.name, g) for g in globs)}
+    return globs if matched == set(choice.layers) else list(choice.layers)
 
 
 def _labelled(label: str, lines: Sequence[Text]) -> list[tuple[str, Text | str]]:
@@ -79,13 +92,7 @@ def _share_saved(effects: LayerEffects, effect: LayerEffect) -> float:
 
 
 def _must_stay(choices: Sequence[ChoiceVerdict]) -> list[Text]:
-    """The nearest scheme of each that surely costs more, the costliest first."""
-    barred = [
-        (choice, next(effect for effect in choice.lower if effect.verdict == "costly"))
-        for choice in choices
-        if choice.not_below is not None
-    ]
-    barred.sort(key=lambda pair: pair[1].accuracy_change)
+    barred = _barred(choices)
     lines = []
     for choice, effect in barred[:_SENTENCES]:
         line = Text.assemble((choice_name(choice.choice), "bold"), f": not below {choice.not_below}; ")
@@ -96,6 +103,16 @@ def _must_stay(choices: Sequence[ChoiceVerdict]) -> list[Text]:
     if len(barred) > _SENTENCES:
         lines.append(Text(f"and {len(barred) - _SENTENCES} more must not go to their lowest", "dim"))
     return lines
+
+
+def _barred(choices: Sequence[ChoiceVerdict]) -> list[tuple[ChoiceVerdict, LayerEffect]]:
+    """With its highest scheme that surely costs more, each choice that has one; the costliest first."""
+    barred = [
+        (choice, next(effect for effect in choice.lower if effect.verdict == "costly"))
+        for choice in choices
+        if choice.not_below is not None
+    ]
+    return sorted(barred, key=lambda pair: pair[1].accuracy_change)
 
 
 def _unclear(choices: Sequence[ChoiceVerdict]) -> list[Text]:

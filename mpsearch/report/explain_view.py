@@ -30,8 +30,8 @@ Order = Literal["model", "accuracy", "memory", "latency", "name"]
 
 _CELL = 5
 _COARSE = 0.005  # a tolerance that one decimal of points can show
-_LEAST_PLOT, _MOST_PLOT = 14, 60
-_LEAST_NAME, _MOST_NAME = 8, 28
+_LEAST_PLOT, _MOST_PLOT = 12, 60
+_LEAST_NAME, _MOST_NAME = 8, 24
 
 
 def chosen_choices(
@@ -85,12 +85,18 @@ def choices_table(effects: LayerEffects, choices: Sequence[ChoiceVerdict]) -> Fi
     return FittedTable(
         columns=[
             _names(rows),
-            Column(title="now", cells=[_block(choice.reference) for choice in choices], justify="left"),
+            Column(
+                title="now",
+                cells=[_block(choice.reference) for choice in choices],
+                justify="left",
+                importance=6,
+            ),
             Column(
                 title="points lost at",
                 unit="".join(f"{SYMBOLS[scheme.name] + ' ':>{_CELL}}" for scheme in offered),
                 cells=[_costs(choice, offered, decimals) for choice in choices],
                 justify="left",
+                importance=7,
             ),
             Column(title="can go", cells=[_goes_to(choice) for choice in choices], justify="left"),
             *_evidence(rows, effects),
@@ -177,7 +183,7 @@ def _name(choice: ChoiceVerdict) -> str:
 
 
 def _block(scheme: Scheme | None) -> Text:
-    return Text() if scheme is None else Text(f" {SYMBOLS[scheme.name]} ", scheme_style(scheme))
+    return Text() if scheme is None else Text.assemble((f" {SYMBOLS[scheme.name]} ", scheme_style(scheme)))
 
 
 def _costs(choice: ChoiceVerdict, offered: Sequence[Scheme], decimals: int) -> Text:
@@ -295,7 +301,7 @@ def _legend(effects: LayerEffects, choices: Sequence[ChoiceVerdict]) -> Group:
         Text.assemble(("0.9?", VERDICT_STYLES["unclear"]), (" unclear", "dim")),
         Text.assemble(("4.1!", VERDICT_STYLES["costly"]), (" surely more", "dim")),
         Text.assemble(("●", "bold"), (" expected, ", "dim"), "─", (" 95%", "dim")),
-        Text.assemble("▏", (" nothing lost", "dim")),
-        Text.assemble("·", (f" limit, {_limit(effects)}", "dim")),
+        Text.assemble("│", (" nothing lost", "dim")),
+        Text.assemble("┊", (f" limit, {_limit(effects)}", "dim")),
     ]
     return Group(Flow(marks), precision_legend(_offered(choices)))

@@ -63,14 +63,13 @@ class ForestAxis:
         """Shape: one line of `width` cells."""
         cells = [" "] * width
         styles = ["dim"] * width
-        for value, mark in ((self.limit, "·"), (0.0, "▏")):
-            place = self.place(value, width)
+        for place, mark in ((self.place(self.limit, width), "┊"), (self.place(0.0, width), "│")):
             if 0 <= place < width:
                 cells[place] = mark
         if whisker is not None:
             start, end = self.place(whisker.low, width), self.place(whisker.high, width)
             for place in range(max(start, 0), min(end, width - 1) + 1):
-                cells[place], styles[place] = "─", whisker.style
+                cells[place], styles[place] = "─" if cells[place] == " " else "┼", whisker.style
             if start < 0:
                 cells[0], styles[0] = "<", whisker.style
             if end >= width:

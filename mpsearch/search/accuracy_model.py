@@ -26,9 +26,9 @@ _CUBE = 200  # trials from which on there are fewer points, since each takes the
 _LEAST_POINTS = 4
 _DRAWS = 2400
 _TAILS = (0.025, 0.5, 0.975)
-# Evidence assumes that one of the scales is right. None is, so it counts by this power: a scale that explains
-# the trials nearly as well stays in the mixture.
-_SCALE_POWER = 0.5
+# All policies are scored on the same samples and mostly agree on them: of the variance of drawing the
+# samples, at least this share remains between two policies.
+_PAIRED = 0.3
 _CONSTANT = 9.0  # variance of the constant, in variances of the scores
 
 
@@ -66,6 +66,10 @@ class AccuracyModel:
     scheme takes away; pairs of choices and the sum of all may interact. The scale T and the deviations of the
     terms and of the noise are averaged over, weighted by how well they explain the trials.
 
+    Part of the noise is a policy's own: it comes again when that policy is trained again and scored on the
+    same samples. Trials of many policies do not tell which part, so every part from none to all is averaged
+    over. Changes are those that such a training shows, the policy's own deviation included.
+
     Shape: ranks (N, C), places in `SCHEMES`; scores (N,). `samples` is what one score is the mean of.
     Source: Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, chapters 2 and 5.
     """
@@ -74,6 +78,9 @@ class AccuracyModel:
         # All sums below run in an order that follows from the trials, not from when they ran.
         self._given = np.lexsort((scores, *ranks.T[::-1]))
         self.ranks, self.scores, self.samples = ranks[self._given], scores[self._given], samples
+        policy_of = np.unique(self.ranks, axis=0, return_inverse=True)[1].ravel()
+        same = policy_of[:, None] == policy_of
+        self._repeated = np.nonzero(same & ~np.eye(len(same), dtype=bool))
         fits = self._fits()
         self._points = self._points_of(fits)
         self.scale = max(fits, key=lambda fit: fit.log_evidence).scale
@@ -83,6 +90,7 @@ class AccuracyModel:
         queries = np.concatenate([reference[None], changed])
         among = PolicyKernels(queries, queries).terms()
         similarity = _Similarity(
+            is_trial=(queries[:, None] == self.ranks[None]).all(2),
             to_trials=PolicyKernels(queries, self.ranks).terms(),
             own=np.diagonal(among, axis1=1, axis2=2),
             to_reference=among[:, 0],
@@ -132,8 +140,7 @@ class AccuracyModel:
         first = data_with(floor=np.full(len(y), float(np.median(sampling)))).part(rows)
         weights = np.linalg.solve(first.covariances(medians[None])[0], first.y)
         to_part = np.tensordot(medians[:-1] ** 2, terms[:, :, rows], 1) + first.constant
-        half = 0.5 / (self.samples + 1)
-        expected = np.clip(scale.inverse(to_part @ weights + mean), half, 1 - half)
+        expected = _clipped(scale.inverse(to_part @ weights + mean), self.samples)
         data = data_with(floor=_sampling_variance(scale, expected, self.samples))
 
         learnt = hyperparameter_draws(data.part(rows))
@@ -141,6 +148,7 @@ class AccuracyModel:
         return _Fit(
             scale=scale,
             mean=mean,
+            samples=self.samples,
             data=data,
             hyperparameters=learnt,
             log_evidence=learnt.log_evidence + jacobian,
@@ -155,28 +163,41 @@ class AccuracyModel:
     def _points_of(self, fits: Sequence[_Fit]) -> list[_Point]:
         """The mixture: scales in proportion to their evidence, deviations within each likewise."""
         evidence = np.array([fit.log_evidence for fit in fits])
-        shares = np.exp(_SCALE_POWER * (evidence - evidence.max()))
+        shares = np.exp(evidence - evidence.max())
         shares /= shares.sum()
         count = int(np.clip(_POINTS * (_CUBE / len(self.scores)) ** 3, _LEAST_POINTS, _POINTS))
-        points = []
+        points: list[tuple[_Fit, Floats, float]] = []
         for fit, share in zip(fits, shares, strict=True):
             own = round(share * count)
             if own:
                 deviations, times = fit.hyperparameters.resampled(own)
                 for row, taken in zip(deviations, times, strict=True):
-                    inverse = np.linalg.inv(fit.data.covariances(row[None])[0])
-                    points.append(_Point(fit=fit, deviations=row, inverse=inverse, share=float(taken)))
-        total = sum(point.share for point in points)
+                    points.append((fit, row, float(taken)))
+        total = sum(share for *_, share in points)
+        lasting = np.random.default_rng(0).permutation((np.arange(len(points)) + 0.5) / len(points))
         return [
-            _Point(fit=p.fit, deviations=p.deviations, inverse=p.inverse, share=p.share / total)
-            for p in points
+            self._point(fit, row, share / total, float(part))
+            for (fit, row, share), part in zip(points, lasting, strict=True)
         ]
+
+    def _point(self, fit: _Fit, deviations: Floats, share: float, lasting: float) -> _Point:
+        covariance = fit.data.covariances(deviations[None])[0]
+        root = np.sqrt(lasting * (fit.data.floor + deviations[-1] ** 2))
+        again = self._repeated
+        covariance[again] += np.outer(root, root)[again]
+        return _Point(
+            fit=fit,
+            deviations=deviations,
+            inverse=np.linalg.inv(covariance),
+            share=share,
+            lasting=lasting,
+        )
 
     def _drawn(self, moments: Sequence[_Moments]) -> tuple[Floats, Floats]:
         """Draws of the change in accuracy (draws, Q) and of the reference's accuracy (draws,)."""
         generator = np.random.default_rng(0)
         quantiles = np.array([NormalDist().inv_cdf((k + 0.5) / _DRAWS) for k in range(_DRAWS)])
-        steps, bases, splits = (generator.permutation(quantiles)[:, None] for _ in range(3))
+        steps, bases = (generator.permutation(quantiles)[:, None] for _ in range(2))
         ends = np.round(np.cumsum([m.point.share for m in moments]) * _DRAWS).astype(int)
         change, base = [], []
         for each, start, end in zip(moments, [0, *ends[:-1]], ends, strict=True):
@@ -189,26 +210,18 @@ class AccuracyModel:
             change.append(fit.scale.inverse(at) - fit.scale.inverse(at + step))
             alone = fit.mean + each.base + math.sqrt(each.base_variance) * bases[start:end, 0]
             base.append(1 - fit.scale.inverse(alone))
-        changes = np.concatenate(change)
-        # All trials were scored on the same samples, so more trials do not average their choice out: a change
-        # of k samples is k give or take the root of k on other samples.
-        size = np.minimum(np.abs(changes), 1)
-        changes = changes + splits * np.sqrt(size * (1 - size) / self.samples)
-        return changes, np.concatenate(base)
+        return np.concatenate(change), np.concatenate(base)
 
     def _repeats(
         self, moments: Sequence[_Moments], low: Floats, median: Floats, high: Floats, tolerance: float
     ) -> NDArray[np.int64]:
         margin = np.abs(median + tolerance)
         half = np.where(median > -tolerance, median - low, high - median)
-        size = np.minimum(np.abs(median), 1)
-        lasting = (1.96 * np.sqrt(size * (1 - size) / self.samples)) ** 2  # does not shrink with trials
-        shrinking = np.maximum(half**2 - lasting, 0)
         before = np.sum([m.point.share * m.variance for m in moments], axis=0)
         answer = np.where((low > -tolerance) | (high < -tolerance), 0, -1)
         for count in reversed(_REPEATS):
             after = np.sum([m.point.share * m.variance_after(count) for m in moments], axis=0)
-            enough = np.sqrt(shrinking * after / before + lasting) < margin
+            enough = half * np.sqrt(after / before) < margin
             answer = np.where((answer != 0) & enough, count, answer)
         return answer.astype(np.int64)
 
@@ -217,26 +230,36 @@ class AccuracyModel:
 class _Fit:
     scale: ScoreScale
     mean: float
+    samples: int
     data: GaussianData
     hyperparameters: Hyperparameters
     log_evidence: float
 
+    def sampling_variance(self, errors: Floats) -> Floats:
+        return _sampling_variance(self.scale, errors, self.samples)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Point:
-    """One part of the mixture. Shape: deviations (J + 1,); inverse (N, N), of the trials' covariance."""
+    """One part of the mixture. Shape: deviations (J + 1,); inverse (N, N), of the trials' covariance.
+
+    `lasting`: the part of the noise that a policy shows again when it is trained again.
+    """
 
     fit: _Fit
     deviations: Floats
     inverse: Floats
     share: float
+    lasting: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Similarity:
     """Terms of the kernel between Q policies, the reference first, and the trials (J, Q, N); of each policy
-    with itself (J, Q) and with the reference (J, Q).
+    with itself (J, Q) and with the reference (J, Q). `is_trial` (Q, N): which trials are of that policy.
     """
+
+    is_trial: NDArray[np.bool_]
 
     to_trials: Floats
     own: Floats
@@ -250,31 +273,39 @@ class _Moments:
     point: _Point
     base: float
     base_variance: float
-    base_noise: float
     change: Floats
     variance: Floats
+    passing_noise: Floats
     base_covariance: Floats
 
     def variance_after(self, trials: int) -> Floats:
         """Variance of the changes after so many more trials of the changed policy."""
         with_changed = self.variance + self.base_covariance
         of_changed = self.variance + 2 * self.base_covariance + self.base_variance
-        left: Floats = self.variance - with_changed**2 / (of_changed + self.base_noise / trials)
+        left: Floats = self.variance - with_changed**2 / (of_changed + self.passing_noise / trials)
         return left
 
 
 def _moments(point: _Point, similarity: _Similarity) -> _Moments:
-    data, squares = point.fit.data, point.deviations[:-1] ** 2
+    fit, data, squares = point.fit, point.fit.data, point.deviations[:-1] ** 2
+    of_trials = data.floor + point.deviations[-1] ** 2
     cross = np.tensordot(squares, similarity.to_trials, 1) + data.constant
+    cross = cross + point.lasting * similarity.is_trial * of_trials
     solved = cross @ point.inverse
     mean = solved @ data.y
+    expected = _clipped(fit.scale.inverse(mean + fit.mean), fit.samples)
+    noise = fit.sampling_variance(expected) + point.deviations[-1] ** 2
+    was_tried = similarity.is_trial.any(1)
+    noise[was_tried] = of_trials[similarity.is_trial.argmax(1)[was_tried]]
     variance = squares @ similarity.own + data.constant - np.einsum("qn,qn->q", solved, cross)
+    variance = variance + point.lasting * noise
     with_base = squares @ similarity.to_reference + data.constant - cross @ solved[0]
+    with_base[0] += point.lasting * noise[0]
     return _Moments(
         point=point,
         base=float(mean[0]),
         base_variance=max(float(variance[0]), 0.0),
-        base_noise=float(np.median(data.floor) + point.deviations[-1] ** 2),
+        passing_noise=(1 - point.lasting) * noise[1:],
         change=mean[1:] - mean[0],
         variance=np.maximum(variance[1:] + variance[0] - 2 * with_base[1:], 1e-18),
         base_covariance=with_base[1:] - variance[0],
@@ -282,6 +313,12 @@ def _moments(point: _Point, similarity: _Similarity) -> _Moments:
 
 
 def _sampling_variance(scale: ScoreScale, errors: Floats, samples: int) -> Floats:
-    """Variance of T(error) from drawing the samples: T'(e)^2 e (1 - e) / n."""
-    variance: Floats = scale.slope(errors) ** 2 * errors * (1 - errors) / samples
+    """Of T(error), from drawing the samples, as far as policies differ by it: r T'(e)^2 e (1 - e) / n."""
+    variance: Floats = _PAIRED * scale.slope(errors) ** 2 * errors * (1 - errors) / samples
     return variance
+
+
+def _clipped(errors: Floats, samples: int) -> Floats:
+    """No nearer to 0 and 1 than half a sample."""
+    half = 0.5 / (samples + 1)
+    return np.clip(errors, half, 1 - half)
