@@ -24,7 +24,7 @@ from mpsearch.search.events import (
 )
 
 _TENTHS = 10
-_KIND = 8  # cells of the second column
+_KIND = 9  # cells of the second column
 _MOST_CELLS = 32  # of the symbols of a policy
 _TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 

@@ -33,7 +33,7 @@ def test_each_event_is_one_line_with_its_time(finished_run, search_story, search
     assert kinds.count("profile") <= 11
     assert kinds.count("warning") == kinds.count("search") == 1
     assert any("failed: the loss became NaN" in line for line in lines)
-    assert lines[-1].endswith("done      All trials are done.")
+    assert lines[-1].endswith("done       All trials are done.")
 
 
 def test_columns_of_trials_align(finished_run, search_story):
