@@ -11,6 +11,7 @@ from typing import Literal
 ScaleKind = Literal["linear", "log", "log error"]
 _LOG_FROM_RANGE = 10.0  # a wider range than this is unreadable on a linear axis
 _MARGIN = 0.04
+_FINER = 4
 _FOCUS = 3.0  # what lies further out than this many times the core is left at the edge
 
 
@@ -113,9 +114,12 @@ class Axis:
     def ticks(self, most: int) -> list[tuple[float, str]]:
         """Up to `most` round values, each as (place in 0..1, text), rising."""
         candidates = self._log_values(most) if self.kind != "linear" else self._linear_values(most)
-        inside = [value for value in candidates if 0 <= self.place(value) <= 1]
-        if len(inside) < 2:  # the range lies between two round logarithmic values
-            inside = [value for value in self._linear_values(most) if 0 <= self.place(value) <= 1]
+        inside = [value for value in candidates if self.holds(value)]
+        for steps in range(most, most + _FINER):
+            if len(inside) >= min(most, 2):
+                break
+            # The range lies between two round values: finer ones, on a linear scale.
+            inside = [value for value in self._linear_values(steps) if self.holds(value)][:most]
         told: dict[str, float] = {}
         for value in sorted(inside):
             told.setdefault(self.text(value), self.place(value))

@@ -82,7 +82,7 @@ def trial_table(run: Run, records: Sequence[TrialRecord]) -> FittedTable:
     columns: list[Column | StretchColumn] = [
         Column(title="", cells=[_mark(run, r, named.get(r.number)) for r in records], justify="left"),
         Column(title="trial", cells=[str(record.number) for record in records]),
-        _strips(run, records),
+        strip_column(run, records),
         *_scores(run, records),
         *_latencies(run, records),
         _quantity(records, "memory", "B", lambda r: r.memory_bytes, importance=0),
@@ -120,7 +120,8 @@ def interval_text(interval: tuple[float, float]) -> str:
     return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}"
 
 
-def _strips(run: Run, records: Sequence[TrialRecord]) -> StretchColumn:
+def strip_column(run: Run, records: Sequence[TrialRecord]) -> StretchColumn:
+    """The precision of each trial, its layers numbered above."""
     order = layer_order(run)
     count = max(len(order), 1)
     least = count if count <= _SHORT_STRIP else max(_SHORT_STRIP, min(math.ceil(count / 2), _LONG_STRIP))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,18 +93,19 @@ class PrecisionStrip:
         """`has_halves`: draw both halves of compressed cells, which says nothing without colour."""
         strip = Text(no_wrap=True)
         each = self.layers_a_cell
+        shares = Counter(self.schemes)
         for start in range(0, len(self.schemes), each):
             cell = self.schemes[start : start + each]
-            left, right = self._typical(cell[: each // 2 or 1]), self._typical(cell[each // 2 :] or cell)
+            left, right = (
+                _typical(cell[: each // 2 or 1], shares),
+                _typical(cell[each // 2 :] or cell, shares),
+            )
             if has_halves and left != right:
                 strip.append(_HALF, Style(color=_COLOURS[left.name], bgcolor=_COLOURS[right.name]))
             else:
-                scheme = left if left == right else self._typical(cell)
+                scheme = left if left == right else _typical(cell, shares)
                 strip.append(SYMBOLS[scheme.name], scheme_style(scheme))
         return strip
-
-    def _typical(self, cell: Sequence[Scheme]) -> Scheme:
-        return max(cell, key=lambda scheme: (cell.count(scheme), -self.schemes.count(scheme)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         is_coloured = console.color_system is not None and not console.no_color
@@ -111,6 +113,11 @@ class PrecisionStrip:
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(self.cells, self.cells)
+
+
+def _typical(cell: Sequence[Scheme], shares: Counter[Scheme]) -> Scheme:
+    """The most frequent of a cell, of equals the one with the least share of the policy."""
+    return cell[0] if len(cell) == 1 else max(cell, key=lambda scheme: (cell.count(scheme), -shares[scheme]))
 
 
 def precision_strip(

@@ -161,10 +161,10 @@ class Scatter:
                 _ASCII_ARROWS.get(symbol, look.ascii_symbol) if is_ascii else symbol,
                 look.style,
             )
-        self._limits(canvas, x_axis, y_axis, is_ascii=is_ascii)
         for spot in reversed(ranked):  # the most important label takes its place first
             if spot.mark.label:
                 canvas.label(spot.x, spot.y, self._label(spot), self._looks[spot.mark.kind].style)
+        self._limits(canvas, x_axis, y_axis, is_ascii=is_ascii)
         for spot in reversed(ranked):
             if spot.mark.hint and not spot.mark.label and not spot.arrow:
                 canvas.label(spot.x, spot.y, spot.mark.hint, "bright_black", may_cover=False)

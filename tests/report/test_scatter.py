@@ -142,6 +142,11 @@ def test_accuracies_near_one_are_drawn_by_their_error():
     assert axis.place(0.99) - axis.place(0.9) == pytest.approx(axis.place(0.9) - axis.place(0.0), rel=0.01)
 
 
+def test_a_narrow_axis_still_has_two_ticks():
+    for most in (2, 3):
+        assert len(Axis.fitted(LATENCY, [7.93e-6, 10.6e-6]).ticks(most)) >= 2
+
+
 @pytest.mark.parametrize("values", [[1e-5, 1.7e-5], [1e-5, 1e-3], [3.0, 3.0], [0.0, 5.0], [1e-9, 1e3]])
 def test_ticks_are_inside_rising_and_not_more_than_asked_for(values):
     ticks = Axis.fitted(LATENCY, values).ticks(6)
