@@ -13,6 +13,7 @@ from typing import Any
 
 from mpsearch.atomic_file import append_line, parts_in, storing, write_atomically
 from mpsearch.errors import FormatError, RunError
+from mpsearch.search.measured import MeasuredLatency, measured_line
 from mpsearch.search.stored_records import read_records
 from mpsearch.search.trial_record import TrialRecord
 
@@ -159,6 +160,9 @@ class RunFolder:
 
     def append_record(self, record: TrialRecord) -> None:
         append_line(self.trials_file, record_line(record))
+
+    def append_measured(self, measured: MeasuredLatency) -> None:
+        append_line(self.measured_file, measured_line(measured))
 
     def rewrite_records(self, records: Iterable[TrialRecord]) -> None:
         """Make trials.jsonl say what the study says, if it does not yet."""
