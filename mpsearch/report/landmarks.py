@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from mpsearch.errors import BudgetError
 from mpsearch.search.run import Run
 
 LandmarkKind = Literal["knee", "best", "baseline", "uniform"]
@@ -27,8 +29,9 @@ def landmarks(run: Run) -> dict[int, Landmark]:
     found: list[Landmark] = []
     if run.front.records:
         found.append(Landmark(number=run.front.knee().number, kind="knee", label="knee"))
-    if run.budgets and any(record.feasible for record in run.records):
-        found.append(Landmark(number=run.front.best().number, kind="best", label="best under budget"))
+    if run.budgets and run.front.records:
+        with suppress(BudgetError):  # none meets them
+            found.append(Landmark(number=run.front.best().number, kind="best", label="best under budget"))
     for record in run.records:
         scheme = record.policy.uniform_scheme
         if record.is_complete and scheme is not None:

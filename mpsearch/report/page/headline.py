@@ -50,7 +50,9 @@ def headline(run: Run, history: Sequence[HistoryPoint]) -> Headline:
     knee = run.front.knee().record
     return Headline(
         sentence=_sentence(run, knee),
-        detail=tuple(line for line in (_trials_line(run, history), _budgets_line(run), _machine_line(run)) if line),
+        detail=tuple(
+            line for line in (_trials_line(run, history), _bounds_line(run), _machine_line(run)) if line
+        ),
         figures=_figures(run, knee),
     )
 
@@ -91,13 +93,14 @@ def _trials_line(run: Run, history: Sequence[HistoryPoint]) -> str:
     )
 
 
-def _budgets_line(run: Run) -> str:
-    if not run.budgets:
+def _bounds_line(run: Run) -> str:
+    """How many trials meet the budgets and overrides, and what these are."""
+    asked = [budgets_text(run.budgets)] if run.budgets else []
+    asked += [str(run.overrides)] if run.overrides else []
+    if not asked:
         return ""
-    feasible = sum(record.feasible for record in run.records)
-    if not feasible:
-        return f"None meets the budgets: {budgets_text(run.budgets)}."
-    return f"{feasible} within the budgets: {budgets_text(run.budgets)}."
+    feasible = sum(record.is_complete and record.feasible for record in run.records)
+    return f"{feasible or 'None'} of them within what was asked for: {', '.join(asked)}."
 
 
 def _machine_line(run: Run) -> str:

@@ -53,7 +53,7 @@ def _hero(data: PageData) -> Markup:
         "figure",
         element("div", class_="hero-strip", id="hero-strip", role="img",
                 data_letters=strip_letters(knee.policy, data.layers)),
-        element("figcaption", f"The knee's policy, trial {knee.number}: a cell a layer, from input to output."),
+        element("figcaption", f"The knee's policy, trial {knee.number}: a cell a layer, input to output."),
         scheme_legend(used),
         class_="policy",
     )  # fmt: skip

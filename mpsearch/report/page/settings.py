@@ -139,6 +139,7 @@ def _search(run: Run) -> dict[str, str]:
         "objectives": ", ".join(objective.name for objective in space.objectives),
         "budgets": budgets_text(space.budgets),
         "layers": "; ".join(rules),
+        "overrides": str(space.overrides) if space.overrides else "",
         "sampler": space.search.sampler,
         "trials asked for": str(space.search.trials),
         "seed": str(space.search.seed),

@@ -135,8 +135,8 @@ def _row(data: PageData, record: TrialRecord, columns: list[_Column], named: dic
     on_front = number in run.front
     mark = _MARKS[landmark.kind] if landmark else "●" if on_front else ""
     note: list[Markup] = [joined(landmark.label)] if landmark else []
-    if run.budgets and not record.feasible:
-        note.append(element("span", " over budget" if note else "over budget", class_="over"))
+    for reason in _against(run, record):
+        note.append(element("span", f" {reason}" if note else reason, class_="over"))
     letters = strip_letters(record.policy, data.layers)
     cells = [
         element("td", element("input", type="checkbox", aria_label=f"Select trial {number}")),
@@ -151,6 +151,12 @@ def _row(data: PageData, record: TrialRecord, columns: list[_Column], named: dic
     ]
     kind = None if on_front or landmark else "beside"
     return element("tr", cells, class_=kind, data_number=number)
+
+
+def _against(run: Run, record: TrialRecord) -> list[str]:
+    """What the trial breaks of what was asked for."""
+    reasons = [] if run.budgets.are_met_by(record.costs, record.accuracy) else ["over budget"]
+    return reasons + ([] if run.overrides.allows(record.policy) else ["against the overrides"])
 
 
 def _sort_key(value: float) -> str:

@@ -16,7 +16,7 @@ function startCard() {
       const value = valueOf(name, index);
       facts.append(...row(name.replace("_", " "), quantity(run.objectives[name].unit, value), factor(run.baseline[name] / value)));
     }
-    const place = [trials.front[index] ? "on the front" : "not on the front", Object.keys(run.bounds).length ? (trials.feasible[index] ? "within the budgets" : "over budget") : ""];
+    const place = [trials.front[index] ? "on the front" : "not on the front", trials.feasible[index] ? "" : "not within what was asked for"];
     const layers = make("div", { className: "layers", tabindex: "0", role: "group", "aria-label": "Precision of each layer" });
     [...trials.strips[index]].forEach((letter, at) => {
       layers.append(make("div", {}, make("span", { text: run.layers[at].name, title: run.layers[at].name }), strip(letter), make("span", { text: schemeOf.get(letter).name })));

@@ -44,9 +44,11 @@ const nearby = new IntersectionObserver((entries) => {
 function refresh(chart) {
   chart.isStale = false;
   chart.draw();
+  chart.node.dataset.state = "drawn";
 }
 function invalidate(chart) {
   chart.isStale = true;
+  chart.node.dataset.state = "stale";
   if (chart.isNear) refresh(chart);
 }
 function addChart(chart) {
