@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from mpsearch.cli.run_argument import RunArgument
 from mpsearch.errors import ConfigError
 
 ThemeName = Literal["dark", "light", "mono"]
@@ -28,16 +29,15 @@ _LIGHT_GROUNDS = {"7", "15"}  # white, as COLORFGBG counts colours
 
 
 def inspect(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, finished or still searching.", show_default=False)
-    ],
+    run: RunArgument,
     *,
     theme: Annotated[Theme, typer.Option(help="Colours; T changes them.")] = Theme.AUTO,
     task: Annotated[
         str | None,
         typer.Option(
+            metavar="TASK",
             help="Where the task's code lies now, path/file.py:function, if it was moved since the search; "
-            "for exports."
+            "for exports.",
         ),
     ] = None,
 ) -> None:
@@ -50,7 +50,7 @@ def inspect(
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError(
             f"The inspector needs a terminal to draw on; its input or output is none. Give "
-            f"`mpsearch pareto {run}`, which prints the same front anywhere."
+            f"`mpsearch pareto {shlex.quote(str(run))}`, which prints the same front anywhere."
         )
     from mpsearch.export.exporters import export_trial
     from mpsearch.report.inspector.app import InspectorApp
@@ -60,13 +60,14 @@ def inspect(
     found = load_run(run, exporter=export_trial)
     InspectorApp(
         found,
-        theme=_chosen(theme),
+        theme=chosen_theme(theme),
         is_ascii=is_ascii,
         task=task,
     ).run()
 
 
-def _chosen(theme: Theme) -> ThemeName:
+def chosen_theme(theme: Theme) -> ThemeName:
+    """What `auto` means in this terminal."""
     if theme is not Theme.AUTO:
         names: dict[Theme, ThemeName] = {Theme.DARK: "dark", Theme.LIGHT: "light", Theme.MONO: "mono"}
         return names[theme]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from mpsearch.report.axis import Axis
@@ -10,6 +11,8 @@ from mpsearch.search.budgets import Budgets
 from mpsearch.search.objective import OBJECTIVES
 
 _FIGURES = 3
+_DECIMALS = 3  # of an accuracy
+_FINEST = 0.005  # of the axis: less than a cell of a wide terminal
 STEP = 0.02  # of the axis, for a key
 
 
@@ -34,23 +37,28 @@ def parked_place(name: str) -> float:
 def bound_at(name: str, axis: Axis, place: float) -> float | None:
     """The bound that a handle dragged to `place` means; None at or past the end where it bounds nothing.
 
-    Rounded to what a person would type: three figures, an accuracy to a tenth of a percent.
+    Rounded to what a person would type: three figures, an accuracy to a tenth of a percent; finer where a
+    step along the axis is.
     """
-    if is_floor(name):
-        if place <= 0:
-            return None
-        return min(max(round(value_at(axis, place), 3), 0.0), 1.0) or None
-    if place >= 1:
+    if place <= 0 if is_floor(name) else place >= 1:
         return None
-    value = float(f"{value_at(axis, max(place, 0.0)):.{_FIGURES}g}")
-    return value if value > 0 else None
+    place = min(max(place, 0.0), 1.0)
+    value = value_at(axis, place)
+    finest = min(abs(value_at(axis, place + by) - value) for by in (-_FINEST, _FINEST))
+    if is_floor(name):
+        return min(max(round(value, max(_DECIMALS, _decimals(finest))), 0.0), 1.0) or None
+    decimals = max(_decimals(value) + _FIGURES - 1, _decimals(finest))
+    rounded = round(value, decimals)
+    return rounded if rounded > 0 else None
+
+
+def _decimals(size: float) -> int:
+    """Places after the point of the first figure of `size`."""
+    return -math.floor(math.log10(size)) if size > 0 else 0
 
 
 def nudged(name: str, axis: Axis, bound: float | None, *, by: int) -> float | None:
     """The bound moved by `by` steps along the axis; a bound outside of the picture begins at its edge."""
     place = parked_place(name) if bound is None else axis.place(bound)
     moved = max(0.0, min(place, 1.0)) + by * STEP
-    found = bound_at(name, axis, moved)
-    if found == bound and bound is not None:  # rounding would hold it in place
-        return bound_at(name, axis, moved + by * STEP)
-    return found
+    return bound_at(name, axis, moved)

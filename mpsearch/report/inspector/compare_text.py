@@ -19,7 +19,7 @@ from mpsearch.report.units import UNKNOWN, bytes_text, joules_text, percent_text
 from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.trial_record import TrialRecord
 
-_LABEL, _COLUMN, _CHANGE = 10, 19, 10
+_LABEL, _COLUMN, _CHANGE = 9, 19, 10
 _COSTS = ("latency", "latency_p95", "latency_p99", "memory", "energy")
 _TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 _SCHEME, _COST = 9, 11

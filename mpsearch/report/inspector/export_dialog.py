@@ -89,7 +89,7 @@ class ExportDialog(Dialog[None]):
                     yield RadioButton(says, value=name == "packed", id=f"format-{name}")
             with Horizontal():
                 yield Label("to", classes="name")
-                yield Input(id="out")
+                yield Input(id="out", select_on_focus=False)
             yield Static("", classes="outcome", markup=False)
             yield Problem()
 

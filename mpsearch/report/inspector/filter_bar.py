@@ -64,7 +64,7 @@ class FilterBar(Vertical):
         yield Static("", markup=False)
         with Horizontal():
             yield Label("filter")
-            yield Input(placeholder=_EXAMPLE)
+            yield Input(placeholder=_EXAMPLE, select_on_focus=False)
 
     def open(self, text: str) -> None:
         field = self.query_one(Input)

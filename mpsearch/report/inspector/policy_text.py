@@ -181,10 +181,10 @@ def _trades(scene: Scene, record: TrialRecord, palette: Palette, width: int, *, 
     heading += f"{'energy':>10}" if width >= _ROOMY else ""
     notes = []
     if unclear:
-        notes.append(f"{UNCLEAR} noise, on {scene.run.validation_samples} samples")
+        notes.append(f"{UNCLEAR} noise on {scene.run.validation_samples} samples")
     if better is not None:
         notes.append("▲ beats it")
-    footer = [Text(", ".join(notes), palette.ink("dim"))] if notes and air == "all" else []
+    footer = [Text(note, palette.ink("dim")) for note in notes] if air == "all" else []
     return [*([] if air == "none" else [Text()]), Text(heading, palette.ink("dim")), *rows, *footer]
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 Direction = Literal["up", "down"]
 _CELL_ASPECT = 2.0  # a terminal's cell is about twice as high as wide
 _SIDEWAYS = 2.0  # moving up or down, a step to the side counts this much more
-_FRONT_REACH = 1.0  # a click this many cells nearer to another trial still means the one on the front
+_FRONT_REACH = 1.5  # a click this many cells nearer to another trial still means the one on the front
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,18 +58,14 @@ def beside(spots: Sequence[Spot], current: int, direction: Direction, *, aspect:
     if here is None:
         return current
     sign = 1 if direction == "up" else -1
-    best, least = current, math.inf
+    reached: list[tuple[float, int, int]] = []
     for spot in spots:
-        up = sign * (spot.y - here.y)
-        if up < 0 or spot.number == current:
-            continue
-        # Trials at one and the same height are passed in the order of their numbers.
-        if up == 0 and (spot.x != here.x or sign * (spot.number - current) <= 0):
-            continue
-        distance = math.hypot(up, _SIDEWAYS * aspect * (spot.x - here.x))
-        if distance < least:
-            best, least = spot.number, distance
-    return best
+        up, later = sign * (spot.y - here.y), sign * (spot.number - current)
+        # Trials at one and the same place are passed in the order of their numbers.
+        if up > 0 or (up == 0 and spot.x == here.x and later > 0):
+            distance = math.hypot(up, _SIDEWAYS * aspect * (spot.x - here.x))
+            reached.append((distance, later, spot.number))
+    return min(reached)[2] if reached else current
 
 
 def nearest(spots: Sequence[Spot], column: float, row: float, *, width: int, height: int) -> int | None:

@@ -61,6 +61,8 @@ class TrialsScreen(Screen[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,t", "leave"),
         Binding("o", "order"),
+        Binding("home", "end(0)", priority=True, show=False),
+        Binding("end", "end(-1)", priority=True, show=False),
         Binding("j", "down", show=False),
         Binding("k", "up", show=False),
     ]
@@ -137,6 +139,9 @@ class TrialsScreen(Screen[int]):
         orders = list(ORDERS)
         self._order = orders[(orders.index(self._order) + 1) % len(orders)]
         self._fill()
+
+    def action_end(self, place: int) -> None:
+        self._table.move_cursor(row=0 if place == 0 else self._table.row_count - 1, animate=False)
 
     def action_down(self) -> None:
         self._table.action_cursor_down()
