@@ -60,9 +60,14 @@ def complete_run(incomplete: str) -> Offers:
 
 def complete_trial(ctx: typer.Context, incomplete: str) -> Offers:
     """Picks by word, and the trial numbers of the run that is typed already."""
-    run = ctx.params.get("run")
-    numbers = [] if run is None else _trials(Path(str(run)))
+    run = _typed(ctx)
+    numbers = [] if run is None else _trials(Path(run))
     return [*_starting(incomplete, SPECIAL_PICKS.items()), *_starting(incomplete, numbers)]
+
+
+def complete_trial_or_run(ctx: typer.Context, incomplete: str) -> Offers:
+    """Policies of the run that is typed already, or more runs."""
+    return [*complete_trial(ctx, incomplete), *(complete_run(incomplete) if "/" in incomplete else [])]
 
 
 def complete_override(ctx: typer.Context, incomplete: str) -> Offers:
@@ -128,16 +133,33 @@ def _trials(run: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _layers(ctx: typer.Context) -> list[tuple[str, str]]:
-    """From run.json of the run, or of the run that the space was searched into before."""
-    for name in ("run", "space"):
-        typed = ctx.params.get(name)
-        if typed is None:
-            continue
-        for folder in (Path(str(typed)), _RUNS / Path(str(typed)).stem):
-            with suppress(*_UNREADABLE):
-                facts: dict[str, Any] = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-                return [
-                    (layer["name"], str(layer["calls"][0]["operator"])) for layer in facts["model"]["layers"]
-                ]
+def _layers(ctx: typer.Context) -> Offers:
+    """Of the run; for a space, of the run that it was searched into, else the names in its rules."""
+    typed = _typed(ctx)
+    if typed is None:
+        return []
+    for folder in (Path(typed), _RUNS / Path(typed).stem):
+        with suppress(*_UNREADABLE):
+            facts: dict[str, Any] = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+            return [(layer["name"], str(layer["calls"][0]["operator"])) for layer in facts["model"]["layers"]]
+    with suppress(*_UNREADABLE):
+        return _rule_names(typed)
     return []
+
+
+def _typed(ctx: typer.Context) -> str | None:
+    """The run or space that is typed already: parsed, or left over where an option still lacks its value."""
+    parsed = [ctx.params[name] for name in ("run", "space") if ctx.params.get(name) is not None]
+    left = [word for word in ctx.args if not word.startswith("-")]
+    return str([*parsed, *left][0]) if parsed or left else None
+
+
+def _rule_names(space: str) -> Offers:
+    import yaml
+
+    path = built_in_spaces().get(space, Path(space))
+    try:
+        rules = yaml.safe_load(path.read_text(encoding="utf-8"))["layers"]
+    except yaml.YAMLError:
+        return []
+    return [(str(rule["match"]), "rule of the space") for rule in rules if rule.get("match", "*") != "*"]

@@ -72,17 +72,19 @@ def explain(
     found = load_run(run)
     reference = None if at is None else pick_trial(found, at).policy
     effects = layer_effects(found, reference, tolerance=tolerance / 100)
+    from mpsearch.report.explain_view import chosen_choices, explain_view
+
+    choices = chosen_choices(effects, layers=layer, order=sort.value)
     if as_json:
         from mpsearch.report.explain_json import explain_json
 
-        sys.stdout.write(json.dumps(explain_json(found, effects), indent=2, allow_nan=False) + "\n")
+        report = explain_json(found, effects, choices)
+        sys.stdout.write(json.dumps(report, indent=2, allow_nan=False) + "\n")
         return
     from mpsearch.cli.console import output
     from mpsearch.report.explain_summary import next_command
-    from mpsearch.report.explain_view import chosen_choices, explain_view
 
     console = output()
-    choices = chosen_choices(effects, layers=layer, order=sort.value)
     console.print(explain_view(found, effects, choices, every_scheme=every))
     console.print()
     console.print(next_command(found, effects), soft_wrap=True)

@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from mpsearch.cli.completion import complete_trial
+from mpsearch.cli.run_argument import RunArgument
+
 
 class Format(StrEnum):
     """What can be written; the table of `mpsearch.export.exporters`."""
@@ -18,12 +21,14 @@ class Format(StrEnum):
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    run: RunArgument,
     *,
     pick: Annotated[
         str,
         typer.Option(
-            help='knee, best, fastest, smallest, accurate, a trial number, or conditions: "latency<300us".'
+            metavar="PICK",
+            help='knee, best, fastest, smallest, accurate, a trial number, or conditions: "latency<300us".',
+            autocompletion=complete_trial,
         ),
     ] = "knee",
     format: Annotated[  # noqa: A002 - the option's name
@@ -35,7 +40,8 @@ def export(
     task: Annotated[
         str | None,
         typer.Option(
-            help="Where the task's code lies now, path/file.py:function, if it was moved since the search."
+            metavar="TASK",
+            help="Where the task's code lies now, path/file.py:function, if it was moved since the search.",
         ),
     ] = None,
 ) -> None:

@@ -22,7 +22,15 @@ OPTIONS = "Options"
 _WIDEST = 100
 _NARROW = 60  # below, an explanation stands under its option
 _LONGEST_NAME = 30  # of those that stand beside their explanation
+_NAME = "NAME"
 _TYPE_NAMES = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
+_WORDS = re.compile(r'(?:[^\s"]|"[^"]*")+')
+_LONGEST_TYPE = 24
+_TEXTS = {
+    "help": "Show this help.",
+    "install_completion": "Let this shell (bash, zsh, fish) complete commands, runs, trials, layers.",
+    "show_completion": "Print what --install-completion would install.",
+}
 _QUOTED = re.compile(r"`([^`]+)`")
 
 
@@ -128,7 +136,26 @@ def _examples(text: str | None) -> Iterator[RenderableType]:
         yield Text()
         yield Text("Examples" if len(lines) > 1 else "Example", "bold")
     for line in lines:
-        yield Padding(Text.assemble(("$ ", "dim"), (line, "green")), (0, 0, 0, 2))
+        yield _Command(line)
+
+
+class _Command:
+    """A line to type; one that is too long goes on after a backslash, so that it can be copied."""
+
+    def __init__(self, line: str) -> None:
+        self._words = _WORDS.findall(line)
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[RenderableType]:
+        room = options.max_width - 6  # "  $ " and " \\"
+        lines = [""]
+        for word in self._words:
+            if lines[-1] and cell_len(f"{lines[-1]} {word}") > room:
+                lines[-1] += " \\"
+                lines.append("    " + word)
+            else:
+                lines[-1] += f" {word}" if lines[-1] else word
+        for number, line in enumerate(lines):
+            yield Text.assemble(("    " if number else "  $ ", "dim"), (line, "green"))
 
 
 def _sections(panels: dict[str, list[tuple[Text, Text]]]) -> Iterator[RenderableType]:
@@ -164,10 +191,11 @@ class _Rows:
 
 
 def _row(parameter: Any, types: dict[str, Any]) -> tuple[Text, Text]:
-    return _name(parameter, types), _meaning(parameter)
+    kind = types.get(parameter.name, str)
+    return _name(parameter, kind), _meaning(parameter, kind)
 
 
-def _name(parameter: Any, types: dict[str, Any]) -> Text:
+def _name(parameter: Any, kind: Any) -> Text:
     """`--trials N`, `-h, --help`, `--grid / --no-grid`."""
     if parameter.param_type_name == "argument":
         return Text(_argument_name(parameter).strip("[]"), "bold cyan")
@@ -176,12 +204,14 @@ def _name(parameter: Any, types: dict[str, Any]) -> Text:
     if parameter.secondary_opts:
         text.append(" / ", "dim").append(", ".join(parameter.secondary_opts), "bold cyan")
     if not parameter.is_flag:
-        text.append(f" {parameter.metavar or _type_name(types.get(parameter.name, str))}", "not bold yellow")
+        text.append(f" {parameter.metavar or _type_name(kind)}", "not bold yellow")
     return text
 
 
-def _meaning(parameter: Any) -> Text:
-    text = _prose(parameter.help or "")
+def _meaning(parameter: Any, kind: Any) -> Text:
+    text = _prose(_TEXTS.get(parameter.name, parameter.help or ""))
+    if _choices(kind) and _type_name(kind) == _NAME:
+        text.append(f" One of {', '.join(_choices(kind))}.")
     default = _default(parameter)
     if default:
         text.append(f" [{default}]", "dim")
@@ -220,6 +250,11 @@ def _inner(hint: Any) -> Any:
 
 
 def _type_name(kind: Any) -> str:
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return "|".join(str(member.value) for member in kind)
+    choices = "|".join(_choices(kind))
+    if choices:
+        return choices if len(choices) <= _LONGEST_TYPE else _NAME
     return _TYPE_NAMES.get(kind, "TEXT")
+
+
+def _choices(kind: Any) -> list[str]:
+    return [str(member.value) for member in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []

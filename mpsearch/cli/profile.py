@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mpsearch.cli.completion import complete_space
 from mpsearch.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 def profile(
     *,
     space: Annotated[
-        str | None, typer.Option(help="Measure every layer of this space: a YAML file or a built-in name.")
+        str | None,
+        typer.Option(
+            metavar="SPACE",
+            help="Measure every layer of this space: a YAML file or a built-in name.",
+            autocompletion=complete_space,
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads that the model will run on.", min=1)] = 1,
     grid: Annotated[
@@ -28,10 +34,12 @@ def profile(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The file to write.", show_default="hw_profiles/NAME.json")
+        Path | None,
+        typer.Option(metavar="FILE", help="The file to write.", show_default="hw_profiles/NAME.json"),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the profile.", show_default="processor and threads")
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the profile.", show_default="processor and threads"),
     ] = None,
 ) -> None:
     """Time the kernels on this machine, into a hardware profile.

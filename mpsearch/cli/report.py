@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mpsearch.cli.run_argument import RunArgument
+
 if TYPE_CHECKING:
     from mpsearch.search.run import Run
 
@@ -27,9 +29,7 @@ _PICTURE = "The front alone, as a picture"
 
 
 def report(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, finished or still searching.", show_default=False)
-    ],
+    run: RunArgument,
     *,
     out: Annotated[
         Path | None,

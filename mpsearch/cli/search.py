@@ -18,6 +18,7 @@ from mpsearch.cli.budget_options import (
     MinAccuracy,
     budgets_from,
 )
+from mpsearch.cli.completion import complete_layer, complete_override, complete_space_or_run
 from mpsearch.errors import RunError, UnmeasuredError
 
 _LAYERS = "Overrides"
@@ -40,6 +41,7 @@ def search(
         typer.Argument(
             help="A search space: a YAML file or a built-in name. Or the folder of a run, to go on with it.",
             show_default=False,
+            autocompletion=complete_space_or_run,
         ),
     ],
     *,
@@ -55,6 +57,7 @@ def search(
             metavar="LAYER=SCHEME",
             help="Layers (a name or a glob) take that scheme from now on. Can be repeated.",
             rich_help_panel=_LAYERS,
+            autocompletion=complete_override,
         ),
     ] = None,
     forbid: Annotated[
@@ -63,6 +66,7 @@ def search(
             metavar="LAYER=SCHEME[,SCHEME]",
             help="No more of these schemes for the layers. Can be repeated.",
             rich_help_panel=_LAYERS,
+            autocompletion=complete_override,
         ),
     ] = None,
     free: Annotated[
@@ -71,6 +75,7 @@ def search(
             metavar="LAYER",
             help="Lift what the space, or the run so far, pins or forbids under that name. Can be repeated.",
             rich_help_panel=_LAYERS,
+            autocompletion=complete_layer,
         ),
     ] = None,
     trials: Annotated[

@@ -13,13 +13,12 @@ from mpsearch.search.checkup import Checkup, Finding
 
 _MARKS = {
     "ok": ("✓", "ok", "green"),
-    "fact": ("·", "", "dim"),
+    "fact": ("", "", ""),
     "note": ("!", "!", "yellow"),
     "missing": ("✗", "x", "yellow"),
     "broken": ("✗", "X", "bold red"),
 }
 _STYLES = {"note": "yellow", "missing": "yellow", "broken": "red"}
-_MARK_WIDTH = 2
 _QUOTED = re.compile(r"`([^`]+)`")
 
 
@@ -37,7 +36,7 @@ class CheckupView:
                 (_mark(one, options), Text(one.name, "dim"), Text(one.value, _STYLES.get(one.state, "")))
                 for one in section.findings
             ]
-            yield AlignedLines(rows, (_MARK_WIDTH, width))
+            yield AlignedLines(rows, (2 if options.ascii_only else 1, width))
             yield Text()
         to_do = self.checkup.to_do
         if not to_do:
@@ -45,7 +44,8 @@ class CheckupView:
             return
         yield Text("To do: some of it before any search" if self.checkup.is_broken else "To do", "bold")
         yield AlignedLines(
-            [(_mark(one, options), _advice(one.advice or "")) for one in to_do], (_MARK_WIDTH,)
+            [(_mark(one, options), _advice(one.advice or "")) for one in to_do],
+            (2 if options.ascii_only else 1,),
         )
 
 

@@ -59,17 +59,18 @@ def kernel_section() -> Section:
 
 
 def _forced(chosen: str, available: tuple[str, ...]) -> Finding:
-    others = ", ".join(isa for isa in available if isa != chosen)
+    others = " or ".join(isa for isa in available if isa != chosen)
     if forced_isa():
         is_best = chosen == available[0]
         return Finding(
-            name="MPSEARCH_FORCE_ISA",
-            value=f"{chosen} is forced" + ("" if is_best else f"; {available[0]} would be faster"),
+            name="chosen",
+            value=f"{chosen}, forced by MPSEARCH_FORCE_ISA"
+            + ("" if is_best else f"; {available[0]} would be faster"),
             state="fact" if is_best else "note",
             advice=None if is_best else "Unset MPSEARCH_FORCE_ISA, unless the slower kernels are wanted.",
         )
-    more = f"; set to {others}, it would force that one" if others else ""
-    return Finding(name="MPSEARCH_FORCE_ISA", value=f"not set: {chosen} is taken, the best here{more}")
+    more = f"; MPSEARCH_FORCE_ISA={others} would force that one" if others else ""
+    return Finding(name="chosen", value=f"{chosen}, the best here{more}")
 
 
 def _checked(name: str) -> Finding:
@@ -94,9 +95,7 @@ def _checked(name: str) -> Finding:
             advice="The kernels compute wrong results here. Set MPSEARCH_FORCE_ISA=scalar, and report this.",
         )
     spent = format_duration(seconds).replace(" us", " µs")
-    return Finding(
-        name=name, value=f"{native.isa}: as the numpy reference, to the bit; one call {spent}", state="ok"
-    )
+    return Finding(name=name, value=f"{native.isa}, exact against numpy; {spent} a call", state="ok")
 
 
 def _facts(machine: MachineFingerprint) -> tuple[Finding, ...]:

@@ -6,6 +6,7 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -35,12 +36,12 @@ LIBRARIES: dict[str, tuple[str, str, bool]] = {
 
 def torch_section() -> Section:
     """The build of PyTorch, and how many threads it would use."""
-    backends = {
-        "MKL": torch.backends.mkl.is_available(),
-        "oneDNN": torch.backends.mkldnn.is_available(),
-        "OpenMP": torch.backends.openmp.is_available(),
+    backends: dict[str, Any] = {
+        "MKL": torch.backends.mkl,
+        "oneDNN": torch.backends.mkldnn,
+        "OpenMP": torch.backends.openmp,
     }
-    there = ", ".join(name for name, is_there in backends.items() if is_there)
+    there = ", ".join(name for name, backend in backends.items() if backend.is_available())
     threads = torch.get_num_threads()
     asked = os.environ.get("OMP_NUM_THREADS")
     source = f"OMP_NUM_THREADS is {asked}" if asked else "OMP_NUM_THREADS is not set"

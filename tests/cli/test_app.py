@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["search", "pareto", "show", "export", "bench", "profile", "space list", "space show", "doctor"]
 SPACE = """
 schema: 1
 task: {name: digits}
@@ -48,13 +47,6 @@ def searched(tmp_path_factory) -> Path:
     (folder / "search.out").write_text(done.stdout)
     (folder / "search.err").write_text(done.stderr)
     return folder
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command, tmp_path):
-    done = mpsearch(*command.split(), "--help", cwd=tmp_path, COLUMNS="120")
-    assert done.returncode == 0
-    assert f"$ mpsearch {command}" in done.stdout
 
 
 def test_help_imports_nothing_heavy(tmp_path):
@@ -278,12 +270,28 @@ def test_a_pick_that_is_none_is_refused_with_the_rule(searched, pick):
     assert "ConfigError" in done.stderr
 
 
-def test_a_space_is_shown_with_its_defaults_its_layers_and_what_stays_32_bit(searched):
+def test_a_space_is_shown_with_its_defaults_and_where_its_layers_are_told(searched):
     done = mpsearch("space", "show", "tiny.yaml", cwd=searched)
-    words = ("distillation_weight", "conv1", "policies", "stays 32-bit", "normalization", "runs compiled")
-    for word in words:
+    for word in ("distillation_weight", "w1.58a8, w8a8, w32a32", "next  mpsearch plan tiny.yaml"):
         assert word in done.stdout
     assert "digits" in mpsearch("space", "list", cwd=searched).stdout
+
+
+def test_a_plan_tells_the_layers_and_takes_the_runs_own_profile(searched):
+    done = mpsearch("plan", "tiny.yaml", "--no-time", "--max-memory", "1MB", cwd=searched)
+    assert done.returncode == 0, done.stderr
+    for word in ("conv1", "policies", "stays 32-bit", "normalization", "runs compiled", "from profile"):
+        assert word in done.stdout
+    assert "next  mpsearch search tiny.yaml --max-memory 1MB\n" in done.stdout
+
+
+def test_a_plan_that_no_policy_can_meet_is_exit_code_1(searched):
+    done = mpsearch("plan", "tiny.yaml", "--max-memory", "1KB", "--json", cwd=searched)
+    assert done.returncode == 1
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    assert (report["feasible"], report["time"]) == (False, None)
+    assert "smallest reachable memory" in report["problem"]
 
 
 def test_a_damaged_packed_model_is_refused(searched, tmp_path):
@@ -295,5 +303,11 @@ def test_a_damaged_packed_model_is_refused(searched, tmp_path):
 def test_doctor_names_the_kernel_of_every_scheme(tmp_path):
     done = mpsearch("doctor", cwd=tmp_path, MPSEARCH_DATA="")
     assert done.returncode == 0
-    for word in ("torch", "ray", "w1a1:", "w8a8:", "MPSEARCH_DATA"):
+    for word in ("torch", "ray", "w1a1", "w8a8", "exact against numpy", "MPSEARCH_DATA"):
         assert word in done.stdout
+
+
+def test_doctor_ends_with_exit_code_1_where_no_kernel_can_run(tmp_path):
+    done = mpsearch("doctor", "--json", cwd=tmp_path, MPSEARCH_FORCE_ISA="avx9")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["is_broken"] is True

@@ -1,0 +1,134 @@
+"""A plan of a tiny search: real steps, nothing trained, nothing written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from mpsearch.errors import UnmeasuredError
+from mpsearch.search import planning, quick_profile
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.overrides import Overrides
+from mpsearch.search.planning import plan_search
+from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.recipe import BaselineRecipe
+
+
+@pytest.fixture
+def plan(space, profile):
+    return plan_search(space, source="tiny.yaml", profile=profile)
+
+
+def part(plan, name):
+    return next(part for part in plan.time.parts if part.name == name)
+
+
+def test_it_tells_layers_policies_costs_and_time(plan):
+    assert plan.reach.policies == 5**3
+    assert [reach.cost.name for reach in plan.reach.costs] == [
+        "latency", "latency_p95", "latency_p99", "memory", "energy",
+    ]  # fmt: skip
+    assert plan.full_precision.latency_s == pytest.approx(plan.reach.costs[0].greatest)
+    assert plan.time.trials == 12
+    assert 0 < plan.time.total.least_s <= plan.time.total.likely_s <= plan.time.total.most_s
+    assert plan.profile.origin == "given"
+    assert part(plan, "profile").span.likely_s == 0
+
+
+def test_it_is_whole_as_json(plan):
+    told = json.loads(json.dumps(plan.to_dict(), allow_nan=False))
+    assert [layer["name"] for layer in told["layers"]] == list(plan.resolved.layers)
+    assert set(told["costs"]) == {"latency_s", "latency_p95_s", "latency_p99_s", "memory_bytes", "energy_j"}
+    assert told["time"]["likely_s"] == plan.time.total.likely_s
+    assert told["feasible"] is True
+
+
+def test_a_baseline_that_is_not_cached_is_estimated_and_not_trained(space, profile, tmp_path, tiny_module):
+    epochs = BaselineRecipe(epochs=40, batch_size=32)
+    task = dataclasses.replace(tiny_module.tiny_task(), baseline=epochs)
+    found = plan_search(space, task=task, profile=profile)
+    assert part(found, "32-bit baseline").span.likely_s > 0
+    assert "120 steps" in part(found, "32-bit baseline").detail
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_baseline_in_the_cache_costs_nothing(space, profile, tiny_task):
+    trained_baseline(tiny_task)
+    found = plan_search(space, task=tiny_task, profile=profile)
+    assert part(found, "32-bit baseline").span.likely_s == 0
+
+
+def test_a_slower_task_is_told_to_take_longer(space, profile, tiny_module, plan):
+    slow = plan_search(space, task=tiny_module.tiny_task(pause_s=0.02), profile=profile)
+    trials = slow.time.parts[-2].span
+    assert trials.least_s > 6 * 5 * 0.02
+    assert trials.likely_s > plan.time.parts[-2].span.likely_s
+
+
+def test_a_space_with_fewer_policies_than_trials_is_searched_to_its_end(space_of, profile):
+    few = space_of(layers='[{match: "*", group: all, schemes: [w1a1, w8a8]}]')
+    found = plan_search(few, profile=profile)
+    assert (found.reach.policies, found.time.trials) == (2, 2)
+
+
+def test_overrides_leave_fewer_policies_and_are_told_where_they_change_nothing(space, profile):
+    overrides = Overrides.parse(["0=w8a8"], ["2=w1a8"])
+    found = plan_search(dataclasses.replace(space, overrides=overrides), profile=profile, with_time=False)
+    assert found.reach.policies == 5**2
+    assert set(found.resolved.pinned) == {"0"}
+    assert any("changes nothing" in remark for remark in found.remarks)
+
+
+def test_budgets_out_of_reach_are_told_and_no_time_is_wasted_on_training(space, profile, monkeypatch):
+    monkeypatch.setattr(planning, "time_trials", None)
+    strict = dataclasses.replace(space, budgets=Budgets(memory_bytes=1.0))
+    found = plan_search(strict, profile=profile)
+    assert not found.reach.is_feasible
+    assert found.time is None
+
+
+def test_without_a_profile_latency_is_measured_quickly(space):
+    found = plan_search(space, with_time=False)
+    assert found.profile.origin == "quick"
+    assert 0 < found.reach.costs[0].least < found.reach.costs[0].greatest
+
+
+def test_where_a_pass_is_long_memory_and_energy_are_told_without_latency(space, monkeypatch):
+    monkeypatch.setattr(quick_profile, "LONGEST_PASS_S", 0.0)
+    found = plan_search(space)
+    assert [reach.cost.name for reach in found.reach.costs] == ["memory", "energy"]
+    assert found.unknown_costs == ("latency",)
+    assert found.full_precision is None
+    assert found.time is not None
+
+
+def test_the_profile_of_a_run_that_would_go_on_is_taken(space, profile, tmp_path):
+    profile.save(tmp_path / "profile.json")
+    found = plan_search(space, stored=tmp_path / "profile.json", with_time=False)
+    assert (found.profile.origin, found.profile.name) == ("run", "made up")
+
+
+def test_a_profile_that_lacks_a_layer_is_refused_as_in_a_search(space, profile):
+    few = dataclasses.replace(profile, measurements=profile.measurements[:1])
+    with pytest.raises(UnmeasuredError):
+        plan_search(space, profile=few)
+
+
+def test_several_workers_share_the_work(space, profile, monkeypatch):
+    monkeypatch.setattr(planning, "usable_cpus", lambda: [0, 1, 2, 3])
+    several = dataclasses.replace(space, search=dataclasses.replace(space.search, workers=2))
+    found = plan_search(several, profile=profile)
+    assert found.time.workforce.lanes == 2
+    assert found.time.workforce.threads == 1
+
+
+def test_a_policy_that_breaks_is_told_and_the_rest_is_timed(space, profile, tiny_module):
+    def loss(output, targets):
+        return output.sum() * float("nan")
+
+    task = dataclasses.replace(tiny_module.tiny_task(), loss=loss, pretrained=True)
+    found = plan_search(space, task=task, profile=profile)
+    assert found.time.failures
+    assert "finite" in found.time.failures[0]
