@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect, LayerEffects
@@ -10,8 +11,8 @@ from mpsearch.search.run import Run
 EXPLAIN_SCHEMA = 1
 
 
-def explain_json(run: Run, effects: LayerEffects) -> dict[str, Any]:
-    """What `mpsearch explain --json` prints; units are in the names, accuracies are shares of 1.
+def explain_json(run: Run, effects: LayerEffects, choices: Sequence[ChoiceVerdict]) -> dict[str, Any]:
+    """What `mpsearch explain --json` prints of these choices; accuracies are shares of 1.
 
     {
       "schema": 1, "run", "tolerance",
@@ -44,7 +45,7 @@ def explain_json(run: Run, effects: LayerEffects) -> dict[str, Any]:
             "memory_bytes": costs.memory_bytes,
             "energy_j": costs.energy_j,
         },
-        "choices": [_choice(choice) for choice in effects.choices],
+        "choices": [_choice(choice) for choice in choices],
         "together": None
         if joint is None
         else {

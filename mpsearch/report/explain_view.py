@@ -70,6 +70,8 @@ def explain_view(
     if effects.pinned:
         pinned = ", ".join(f"{layer} at {scheme}" for layer, scheme in effects.pinned.items())
         facts.append(("pinned", f"{pinned}: nothing to choose"))
+    if run.space.overrides:
+        facts.append(("overrides", str(run.space.overrides)))
     if facts:
         parts.append(FactsGrid(facts))
     parts += [Text(), explain_summary(effects, choices)]
