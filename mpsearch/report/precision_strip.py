@@ -53,6 +53,11 @@ def scheme_colour(scheme: Scheme) -> str:
     return _COLOURS[scheme.name]
 
 
+def scheme_meaning(scheme: Scheme) -> str:
+    """As in "ternary, 1.58 bit"."""
+    return _MEANINGS[scheme.name]
+
+
 def precision_text(policy: PrecisionPolicy, layers: Sequence[str] | None = None) -> str:
     """One symbol per layer in call order, such as "8t44xx18"."""
     return "".join(SYMBOLS[policy[layer].name] for layer in (layers or tuple(policy)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mpsearch.precision.scheme import SCHEMES, Scheme
+from mpsearch.precision.scheme import SCHEMES
 from mpsearch.report.front_picture import axis_title
 from mpsearch.report.page.breakdown import Breakdown
 from mpsearch.report.page.headline import Headline, headline
@@ -13,23 +13,10 @@ from mpsearch.report.page.sensitivity import Sensitivity
 from mpsearch.report.page.settings import Command, SettingGroup, commands, setting_groups
 from mpsearch.report.page.trial_columns import TrialColumns, rounded
 from mpsearch.report.pareto_table import layer_order
-from mpsearch.report.precision_strip import SYMBOLS, scheme_colour
+from mpsearch.report.precision_strip import SYMBOLS, scheme_colour, scheme_meaning
 from mpsearch.search.history import HistoryPoint, run_history
 from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.run import Run
-
-_MEANINGS = {
-    "w1a1": "1 bit, 1-bit activations",
-    "w1a8": "1 bit",
-    "w1.58a8": "ternary, 1.58 bit",
-    "w4a8": "4 bit",
-    "w8a8": "8 bit",
-    "w32a32": "32-bit float",
-}
-
-
-def scheme_meaning(scheme: Scheme) -> str:
-    return _MEANINGS[scheme.name]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,10 @@ from mpsearch.precision.scheme import Scheme
 from mpsearch.report.markup import Markup, element, joined
 from mpsearch.report.page.headline import Figure
 from mpsearch.report.page.notes import honest_notes
-from mpsearch.report.page.page_data import PageData, scheme_meaning
+from mpsearch.report.page.page_data import PageData
 from mpsearch.report.page.settings import Command, bench_line
 from mpsearch.report.page.trial_columns import strip_letters
-from mpsearch.report.precision_strip import SYMBOLS, scheme_colour
+from mpsearch.report.precision_strip import SYMBOLS, scheme_colour, scheme_meaning
 from mpsearch.report.units import bytes_text, seconds_text
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect
 from mpsearch.search.objective import OBJECTIVES

@@ -312,7 +312,7 @@ def test_every_control_has_a_name(open_page):
     nameless = page.evaluate(
         "() => [...document.querySelectorAll("
         "'button, select, input, [role=button], [role=img], [tabindex]')]"
-        ".filter(node => !node.getAttribute('aria-label') && !node.textContent.trim() && !node.labels?.length)"
+        ".filter(n => !n.getAttribute('aria-label') && !n.textContent.trim() && !n.labels?.length)"
         ".map(node => node.outerHTML.slice(0, 80))"
     )
     assert nameless == []

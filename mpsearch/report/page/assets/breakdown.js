@@ -17,7 +17,7 @@ function startBreakdown() {
     if (selection.chosen !== null) {
       const chosen = [...selection.chosen].filter((number) => placeOf.has(number)).sort((a, b) => total(placeOf.get(b)) - total(placeOf.get(a)));
       const kept = chosen.slice(0, MOST_BARS);
-      note.textContent = kept.length ? (chosen.length > kept.length ? `The ${kept.length} slowest of ${chosen.length} selected.` : "The selected trials.")
+      note.textContent = kept.length ? (chosen.length > kept.length ? `The ${kept.length} slowest of ${chosen.length} selected.` : kept.length < selection.chosen.size ? "Of the selected trials, those on the front or with a name." : "The selected trials.")
         : "None of the selected trials is on the front or has a name: here are those that do.";
       if (kept.length) return kept.map((number) => placeOf.get(number));
     } else note.textContent = "";
@@ -57,19 +57,20 @@ function startBreakdown() {
     const longest = Math.max(...places.map((place) => (measure.value === "share" ? 1 : total(place))));
     const fits = (bar) => (bar.size / longest) * (node.clientWidth - 190) > 13;
     const fill = (bar) => (bar.isRest ? colour.line : bar.scheme ? bar.scheme.colour : KIND_COLOURS[bar.order % KIND_COLOURS.length]);
+    const hatching = { fillmode: "overlay", fgcolor: colour.surface, fgopacity: 0.6, size: 6, solidity: 0.2 };
     const traces = [{
       type: "bar", orientation: "h", showlegend: false, x: bars.map((bar) => bar.size), base: bars.map((bar) => bar.base), y: bars.map((bar) => bar.row), width: 0.66,
       customdata: bars.map((_, index) => index), hoverinfo: "none", textposition: "inside", insidetextanchor: "middle", textangle: 0, constraintext: "none",
       text: bars.map((bar) => (bar.scheme && fits(bar) ? bar.scheme.letter : "")), textfont: { size: 11, color: "#101010" },
       marker: {
         color: bars.map(fill), line: { width: run.layers.length > 60 && mode.value === "layer" ? 0 : 1, color: colour.surface },
-        pattern: mode.value === "kind" ? { shape: bars.map((bar) => (bar.isRest ? "" : KIND_PATTERNS[bar.order % KIND_PATTERNS.length])), fgcolor: colour.surface, fgopacity: 0.55, size: 6, solidity: 0.22 } : undefined,
+        pattern: mode.value === "kind" ? { shape: bars.map((bar) => (bar.isRest ? "" : KIND_PATTERNS[bar.order % KIND_PATTERNS.length])), ...hatching } : undefined,
       },
     }];
     const ticks = measure.value === "share" ? [0, 0.25, 0.5, 0.75, 1] : roundBetween(0, longest, narrow ? 3 : 6);
     const legend = mode.value === "kind" ? kinds.map((kind, order) => ({
       type: "bar", x: [null], y: [null], name: kind, showlegend: true,
-      marker: { color: KIND_COLOURS[order % KIND_COLOURS.length], pattern: { shape: KIND_PATTERNS[order % KIND_PATTERNS.length], fgcolor: colour.surface, fgopacity: 0.55, size: 6, solidity: 0.22 } },
+      marker: { color: KIND_COLOURS[order % KIND_COLOURS.length], pattern: { shape: KIND_PATTERNS[order % KIND_PATTERNS.length], ...hatching } },
     })) : [];
     legend.push({ type: "bar", x: [null], y: [null], name: "outside of layers", showlegend: true, marker: { color: colour.line } });
     const layout = {

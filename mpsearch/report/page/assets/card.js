@@ -16,7 +16,7 @@ function startCard() {
       const value = valueOf(name, index);
       facts.append(...row(name.replace("_", " "), quantity(run.objectives[name].unit, value), factor(run.baseline[name] / value)));
     }
-    const place = [trials.front[index] ? "on the front" : "not on the front", trials.feasible[index] ? "" : "not within what was asked for"];
+    const place = [trials.front[index] ? "on the front" : "not on the front", brokenBy(index)];
     const layers = make("div", { className: "layers", tabindex: "0", role: "group", "aria-label": "Precision of each layer" });
     [...trials.strips[index]].forEach((letter, at) => {
       layers.append(make("div", {}, make("span", { text: run.layers[at].name, title: run.layers[at].name }), strip(letter), make("span", { text: schemeOf.get(letter).name })));
@@ -31,6 +31,13 @@ function startCard() {
   }
   selection.on("focus", show);
   show();
+}
+
+// What keeps a trial from being feasible.
+function brokenBy(index) {
+  if (trials.feasible[index]) return "";
+  const isOver = Object.entries(run.bounds).some(([name, bound]) => (run.objectives[name].maximize ? valueOf(name, index) < bound : valueOf(name, index) > bound));
+  return isOver ? "over budget" : "against the overrides";
 }
 
 const shellWord = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\"'\"'")}'`);

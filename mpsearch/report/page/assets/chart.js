@@ -7,7 +7,7 @@ function colours() {
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
-const isNarrow = (node) => node.clientWidth < 560;
+const isNarrow = (node) => node.clientWidth < 480;
 const isTouch = window.matchMedia("(pointer: coarse)").matches;
 
 function baseLayout(colour, layout) {

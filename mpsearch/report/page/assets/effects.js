@@ -1,4 +1,6 @@
 // What one layer loses and saves when it alone takes another precision: from the trials, with intervals.
+const SCHEME_SYMBOLS = ["x", "circle", "triangle-up", "diamond", "square", "cross"]; // where letters have no room
+
 function startEffects() {
   const effects = run.effects;
   const order = document.getElementById("effects-order");
@@ -32,12 +34,12 @@ function startEffects() {
           type: "data", symmetric: false, thickness: isCompact ? 0.8 : 1.2, width: 0, color: colour.point,
           array: rows.map((row) => (isTaken(row) ? 100 * (row.high - row.change) : 0)), arrayminus: rows.map((row) => (isTaken(row) ? 100 * (row.change - row.low) : 0)),
         },
-        marker: { color: scheme.colour, size: isCompact ? 7 : 14, symbol: "square", opacity, line: { width: 0 } },
+        marker: { color: scheme.colour, size: isCompact ? 8 : 14, symbol: isCompact ? SCHEME_SYMBOLS[schemeNamed.get(scheme.name).rank] : "square", opacity, line: { width: 0 } }, showlegend: isCompact,
       });
       if (!narrow) {
         for (const [axis, key, size] of [["x2", "latency", 1], ["x3", "memory", 1]]) {
           traces.push({
-            ...common, type: "bar", orientation: "h", xaxis: axis, x: rows.map((row) => row[key] * size), width: (isCompact ? 0.62 : 0.74) / used.length,
+            ...common, type: "bar", showlegend: false, orientation: "h", xaxis: axis, x: rows.map((row) => row[key] * size), width: (isCompact ? 0.62 : 0.74) / used.length,
             marker: { color: scheme.colour, opacity, line: { width: 0 } },
           });
         }
@@ -52,7 +54,8 @@ function startEffects() {
     };
     const most = narrow ? 14 : 30;
     const layout = {
-      barmode: "overlay", bargap: 0, margin: { l: 20, r: 24, t: 62, b: 14 },
+      barmode: "overlay", bargap: 0, margin: { l: 20, r: 24, t: 62, b: isCompact ? 48 : 14 }, showlegend: isCompact,
+      legend: { orientation: "h", y: 0, yref: "container", yanchor: "bottom", x: 0, font: { color: colour.soft, size: 12 }, itemclick: false, itemdoubleclick: false },
       yaxis: {
         range: [shown.length - 0.42, -0.58], tickvals: shown.map((_, index) => index), ticktext: shown.map((choice) => `${literal(shortened(choice, most))}  `),
         tickfont: { color: colour.ink, size: 13 }, showgrid: false, fixedrange: true,
@@ -65,7 +68,7 @@ function startEffects() {
       ],
     };
     if (narrow) { delete layout.xaxis2; delete layout.xaxis3; }
-    return { traces, layout, height: 76 + rowPixels * shown.length };
+    return { traces, layout, height: (isCompact ? 110 : 76) + rowPixels * shown.length };
   }
   const chart = startChart("effects-chart", describe, {
     onHover: (event, point) => {

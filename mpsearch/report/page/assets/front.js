@@ -52,7 +52,8 @@ function startFront() {
         selected: { marker: {} }, unselected: { marker: {} },
       });
     }
-    const narrow = isNarrow(node), height = narrow ? 400 : 520;
+    const narrow = isNarrow(node), isPrinted = document.documentElement.dataset.printing !== undefined;
+    const height = narrow || isPrinted ? 400 : 520;
     const axis = (side) => {
       const range = ranges[side] ?? scales[side].range;
       return { title: literal(scales[side].title), range, ...ticksIn(scales[side], range, side === "x" && narrow ? 4 : 7), showline: side === "x" };

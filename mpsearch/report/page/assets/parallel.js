@@ -24,7 +24,8 @@ function startParallel() {
 
   function measure() {
     const isTiny = node.parentElement.clientWidth < 560;
-    const least = axes.length > 120 ? 15 : isTiny ? 56 : 30;
+    const isPrinted = document.documentElement.dataset.printing !== undefined; // paper does not scroll
+    const least = isPrinted ? 2 : axes.length > 120 ? 15 : isTiny ? 56 : 30;
     const longest = Math.max(...axes.map((axis) => Math.min(axis.label.length, 18)));
     // Axes of numbers need room for their ends' texts, those of layers for a letter.
     const fixed = names.length * PARALLEL.value, room = node.parentElement.clientWidth - 2 * PARALLEL.side - fixed;
