@@ -112,8 +112,9 @@ def _bench_run(path: Path, picks: list[str], *, threads: int | None, task: str |
         report = bench_run_json(run, found, is_kept=is_kept)
         sys.stdout.write(json.dumps(report, indent=2, allow_nan=False) + "\n")
     else:
-        answers = output()
-        answers.print(bench_run_view(run, found, is_kept=is_kept))
+        if console.is_terminal:
+            console.print()
+        output().print(bench_run_view(run, found, is_kept=is_kept))
 
 
 def _trials(path: Path, picks: list[str], task: str | None) -> tuple[Run, list[TrialRecord]]:

@@ -13,7 +13,7 @@ from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.layer_ruler import layer_key
 from mpsearch.report.pareto_table import layer_order, strip_column
-from mpsearch.report.precision_strip import precision_legend, precision_text
+from mpsearch.report.precision_strip import precision_legend, precision_strip
 from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text, percent_text, seconds_text, spread_text
 from mpsearch.search.fidelity import NEAR, Fidelity, fidelity, is_promised
 from mpsearch.search.measured import MeasuredLatency
@@ -22,16 +22,19 @@ from mpsearch.search.run_folder import RunFolder
 
 BENCH_RUN_SCHEMA = 1
 _SURE = 0.99
+_STRIP = 24  # cells, in a line
 _NOISY = 0.15  # interquartile range over median, as the timer judges
 
 
 def measured_line(run: Run, measured: MeasuredLatency) -> Text:
     """One trial, as soon as it is measured."""
     record = run.trial(measured.number)
+    digits = len(str(max(r.number for r in run.records)))
     return Text.assemble(
-        (f"trial {record.number}", "bold"),
-        f"  {precision_text(record.policy, layer_order(run))}  predicted {seconds_text(record.latency_s)}, "
-        f"measured {spread_text(measured.latency_s, measured.quartiles_s)}, ",
+        (f"trial {record.number:<{digits}}  ", "bold"),
+        precision_strip(record.policy, width=_STRIP, layers=layer_order(run)),
+        f"  predicted {seconds_text(record.latency_s)}, "
+        f"measured {spread_text(measured.latency_s, measured.quartiles_s)}  ",
         _error_text(run, measured),
     )
 
@@ -84,7 +87,12 @@ def bench_run_view(run: Run, measured: Sequence[MeasuredLatency], *, is_kept: bo
         ),
     ]
     used = {scheme for record in records for scheme in record.policy.values()}
+    heading = Text.assemble(
+        (run.space.name, "bold"), f"  {len(rows)} trial{'s' if len(rows) != 1 else ''} timed end to end"
+    )
     return Group(
+        heading,
+        Text(),
         FittedTable(columns=columns, rows=len(rows), tells_hidden=True),
         Text(),
         precision_legend(list(used)),
@@ -129,7 +137,10 @@ def conditions_text(run: Run, measured: MeasuredLatency) -> str | None:
     machine, threads = run.profile.fingerprint, run.profile.threads
     theirs = f"{machine.cpu_model}, {machine.kernels[0]}, {_threads(threads)}"
     ours = f"{measured.machine}, {measured.isa}, {_threads(measured.threads)}"
-    return f"The predictions are for {theirs}; this was measured on {ours}: the errors tell the two apart."
+    return (
+        f"The predictions are for {theirs}; this was measured on {ours}. The errors compare the two; they do "
+        "not judge the profile."
+    )
 
 
 def _facts(run: Run, rows: Sequence[MeasuredLatency], *, is_kept: bool) -> list[tuple[str, Text | str]]:
