@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -311,3 +312,92 @@ def test_doctor_ends_with_exit_code_1_where_no_kernel_can_run(tmp_path):
     done = mpsearch("doctor", "--json", cwd=tmp_path, MPSEARCH_FORCE_ISA="avx9")
     assert done.returncode == 1
     assert json.loads(done.stdout)["is_broken"] is True
+
+
+@pytest.fixture
+def copied(searched, tmp_path) -> Path:
+    """A folder with a copy of the run, to go on with, and its 32-bit weights."""
+    shutil.copytree(searched / "runs" / "tiny", tmp_path / "tiny")
+    return tmp_path
+
+
+def test_a_run_goes_on_by_its_folder_under_overrides(searched, copied):
+    done = mpsearch(
+        "search", "tiny", "--trials", "7", "--pin", "fc1=w8a8", "--forbid", "conv*=w1.58a8", cwd=copied,
+        MPSEARCH_CACHE=str(searched / "cache"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "5 already there" in done.stderr
+    report = json.loads(mpsearch("pareto", "tiny", "--json", cwd=copied).stdout)
+    added = [trial for trial in report["trials"] if trial["number"] >= 5]
+    assert len(added) == 2
+    assert {trial["policy"]["fc1"] for trial in added} == {"w8a8"}
+    assert "w1.58a8" not in {trial["policy"][f"conv{n}"] for trial in added for n in (1, 2, 3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["search", "tiny", "--pin", "fc3=w8a8"], "Did you mean 'fc"),
+        (["search", "tiny", "--pin", "fc1"], "ConfigError: `pin` must be a layer or a glob"),
+        (["search", "tiny", "--out", "other"], "ConfigError: A run goes on in its own folder"),
+        (["search", "tiny", "--hw", "tiny/other.json"], "A run keeps to one profile"),
+        (["search", "."], "is a folder without a run. Runs in .: tiny"),
+        (["bench", "tiny", "--pick", "knees"], "ConfigError: A pick must be one of"),
+        (["bench", ".", "--pick", "knee"], "ConfigError: --pick chooses trials of a run"),
+    ],
+)
+def test_what_a_run_cannot_be_asked_is_refused_in_one_line(copied, arguments, said):
+    profile = json.loads((copied / "tiny" / "profile.json").read_text())
+    (copied / "tiny" / "other.json").write_text(json.dumps({**profile, "name": "other"}))
+    done = mpsearch(*arguments, cwd=copied)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_trials_of_a_run_are_timed_and_kept(copied):
+    done = mpsearch("bench", "tiny", "--pick", "knee", "--pick", "0", "--pick", "0", "--json", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["kept"] is True
+    numbers = [trial["number"] for trial in report["trials"]]
+    assert len(numbers) == len(set(numbers)) <= 2
+    assert 0 in numbers
+    assert done.stderr.count("predicted") == len(numbers)
+    lines = (copied / "tiny" / "measured.jsonl").read_text().splitlines()
+    assert [json.loads(line)["number"] for line in lines] == numbers
+    assert "measured" in mpsearch("pareto", "tiny", cwd=copied).stdout
+
+
+def test_timing_that_is_interrupted_keeps_what_it_has(copied, monkeypatch):
+    # In this process: the second trial is where it stops.
+    import typer
+
+    from mpsearch.cli.bench import bench
+    from mpsearch.export import measure
+
+    begun = []
+    packed = measure._packed
+
+    def second_is_interrupted(run, record, task, threads):
+        begun.append(record.number)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return packed(run, record, task, threads)
+
+    monkeypatch.setattr(measure, "_packed", second_is_interrupted)
+    with pytest.raises(typer.Exit) as ended:
+        bench(copied / "tiny", pick=["0", "1"])
+    assert ended.value.exit_code == 130
+    lines = (copied / "tiny" / "measured.jsonl").read_text().splitlines()
+    assert [json.loads(line)["number"] for line in lines] == [0]
+
+
+def test_what_cannot_be_kept_is_shown_and_that_is_said(copied):
+    (copied / "tiny" / "measured.jsonl").symlink_to(copied / "nowhere" / "file")  # for root too
+    done = mpsearch("bench", "tiny", "--pick", "0", "--json", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    assert "What is measured is shown, not kept: " in done.stderr
+    report = json.loads(done.stdout)
+    assert (report["kept"], len(report["trials"])) == (False, 1)
