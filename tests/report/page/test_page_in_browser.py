@@ -295,6 +295,9 @@ def test_a_narrow_screen_never_scrolls_sideways(open_page):
         for name in (*PLOTS, "parallel-chart"):
             show(page, name)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.keyboard.press("Home")
+    page.evaluate("['beforeprint', 'afterprint'].forEach(name => window.dispatchEvent(new Event(name)))")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_names_show_as_they_are_in_every_chart(open_page):

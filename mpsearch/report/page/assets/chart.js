@@ -13,7 +13,7 @@ const isTouch = window.matchMedia("(pointer: coarse)").matches;
 function baseLayout(colour, layout) {
   const axis = {
     gridcolor: colour.faint, linecolor: colour.line, zerolinecolor: colour.line, tickcolor: colour.line,
-    tickfont: { color: colour.quiet, size: 12 }, automargin: true, zeroline: false, fixedrange: isTouch,
+    tickfont: { color: colour.quiet, size: 12 }, automargin: true, tickangle: 0, zeroline: false, fixedrange: isTouch,
   };
   const merged = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 56, r: 20, t: 20, b: 44 },

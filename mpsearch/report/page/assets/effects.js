@@ -49,7 +49,7 @@ function startEffects() {
       const { unit } = run.objectives[key];
       const values = effects.rows.map((row) => row[key]);
       const low = Math.min(0, ...values), high = Math.max(0, ...values) || 1;
-      const ticks = roundBetween(low, high, 4);
+      const ticks = roundBetween(low, high, node.clientWidth < 800 ? 2 : 4);
       return { title, domain, side: "top", range: [low - (high - low) * 0.03, high + (high - low) * 0.05], tickvals: ticks, ticktext: ticks.map((value) => (value === 0 ? "0" : `${value < 0 ? "−" : ""}${tickText(unit, Math.abs(value))}`)), zeroline: true };
     };
     const most = narrow ? 14 : 30;
