@@ -12,6 +12,7 @@ from mpsearch.search.layer_effects import ChoiceVerdict, JointEffect, LayerEffec
 VERDICT_STYLES: dict[Verdict, str] = {"safe": "green", "unclear": "yellow", "costly": "red"}
 VERDICT_MARKS: dict[Verdict, str] = {"safe": " ", "unclear": "?", "costly": "!"}
 _SKEWED = 1.6
+_TIMER_S = 5e-9  # sums of measured times differ by less than this for no reason
 _GROUP = "group:"
 
 
@@ -29,6 +30,12 @@ def cost_text(effect: LayerEffect | JointEffect) -> str:
     if max(below, above) > _SKEWED * max(min(below, above), 1e-6):
         return f"{_points(lost, decimals)} ({_points(low, decimals)} to {_points(high, decimals)})"
     return f"{_points(lost, decimals)} ± {_points((high - low) / 2, decimals)}"
+
+
+def retrained_text(effect: LayerEffect) -> str:
+    """The points that one training of this change may show as lost: "-0.4 to 0.9"."""
+    low, high = -effect.retrained_interval[1], -effect.retrained_interval[0]
+    return f"{_points(low, 1)} to {_points(high, 1)}"
 
 
 def _points(share: float, decimals: int) -> str:
@@ -49,7 +56,10 @@ def saved_words(effect: LayerEffect | JointEffect) -> str:
     saved, added = [], []
     for value, text in (
         (float(effect.memory_saved_bytes), bytes_text(abs(effect.memory_saved_bytes))),
-        (effect.latency_saved_s, seconds_text(abs(effect.latency_saved_s))),
+        (
+            effect.latency_saved_s if abs(effect.latency_saved_s) >= _TIMER_S else 0.0,
+            seconds_text(abs(effect.latency_saved_s)),
+        ),
     ):
         if value > 0:
             saved.append(text)
@@ -65,9 +75,17 @@ def effect_words(effect: LayerEffect) -> Text:
     return Text.assemble(
         (choice_name(effect.choice), "bold"),
         f": {scheme_words(effect.scheme)} ",
-        ("costs " + cost_text(effect), VERDICT_STYLES[effect.verdict]),
-        f" points and {saved_words(effect)}",
+        (change_words(effect), VERDICT_STYLES[effect.verdict]),
+        f" and {saved_words(effect)}",
     )
+
+
+def change_words(effect: LayerEffect | JointEffect) -> str:
+    """As in "costs 0.3 ± 0.1 points", or "gains 0.2 ± 0.4 points" where that is expected."""
+    text = cost_text(effect)
+    if text.startswith("-") and "±" in text:
+        return f"gains {text.removeprefix('-')} points"
+    return f"costs {text} points"
 
 
 def choice_name(name: str) -> str:

@@ -20,7 +20,8 @@ def explain_json(run: Run, effects: LayerEffects, choices: Sequence[ChoiceVerdic
         "energy_j"},
       "choices": [{"name", "layers", "reference", "reference_trials", "can_go_to" (or null), "not_below" (or
         null), "effects": [{"scheme", "accuracy_change", "accuracy_change_interval": [low, high] of 95%,
-        "verdict": "safe" | "unclear" | "costly", "trials", "trials_needed" (or null), "latency_saved_s",
+        "retrained_interval": [low, high] that a training of this one change falls within, "verdict": "safe" |
+        "unclear" | "costly", "trials", "trials_needed" (or null), "latency_saved_s",
         "memory_saved_bytes", "energy_saved_j"}, lowest precision first]}],
       "together": {"policy", "trial" (or null), "accuracy_change", "accuracy_change_interval",
         "latency_saved_s", "memory_saved_bytes", "energy_saved_j"} or null,
@@ -79,6 +80,7 @@ def _effect(effect: LayerEffect) -> dict[str, Any]:
         "scheme": effect.scheme.name,
         "accuracy_change": effect.accuracy_change,
         "accuracy_change_interval": list(effect.interval),
+        "retrained_interval": list(effect.retrained_interval),
         "verdict": effect.verdict,
         "trials": effect.trials,
         "trials_needed": effect.trials_needed,

@@ -9,7 +9,14 @@ from fnmatch import fnmatchcase
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mpsearch.report.effect_text import choice_name, cost_text, effect_words, saved_words, scheme_words
+from mpsearch.report.effect_text import (
+    change_words,
+    choice_name,
+    cost_text,
+    effect_words,
+    saved_words,
+    scheme_words,
+)
 from mpsearch.report.facts_grid import FactsGrid
 from mpsearch.report.units import factor_text
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect, LayerEffects
@@ -37,8 +44,8 @@ def explain_summary(effects: LayerEffects, choices: Sequence[ChoiceVerdict]) -> 
 
 
 _CAVEAT = (
-    "Each interval holds 95% of what that one change would score if trained as the trials here were, on the "
-    "same validation samples. What is saved is exact, by the run's profile."
+    "An interval holds a layer's own effect with 95%. A single training strays further, most where scores "
+    "are of few samples: --json and wide tables say how far. What is saved is exact, by the run's profile."
 )
 
 
@@ -128,7 +135,7 @@ def _unclear(choices: Sequence[ChoiceVerdict]) -> list[Text]:
         lines.append(
             Text.assemble(
                 (choice_name(effect.choice), "bold"), f" at {effect.scheme}: ", (cost_text(effect), "yellow"),
-                f" points; about {count} more trial{'s' if count != 1 else ''} of this one change would tell",
+                f" points; about {count} more trial{'s' if count != 1 else ''} much like it would tell",
             )
         )  # fmt: skip
     rest = len(open_effects) - len(lines)
@@ -145,11 +152,9 @@ def _together(effects: LayerEffects) -> Text:
     smaller = costs.memory_bytes / (costs.memory_bytes - joint.memory_saved_bytes)
     faster = costs.latency_s / (costs.latency_s - joint.latency_saved_s)
     is_within = -joint.interval[0] < effects.tolerance
-    text = Text("lowering all of them at once costs ")
-    text.append(cost_text(joint), "green" if is_within else "yellow")
-    text.append(
-        f" points and {saved_words(joint)}: {factor_text(smaller)} smaller, {factor_text(faster)} faster"
-    )
+    text = Text("lowering all of them at once ")
+    text.append(change_words(joint), "green" if is_within else "yellow")
+    text.append(f" and {saved_words(joint)}: {factor_text(smaller)} smaller, {factor_text(faster)} faster")
     return text.append(
         f"; trial {joint.trial} is just that" if joint.trial is not None else "; not trained yet"
     )

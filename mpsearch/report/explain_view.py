@@ -13,7 +13,14 @@ from rich.text import Text
 
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import Scheme
-from mpsearch.report.effect_text import VERDICT_MARKS, VERDICT_STYLES, choice_name, cost_text, points
+from mpsearch.report.effect_text import (
+    VERDICT_MARKS,
+    VERDICT_STYLES,
+    choice_name,
+    cost_text,
+    points,
+    retrained_text,
+)
 from mpsearch.report.explain_summary import explain_summary
 from mpsearch.report.facts_grid import FactsGrid
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
@@ -122,7 +129,7 @@ def every_scheme_table(effects: LayerEffects, choices: Sequence[ChoiceVerdict]) 
         columns=[
             _names(rows),
             Column(title="at", cells=[_block(scheme) for scheme in shown], justify="left"),
-            Column(title="", cells=[str(scheme or "") for scheme in shown], justify="left", importance=1),
+            Column(title="", cells=[str(scheme or "") for scheme in shown], justify="left", importance=2),
             *_evidence(rows, effects),
         ],
         rows=len(rows),
@@ -159,6 +166,13 @@ def _evidence(rows: Sequence[_Row], effects: LayerEffects) -> list[Column | Stre
             cells=[Text() if e is None else Text(cost_text(e), VERDICT_STYLES[e.verdict]) for e in shown],
             justify="left",
             importance=3,
+        ),
+        Column(
+            title="one training",
+            cells=["" if effect is None else retrained_text(effect) for effect in shown],
+            justify="left",
+            importance=1,
+            style="dim",
         ),
         Column(title="saves", unit=memory_unit.name, cells=_saved(memory, memory_unit), importance=5),
         Column(title="saves", unit=latency_unit.name, cells=_saved(latency, latency_unit), importance=4),
@@ -266,8 +280,9 @@ def _heading(run: Run, effects: LayerEffects) -> RenderableType:
     if uniform is not None:
         reference.append(f", all {uniform}")
     reference.append("  ").append_text(precision_strip(effects.reference, width=32))
+    scored = "" if trial is None else f"scored {percent_text(run.trial(trial).accuracy, 1)}, "
     reference.append(
-        f"  {percent_text(effects.reference_accuracy, 1)}, {seconds_text(costs.latency_s)}, "
+        f"  {scored}expected {percent_text(effects.reference_accuracy, 1)}, {seconds_text(costs.latency_s)}, "
         f"{bytes_text(costs.memory_bytes)}"
     )
     title = Text.assemble((run.space.name, "bold"), "  what one layer costs and saves when it alone changes")

@@ -26,9 +26,13 @@ _CUBE = 200  # trials from which on there are fewer points, since each takes the
 _LEAST_POINTS = 4
 _DRAWS = 2400
 _TAILS = (0.025, 0.5, 0.975)
+_Z = 1.96
 # All policies are scored on the same samples and mostly agree on them: of the variance of drawing the
 # samples, at least this share remains between two policies.
 _PAIRED = 0.3
+# Evidence assumes that one of the scales is right; none quite is. By this power a scale that explains the
+# trials nearly as well stays in the mixture, and intervals hold the truth as often as they say.
+_SCALE_POWER = 0.5
 _CONSTANT = 9.0  # variance of the constant, in variances of the scores
 
 
@@ -36,15 +40,19 @@ _CONSTANT = 9.0  # variance of the constant, in variances of the scores
 class AccuracyChanges:
     """What to expect of Q policies in place of a reference policy; accuracies are shares of 1.
 
-    `reference`: accuracy of the reference; `change` (Q,): changes to it, both medians. `low`, `high` (Q,):
-    95% lies between them. `repeats` (Q,): how many more trials of the changed policy would put the interval
-    on one side of -tolerance, were the median right; 0 where it is there, -1 where `MOST_REPEATS` would not.
+    `reference`: accuracy of the reference; `change` (Q,): effects on it, both medians. `low`, `high` (Q,):
+    95% lies between them. `retrained_low`, `retrained_high` (Q,): likewise for the scores of both policies,
+    trained again and scored on the same samples, seeds apart. `repeats` (Q,): how many more trials of
+    different policies near the changed one would put low and high on one side of -tolerance, were the median
+    right; 0 where they are there, -1 where `MOST_REPEATS` would not.
     """
 
     reference: float
     change: Floats
     low: Floats
     high: Floats
+    retrained_low: Floats
+    retrained_high: Floats
     repeats: NDArray[np.int64]
 
 
@@ -68,7 +76,7 @@ class AccuracyModel:
 
     Part of the noise is a policy's own: it comes again when that policy is trained again and scored on the
     same samples. Trials of many policies do not tell which part, so every part from none to all is averaged
-    over. Changes are those that such a training shows, the policy's own deviation included.
+    over. It belongs to no layer: intervals of effects leave it out, those of a retraining hold it.
 
     Shape: ranks (N, C), places in `SCHEMES`; scores (N,). `samples` is what one score is the mean of.
     Source: Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, chapters 2 and 5.
@@ -95,15 +103,19 @@ class AccuracyModel:
             own=np.diagonal(among, axis1=1, axis2=2),
             to_reference=among[:, 0],
         )
-        moments = [_moments(point, similarity) for point in self._points]
-        change, base = self._drawn(moments)
-        low, median, high = np.quantile(change, _TAILS, axis=0)
+        effects = [_moments(point, similarity, own=0.0) for point in self._points]
+        retrained = [_moments(point, similarity, own=point.lasting) for point in self._points]
+        change, base = self._drawn(effects)
+        low, median, high = np.quantile(self._on_other_samples(change), _TAILS, axis=0)
+        again = np.quantile(self._drawn(retrained)[0], _TAILS, axis=0)
         return AccuracyChanges(
             reference=float(np.median(base)),
             change=median,
             low=low,
             high=high,
-            repeats=self._repeats(moments, low, median, high, tolerance),
+            retrained_low=again[0],
+            retrained_high=again[2],
+            repeats=self._repeats(effects, low, median, high, tolerance),
         )
 
     def left_out(self) -> LeftOut:
@@ -163,7 +175,7 @@ class AccuracyModel:
     def _points_of(self, fits: Sequence[_Fit]) -> list[_Point]:
         """The mixture: scales in proportion to their evidence, deviations within each likewise."""
         evidence = np.array([fit.log_evidence for fit in fits])
-        shares = np.exp(evidence - evidence.max())
+        shares = np.exp(_SCALE_POWER * (evidence - evidence.max()))
         shares /= shares.sum()
         count = int(np.clip(_POINTS * (_CUBE / len(self.scores)) ** 3, _LEAST_POINTS, _POINTS))
         points: list[tuple[_Fit, Floats, float]] = []
@@ -174,7 +186,8 @@ class AccuracyModel:
                 for row, taken in zip(deviations, times, strict=True):
                     points.append((fit, row, float(taken)))
         total = sum(share for *_, share in points)
-        lasting = np.random.default_rng(0).permutation((np.arange(len(points)) + 0.5) / len(points))
+        # Seeds move a trained score less than the policy does: the part that lasts is more likely large.
+        lasting = np.sqrt(np.random.default_rng(0).permutation(np.arange(len(points)) + 0.5) / len(points))
         return [
             self._point(fit, row, share / total, float(part))
             for (fit, row, share), part in zip(points, lasting, strict=True)
@@ -212,16 +225,31 @@ class AccuracyModel:
             base.append(1 - fit.scale.inverse(alone))
         return np.concatenate(change), np.concatenate(base)
 
+    def _on_other_samples(self, changes: Floats) -> Floats:
+        """With what other samples would show. Shape: (draws, Q).
+
+        All trials were scored on the same samples, so more trials do not average their choice out: a change
+        of k samples is k give or take the root of k on others.
+        """
+        quantiles = np.array([NormalDist().inv_cdf((k + 0.5) / _DRAWS) for k in range(_DRAWS)])
+        draws = np.random.default_rng(1).permutation(quantiles)[:, None]
+        size = np.minimum(np.abs(changes), 1)
+        varied: Floats = changes + draws * np.sqrt(size * (1 - size) / self.samples)
+        return varied
+
     def _repeats(
         self, moments: Sequence[_Moments], low: Floats, median: Floats, high: Floats, tolerance: float
     ) -> NDArray[np.int64]:
         margin = np.abs(median + tolerance)
         half = np.where(median > -tolerance, median - low, high - median)
+        size = np.minimum(np.abs(median), 1)
+        staying = _Z**2 * size * (1 - size) / self.samples  # of the samples: trials do not lessen it
+        shrinking = np.maximum(half**2 - staying, 0)
         before = np.sum([m.point.share * m.variance for m in moments], axis=0)
         answer = np.where((low > -tolerance) | (high < -tolerance), 0, -1)
         for count in reversed(_REPEATS):
             after = np.sum([m.point.share * m.variance_after(count) for m in moments], axis=0)
-            enough = half * np.sqrt(after / before) < margin
+            enough = np.sqrt(shrinking * after / before + staying) < margin
             answer = np.where((answer != 0) & enough, count, answer)
         return answer.astype(np.int64)
 
@@ -275,37 +303,37 @@ class _Moments:
     base_variance: float
     change: Floats
     variance: Floats
-    passing_noise: Floats
+    noise: Floats
     base_covariance: Floats
 
     def variance_after(self, trials: int) -> Floats:
-        """Variance of the changes after so many more trials of the changed policy."""
+        """Variance of the effects after so many more trials of different policies near the changed one."""
         with_changed = self.variance + self.base_covariance
         of_changed = self.variance + 2 * self.base_covariance + self.base_variance
-        left: Floats = self.variance - with_changed**2 / (of_changed + self.passing_noise / trials)
+        left: Floats = self.variance - with_changed**2 / (of_changed + self.noise / trials)
         return left
 
 
-def _moments(point: _Point, similarity: _Similarity) -> _Moments:
+def _moments(point: _Point, similarity: _Similarity, *, own: float) -> _Moments:
+    """`own`: the part of the noise that belongs to a policy and is asked for too."""
     fit, data, squares = point.fit, point.fit.data, point.deviations[:-1] ** 2
     of_trials = data.floor + point.deviations[-1] ** 2
     cross = np.tensordot(squares, similarity.to_trials, 1) + data.constant
-    cross = cross + point.lasting * similarity.is_trial * of_trials
+    cross = cross + own * similarity.is_trial * of_trials
     solved = cross @ point.inverse
     mean = solved @ data.y
     expected = _clipped(fit.scale.inverse(mean + fit.mean), fit.samples)
     noise = fit.sampling_variance(expected) + point.deviations[-1] ** 2
     was_tried = similarity.is_trial.any(1)
     noise[was_tried] = of_trials[similarity.is_trial.argmax(1)[was_tried]]
-    variance = squares @ similarity.own + data.constant - np.einsum("qn,qn->q", solved, cross)
-    variance = variance + point.lasting * noise
+    variance = squares @ similarity.own + data.constant - np.einsum("qn,qn->q", solved, cross) + own * noise
     with_base = squares @ similarity.to_reference + data.constant - cross @ solved[0]
-    with_base[0] += point.lasting * noise[0]
+    with_base[0] += own * noise[0]
     return _Moments(
         point=point,
         base=float(mean[0]),
         base_variance=max(float(variance[0]), 0.0),
-        passing_noise=(1 - point.lasting) * noise[1:],
+        noise=noise[1:],
         change=mean[1:] - mean[0],
         variance=np.maximum(variance[1:] + variance[0] - 2 * with_base[1:], 1e-18),
         base_covariance=with_base[1:] - variance[0],

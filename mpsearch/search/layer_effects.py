@@ -30,11 +30,14 @@ _NOISE_SHARE = 1.5
 class LayerEffect:
     """One choice of the reference policy takes `scheme`, and nothing else changes.
 
-    `accuracy_change`, a share of 1, is negative where accuracy is lost; 95% of what the trials leave possible
-    lies in `interval`. `trials`: complete trials in which the choice takes the scheme. Costs are exact; saved
-    > 0 is cheaper. `verdict`, at the tolerance asked for: safe (surely costs less), costly (surely costs
-    more), unclear. `trials_needed`: how many more trials of just this change would tell, were
-    `accuracy_change` right; 0 where the verdict is clear, None where 55 would not tell.
+    `accuracy_change`, a share of 1, is negative where accuracy is lost: what the layer does by and large.
+    95% of what the trials leave possible lies in `interval`. `retrained_interval` also holds what single
+    policies show beyond the sum of their layers: a training of this very change scores within it of the
+    reference's score. `trials`: complete trials in which the choice takes the scheme. Costs are exact; saved
+    > 0 is cheaper. `verdict`, by `interval` at the tolerance asked for: safe (surely costs less), costly
+    (surely costs more), unclear. `trials_needed`: how many more trials with this scheme there, and most other
+    layers as in the reference, would tell, were `accuracy_change` right; 0 where the verdict is clear, None
+    where 55 would not tell.
     """
 
     choice: str
@@ -42,6 +45,7 @@ class LayerEffect:
     scheme: Scheme
     accuracy_change: float
     interval: tuple[float, float]
+    retrained_interval: tuple[float, float]
     trials: int
     latency_saved_s: float
     memory_saved_bytes: int
@@ -194,6 +198,7 @@ def layer_effects(
             scheme=resolved.choices[place].schemes[code],
             accuracy_change=answer.change,
             interval=answer.interval,
+            retrained_interval=answer.retrained_interval,
             trials=int(np.sum(ranks[:, place] == _ORDER.index(resolved.choices[place].schemes[code]))),
             latency_saved_s=answer.latency_saved_s,
             memory_saved_bytes=answer.memory_saved_bytes,
@@ -226,6 +231,7 @@ def layer_effects(
 class _Answer:
     change: float
     interval: tuple[float, float]
+    retrained_interval: tuple[float, float]
     repeats: int | None
     latency_saved_s: float
     memory_saved_bytes: int
@@ -254,6 +260,7 @@ class _Questions:
             _Answer(
                 change=float(found.change[row]),
                 interval=(float(found.low[row]), float(found.high[row])),
+                retrained_interval=(float(found.retrained_low[row]), float(found.retrained_high[row])),
                 repeats=None if found.repeats[row] < 0 else int(found.repeats[row]),
                 latency_saved_s=float(costs.latency_s[0] - costs.latency_s[row + 1]),
                 memory_saved_bytes=int(costs.memory_bytes[0] - costs.memory_bytes[row + 1]),

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import SCHEMES
-from mpsearch.report.effect_text import cost_text, points, saved_words
+from mpsearch.report.effect_text import change_words, cost_text, points, saved_words
 from mpsearch.report.explain_json import explain_json
 from mpsearch.report.explain_summary import next_command
 from mpsearch.report.explain_view import chosen_choices, explain_view
@@ -181,6 +181,7 @@ def test_the_json_keeps_its_contract(run, effects):
         assert low <= effect["accuracy_change"] <= high
         assert effect["verdict"] in {"safe", "unclear", "costly"}
         assert effect["scheme"] in SCHEMES
+        assert effect["retrained_interval"][0] < effect["retrained_interval"][1]
         assert {"latency_saved_s", "memory_saved_bytes", "energy_saved_j", "trials"} <= set(effect)
     assert report["fit"]["warning"] is None
 
@@ -226,10 +227,17 @@ def test_costs_are_written_with_the_digits_that_their_interval_allows(effects, c
     assert cost_text(effect) == text
 
 
+def test_what_is_expected_to_score_better_gains(effects):
+    better = dataclasses.replace(effects.effects[0], accuracy_change=0.002, interval=(-0.002, 0.006))
+    assert change_words(better) == "gains 0.2 ± 0.4 points"
+    worse = dataclasses.replace(better, accuracy_change=-0.002, interval=(-0.006, 0.002))
+    assert change_words(worse) == "costs 0.2 ± 0.4 points"
+
+
 def test_points_never_read_minus_nothing_and_savings_may_be_costs(effects):
     assert [points(share) for share in (-0.0001, 0.0123, 0.421)] == ["0.0", "1.2", "42"]
     effect = effects.effects[0]
     mixed = dataclasses.replace(effect, memory_saved_bytes=1500, latency_saved_s=-2e-6)
     assert saved_words(mixed) == "saves 1.50 KB but adds 2.00 µs"
-    none = dataclasses.replace(effect, memory_saved_bytes=0, latency_saved_s=0.0)
+    none = dataclasses.replace(effect, memory_saved_bytes=0, latency_saved_s=1e-9)  # below any timer
     assert saved_words(none) == "saves nothing"
