@@ -40,7 +40,8 @@ def setting_groups(run: Run) -> tuple[SettingGroup, ...]:
         _group("Data", _data(run)),
         _group("Search", _search(run)),
         _group(
-            "Fine-tune of a trial", {name: _text(value) for name, value in asdict(run.space.trial).items()}
+            "Fine-tune of a trial",
+            {name.replace("_", " "): _text(value) for name, value in asdict(run.space.trial).items()},
         ),
         _group("Versions", _versions(run)),
     )
