@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +16,8 @@ from mpsearch.cli.completion import complete_run, complete_trial
 from mpsearch.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mpsearch.search.measured import MeasuredLatency
     from mpsearch.search.run import Run
     from mpsearch.search.trial_record import TrialRecord
@@ -47,13 +52,14 @@ def bench(
     task: Annotated[
         str | None,
         typer.Option(
+            metavar="TASK",
             help="The task's own code, path/file.py:function or package.module:function. Needed unless the "
-            "task is built in, because it is run."
+            "task is built in, because it is run.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Run a packed model, or the trials of a run: latencies beside the predicted ones.
+    """Run a packed model, or trials of a run: measured beside predicted.
 
     Of a packed model the outputs are compared too. What is measured of a run is
     kept in its folder, where all other commands show it.
@@ -78,12 +84,8 @@ def _bench_model(model: Path, *, threads: int | None, task: str | None, as_json:
     from mpsearch.cli.console import messages, output
     from mpsearch.export.verify import verify_packed
 
-    progress = messages()
-    if progress.is_terminal:
-        with progress.status("starting") as status:
-            report = verify_packed(model, threads=threads, named_task=task, on_step=status.update)
-    else:
-        report = verify_packed(model, threads=threads, named_task=task)
+    with _standing_line(messages()) as tell:
+        report = verify_packed(model, threads=threads, named_task=task, on_step=tell)
     if as_json:
         sys.stdout.write(json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n")
     else:
@@ -129,7 +131,8 @@ def _trials(path: Path, picks: list[str], task: str | None) -> tuple[Run, list[T
     run = load_run(path) if task is None else load_run(path).with_task_at(task)
     chosen = [pick_trial(run, pick) for pick in picks] if picks else list(run.front.records)
     if not chosen:
-        raise RunError(f"{path} has no finished trial to time. Continue it with `mpsearch search {path}`.")
+        command = f"mpsearch search {shlex.quote(str(path))}"
+        raise RunError(f"{path} has no finished trial to time. Continue it with `{command}`.")
     return run, list({record.number: record for record in chosen}.values())
 
 
@@ -142,10 +145,11 @@ def _measure(run: Run, records: list[TrialRecord], threads: int | None, found: l
 
     console = messages()
     is_kept = True
-    with console.status("loading the task") as status:
+    with _standing_line(console) as tell:
+        tell("loading the task")
 
         def on_step(record: TrialRecord, step: str) -> None:
-            status.update(f"{step} trial {record.number}  ({len(found) + 1} of {len(records)})")
+            tell(f"{step} trial {record.number}  ({len(found) + 1} of {len(records)})")
 
         for measured in measure_trials(run, records, threads=threads, on_step=on_step):
             found.append(measured)
@@ -157,3 +161,13 @@ def _measure(run: Run, records: list[TrialRecord], threads: int | None, found: l
                     is_kept = False
                     console.print(f"What is measured is shown, not kept: {error}", style="yellow")
     return is_kept
+
+
+@contextmanager
+def _standing_line(console: Console) -> Iterator[Callable[[str], None]]:
+    """A line on a terminal, drawn when it changes and at no other time: a spinner disturbs what is timed."""
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield lambda text: live.update(Text(text, "dim"), refresh=True)

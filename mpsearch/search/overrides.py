@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Literal
 
 from mpsearch.errors import ConfigError
@@ -21,7 +22,7 @@ class Override:
     schemes: tuple[Scheme, ...]
 
     def matches(self, layer: str) -> bool:
-        return layer == self.pattern or fnmatchcase(layer, self.pattern)
+        return _matches(layer, self.pattern)
 
     def permits(self, scheme: Scheme) -> bool:
         return (scheme in self.schemes) == (self.kind == "pin")
@@ -85,7 +86,12 @@ class Overrides:
         """The layers whose scheme is not permitted."""
         if not self:
             return ()
-        return tuple(layer for layer, scheme in policy.items() if not self.permits(layer, scheme))
+        rules = self.rules
+        return tuple(
+            layer
+            for layer, scheme in policy.items()
+            if not all(rule.permits(scheme) for rule in rules if rule.matches(layer))
+        )
 
     def allows(self, policy: PrecisionPolicy) -> bool:
         return not self.broken_by(policy)
@@ -106,7 +112,7 @@ class Overrides:
         lifted = tuple(patterns)
 
         def stays(name: str) -> bool:
-            return not any(name == pattern or fnmatchcase(name, pattern) for pattern in lifted)
+            return not any(_matches(name, pattern) for pattern in lifted)
 
         kept = Overrides(
             pins={name: scheme for name, scheme in self.pins.items() if stays(name)},
@@ -134,6 +140,11 @@ class Overrides:
             *(f"{name} without {_names(schemes)}" for name, schemes in self.forbidden.items()),
         ]
         return "; ".join(texts) or "none"
+
+
+@lru_cache(maxsize=1 << 14)  # a view judges every layer of every trial each time that a budget moves
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def _pairs(given: Mapping[str, Any] | Iterable[str] | None, kind: str, example: str) -> list[tuple[str, Any]]:
