@@ -41,7 +41,7 @@ def inspect(
         ),
     ] = None,
 ) -> None:
-    """Look at a run full-screen: walk along its front, compare, set budgets, export.
+    """Look at a run full-screen: walk its front, compare, bound, export.
 
     Follows a search that is still running. Keys, a mouse and 80x24 over SSH will do; ? lists the keys.
 

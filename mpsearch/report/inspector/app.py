@@ -35,7 +35,8 @@ class InspectorApp(App[None]):
     ENABLE_COMMAND_PALETTE = False
     CSS = "ToastRack { margin-bottom: 2; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q,ctrl+c,ctrl+q", "quit", "quit", show=False),
+        Binding("q", "quit", "quit", show=False),
+        Binding("ctrl+c,ctrl+q", "quit", "quit", show=False, priority=True),
         Binding("T", "next_theme", "theme", show=False),
     ]
 

@@ -13,7 +13,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import Input, Label, RadioButton, RadioSet, Static
+from textual.events import Click
+from textual.message import Message
+from textual.widgets import Input, Label, Static
 
 from mpsearch.report.inspector.dialog import Dialog, Problem
 from mpsearch.report.units import bytes_text, percent_text, seconds_text
@@ -55,19 +57,65 @@ def next_command(result: ExportResult) -> str:
     return f"mpsearch bench {shlex.quote(str(result.written))}"
 
 
+class FormatChoice(Static, can_focus=True):
+    """One line a format; the chosen one is told by its symbol, not by a colour alone."""
+
+    DEFAULT_CSS = """
+    FormatChoice { height: auto; }
+    FormatChoice:focus { background-tint: $ink-accent 14%; text-style: bold; }
+    """
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,left", "choose(-1)"),
+        Binding("down,right", "choose(1)"),
+        Binding("space", "next"),
+    ]
+
+    class Changed(Message):
+        """Another format was chosen."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 - the widgets' own name for it
+        super().__init__(id=id, markup=False)
+        self._place = 0
+        self._draw()
+
+    @property
+    def format(self) -> str:
+        return list(FORMATS)[self._place]
+
+    def on_click(self, event: Click) -> None:
+        self._choose(min(event.y, len(FORMATS) - 1))
+
+    def action_choose(self, by: int) -> None:
+        self._choose(max(0, min(self._place + by, len(FORMATS) - 1)))
+
+    def action_next(self) -> None:
+        self._choose((self._place + 1) % len(FORMATS))
+
+    def _choose(self, place: int) -> None:
+        if place != self._place:
+            self._place = place
+            self._draw()
+            self.post_message(self.Changed())
+
+    def _draw(self) -> None:
+        lines = [
+            f"{'●' if place == self._place else '○'} {says}" for place, says in enumerate(FORMATS.values())
+        ]
+        self.update("\n".join(lines))
+
+
 class ExportDialog(Dialog[None]):
     """Asks `start` for the export, and shows what `show_result` is given."""
 
     DEFAULT_CSS = """
     ExportDialog .facts { color: $ink-dim; height: auto; margin-bottom: 1; }
-    ExportDialog RadioSet { border: none; background: $surface; padding: 0; height: auto; width: 1fr; }
-    ExportDialog RadioSet:focus { border: none; background-tint: $ink-accent 0%; }
     ExportDialog Horizontal { height: 1; margin-top: 1; }
     ExportDialog .name { width: 4; }
     ExportDialog Input { width: 1fr; }
     ExportDialog .outcome { height: auto; margin-top: 1; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "export", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "export", show=False)]
 
     def __init__(self, run: Run, record: TrialRecord, start: Callable[[ExportRequest], bool]) -> None:
         super().__init__()
@@ -78,15 +126,13 @@ class ExportDialog(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         record = self._record
-        with self.box(f"Export trial {record.number}", "tab moves · enter in the name exports · esc closes"):
+        with self.box(f"Export trial {record.number}", "tab moves · enter exports · esc closes"):
             yield Static(
                 f"{percent_text(record.accuracy)} on validation, {seconds_text(record.latency_s)} predicted, "
                 f"{bytes_text(record.memory_bytes)}",
                 classes="facts",
             )
-            with RadioSet(id="format"):
-                for name, says in FORMATS.items():
-                    yield RadioButton(says, value=name == "packed", id=f"format-{name}")
+            yield FormatChoice(id="format")
             with Horizontal():
                 yield Label("to", classes="name")
                 yield Input(id="out", select_on_focus=False)
@@ -100,10 +146,9 @@ class ExportDialog(Dialog[None]):
 
     @property
     def format(self) -> str:
-        pressed = self.query_one("#format", RadioSet).pressed_button
-        return "packed" if pressed is None or pressed.id is None else pressed.id.removeprefix("format-")
+        return self.query_one(FormatChoice).format
 
-    @on(RadioSet.Changed)
+    @on(FormatChoice.Changed)
     def _suggest(self) -> None:
         """The name that goes with the format, unless another was typed."""
         field = self.query_one("#out", Input)
@@ -131,7 +176,7 @@ class ExportDialog(Dialog[None]):
     def _tick(self) -> None:
         if self.is_busy:
             seconds = time.monotonic() - self._began
-            self._say(f"writing and checking … {seconds:.0f} s   (esc closes this, the export goes on)")
+            self._say(f"writing and checking … {seconds:.0f} s   (esc closes, it goes on)")
 
     def show_result(self, result: ExportResult) -> None:
         self.is_busy = False

@@ -91,4 +91,7 @@ class HelpDialog(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with self.box("Keys and symbols", "esc closes"):
-            yield Static(help_text(self._palette, min(self.app.size.width, 78) - 6))
+            yield Static(markup=False)
+
+    def on_resize(self) -> None:
+        self.query_one(Static).update(help_text(self._palette, min(self.size.width, 78) - 6))

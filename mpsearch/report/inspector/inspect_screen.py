@@ -184,10 +184,13 @@ class InspectScreen(Screen[None]):
         )
         self.query_one(KeyBar).show(palette)
         width = max(self.size.width - 2, 1)
-        self.query_one("#header", Static).update(header_text(self.scene, self.sight, palette, width))
-        self.query_one("#narrowing", Static).update(
-            narrowing_text(self.scene, self.filter, palette, width, is_own=self.budgets is not None)
-        )
+        header = header_text(self.scene, self.sight, palette, width)
+        self.query_one("#header", Static).update(header, layout=False)
+        narrowing = narrowing_text(
+            self.scene, self.filter, palette, width,
+            is_own=self.budgets is not None, problem=self.sight.problem,
+        )  # fmt: skip
+        self.query_one("#narrowing", Static).update(narrowing, layout=False)
 
     def see(self, sight: Sight) -> None:
         """What a look at the run folder has found."""

@@ -54,4 +54,4 @@ class KeyBar(Static):
 
     def show(self, palette: Palette) -> None:
         self._palette = palette
-        self.update(key_line(self._keys, palette, self.content_size.width))
+        self.update(key_line(self._keys, palette, self.content_size.width), layout=False)

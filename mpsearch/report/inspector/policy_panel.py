@@ -36,6 +36,7 @@ class PolicyPanel(Vertical):
         self._marks: tuple[int, ...] = ()
         self._sort: LayerSort = "call order"
         self._layers_key: object = None
+        self._lines = -1
 
     def compose(self) -> ComposeResult:
         yield Static(id="facts", markup=False)
@@ -66,17 +67,20 @@ class PolicyPanel(Vertical):
         facts = self.query_one("#facts", Static)
         if record is None:
             facts.update(empty_text(scene, palette))
+            self._lines = -1
             self._show_layers(None, Text())
             return
         height = self.size.height
         air: Air = "none" if height < _LOWEST else "some" if height < _LOW else "all"
         self.set_class(air == "none", "-airless")
         strip_height = 3 if height >= _TALL else 1
-        facts.update(
-            panel_text(
-                scene, record, palette, width=width - 1, marks=self._marks, strip_height=strip_height, air=air
-            )
+        text = panel_text(
+            scene, record, palette, width=width - 1, marks=self._marks, strip_height=strip_height, air=air
         )
+        # Most steps change no line count: the screen need not be laid out anew for them.
+        lines = -1 if record.failure else text.plain.count("\n")
+        facts.update(text, layout=lines < 0 or lines != self._lines)
+        self._lines = lines
         report = self._costs.report(scene.run, record.policy)
         if report is None:
             self._show_layers(None, Text(self._costs.problem or "", palette.ink("loss")))
@@ -89,7 +93,7 @@ class PolicyPanel(Vertical):
 
     def _show_layers(self, table: LayerTable | None, titles: Text) -> None:
         self._layers_key = None
-        self.query_one("#titles", Static).update(titles)
+        self.query_one("#titles", Static).update(titles, layout=False)
         self.query_one(LayerList).show(table)
 
     def scroll_layers(self, pages: int) -> None:

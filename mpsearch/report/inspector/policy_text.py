@@ -24,7 +24,7 @@ from mpsearch.search.trial_record import TrialRecord
 
 _LABEL, _VALUE, _SPREAD, _GAIN = 8, 8, 10, 7
 Air = Literal["none", "some", "all"]
-_ROOMY = 52  # columns from which words are spelled out
+_ROOMY = 56  # columns from which words are spelled out
 
 
 def panel_text(
@@ -118,7 +118,7 @@ def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) ->
             percent_text(record.accuracy),
             spread=range_text(*run.interval(record)),
             gain=points_text(record.accuracy - base.score),
-            origin=f"{run.validation_samples} validation samples",
+            origin=f"validation, n = {run.validation_samples}",
             ink="accent",
         )
     if (test := run.test_scores.get(number)) is not None:
@@ -127,7 +127,7 @@ def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) ->
             percent_text(test),
             spread=range_text(*run.test_interval(number)),
             gain=points_text(math.nan if base.test_score is None else test - base.test_score),
-            origin=f"{run.test_samples} test samples" if run.test_samples else "test samples",
+            origin=f"test, n = {run.test_samples}" if run.test_samples else "test",
         )
     predicted = f"predicted, {run.profile.name}"
     gain = factor_text(costs.latency_s / record.latency_s)
@@ -138,7 +138,7 @@ def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) ->
             seconds_text(measured.latency_s),
             spread=_quartiles(*measured.quartiles_s),
             gain=factor_text(measured.torch_fp32_latency_s / measured.latency_s),
-            origin=f"{measured.repetitions} passes, quartiles; vs torch",
+            origin=f"{measured.repetitions} passes, vs torch",
         )
     for name, field in (("latency_p95", "latency_p95_s"), ("latency_p99", "latency_p99_s")):
         if name in {scene.x, scene.y, *run.budgets.bounds(), *(o.name for o in run.objectives)}:
@@ -146,9 +146,9 @@ def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) ->
             gain = factor_text(getattr(costs, field) / value)
             row(name.removeprefix("latency_"), seconds_text(value), gain=gain, origin=predicted)
     gain = factor_text(costs.memory_bytes / record.memory_bytes)
-    row("memory", bytes_text(record.memory_bytes), gain=gain, origin="weights and all other parameters")
+    row("memory", bytes_text(record.memory_bytes), gain=gain, origin="packed parameters")
     gain = factor_text(costs.energy_j / record.energy_j)
-    row("energy", joules_text(record.energy_j), gain=gain, origin="from operations and bytes moved")
+    row("energy", joules_text(record.energy_j), gain=gain, origin="estimated")
     return rows
 
 

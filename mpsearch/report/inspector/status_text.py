@@ -40,14 +40,22 @@ def state_text(scene: Scene, sight: Sight, palette: Palette) -> Text:
     if sight.is_searching:
         ink = palette.ink("front")
         running = f"{sight.running} running, " if sight.running else ""
-        return Text.assemble(("▶ searching  ", f"{ink} bold"), (f"{running}{done} of {total} done", ink))
+        return Text.assemble(
+            ("▶ searching  ", palette.ink("front", "bold")), (f"{running}{done} of {total} done", ink)
+        )
     if done < total:
         return Text(f"stopped, {done} of {total} done", palette.ink("dim"))
     return Text("finished", palette.ink("dim"))
 
 
-def narrowing_text(scene: Scene, kept: FilterState, palette: Palette, width: int, *, is_own: bool) -> Text:
-    """The budgets and what fits them; the filter and what it keeps."""
+def narrowing_text(
+    scene: Scene, kept: FilterState, palette: Palette, width: int, *, is_own: bool, problem: str | None = None
+) -> Text:
+    """The budgets and what fits them; the filter and what it keeps. While there is a problem, what it is."""
+    if problem is not None:
+        line = Text(problem, palette.ink("loss"), no_wrap=True)
+        line.truncate(width, overflow="ellipsis")
+        return line
     budgets = scene.run.budgets
     complete = len(scene.run.records) - scene.failures
     line = Text(no_wrap=True)

@@ -64,7 +64,7 @@ def screen_text():
 def drive():
     """`drive(run, script)` runs `await script(app, pilot)` on an inspector and returns what that returns."""
 
-    def driven(run, script, *, size=(100, 30), **options):
+    def driven(run, script, *, size=(84, 26), **options):
         async def scene():
             app = InspectorApp(run, look_every_s=None, **options)
             async with app.run_test(size=size, notifications=True) as pilot:

@@ -39,7 +39,7 @@ def test_a_policy_is_written_and_its_place_shown(drive, run, there, screen_text)
     async def script(app, pilot):
         await pilot.press("e")
         suggested = app.screen.query_one("#out").value
-        await pilot.press("down", "space", "tab", "enter")
+        await pilot.press("down", "tab", "enter")
         changed = app.screen.query_one("#out").value
         await until(pilot, lambda: not app.screen.is_busy and "wrote" in screen_text(app))
         return suggested, changed, screen_text(app)
@@ -53,7 +53,7 @@ def test_a_policy_is_written_and_its_place_shown(drive, run, there, screen_text)
 
 def test_a_name_that_was_typed_stays_when_the_format_changes(drive, run, there):
     async def script(app, pilot):
-        await pilot.press("e", "tab", "x", "shift+tab", "down", "space")
+        await pilot.press("e", "tab", "x", "shift+tab", "space")
         return app.screen.format, app.screen.query_one("#out").value
 
     name, out = drive(run, script)
