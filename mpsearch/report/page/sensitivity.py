@@ -45,6 +45,7 @@ def _row(effect: LayerEffect, place: dict[str, int]) -> dict[str, Any]:
         "change": rounded(effect.accuracy_change),
         "low": rounded(effect.interval[0]),
         "high": rounded(effect.interval[1]),
+        "retrained": [rounded(end) for end in effect.retrained_interval],
         "trials": effect.trials,
         "latency": rounded(effect.latency_saved_s),
         "memory": effect.memory_saved_bytes,

@@ -77,6 +77,7 @@ function startEffects() {
       tooltip.show(event,
         make("b", { text: `${row.choice} at ${row.scheme}` }),
         make("div", { text: `${points(row.change)} points (${points(row.low)} to ${points(row.high)})` }),
+        make("p", { text: `one training of it may show ${points(row.retrained[0])} to ${points(row.retrained[1])}` }),
         make("p", { text: `saves ${saving("s", row.latency)}, ${saving("B", row.memory)}; in ${row.trials} trials` }),
         make("p", { text: { safe: "surely within the tolerance", costly: "surely beyond the tolerance", unclear: "unclear: more trials would tell" }[row.verdict] }));
     },
