@@ -11,7 +11,8 @@ from mpsearch.search.layer_effects import ChoiceVerdict, JointEffect, LayerEffec
 # Colour says the verdict, and so does the mark: nothing is known by colour alone.
 VERDICT_STYLES: dict[Verdict, str] = {"safe": "green", "unclear": "yellow", "costly": "red"}
 VERDICT_MARKS: dict[Verdict, str] = {"safe": " ", "unclear": "?", "costly": "!"}
-_SKEWED = 1.6
+_SKEWED = 1.6  # times as far on one side as on the other, and
+_SEEN = 0.002  # by enough to be seen
 _TIMER_S = 5e-9  # sums of measured times differ by less than this for no reason
 _GROUP = "group:"
 
@@ -27,7 +28,7 @@ def cost_text(effect: LayerEffect | JointEffect) -> str:
     low, high = -effect.interval[1], -effect.interval[0]
     decimals = 2 if high - low < 0.0016 else 1 if high - low < 0.16 else 0
     below, above = lost - low, high - lost
-    if max(below, above) > _SKEWED * max(min(below, above), 1e-6):
+    if max(below, above) > _SKEWED * min(below, above) and abs(above - below) > _SEEN:
         return f"{_points(lost, decimals)} ({_points(low, decimals)} to {_points(high, decimals)})"
     return f"{_points(lost, decimals)} ± {_points((high - low) / 2, decimals)}"
 

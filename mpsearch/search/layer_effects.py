@@ -63,8 +63,9 @@ class LayerEffect:
 class ChoiceVerdict:
     """What one choice can do from its scheme in the reference, downwards.
 
-    `can_go_to`: the lowest scheme that is safe; None where none is. `not_below`: the lowest scheme that is
-    not surely costly, where a lower one is; else None. `effects`: all others, lowest precision first.
+    `can_go_to`: the lowest scheme that is safe; None where none is. `not_below`: where a scheme is surely
+    costly, the one above it (`can_go_to`, where that is lower); else None. `effects`: all other schemes,
+    lowest precision first.
     """
 
     choice: str
@@ -323,8 +324,11 @@ def _choice_verdict(
     place = _ORDER.index(reference)
     below = [effect for effect in own if _ORDER.index(effect.scheme) < place]
     safe = next((effect for effect in below if effect.verdict == "safe"), None)
-    costly = [effect.scheme for effect in below if effect.verdict == "costly"]
-    kept = [scheme for scheme in choice.schemes if scheme not in costly]
+    costly = [choice.schemes.index(effect.scheme) for effect in below if effect.verdict == "costly"]
+    # Fewer bits than those of a costly scheme cost no less, unless they are seen to be safe.
+    floor = max(costly, default=-1) + 1
+    if safe is not None:
+        floor = min(floor, choice.schemes.index(safe.scheme))
     return ChoiceVerdict(
         choice=choice.name,
         layers=choice.layers,
@@ -332,7 +336,7 @@ def _choice_verdict(
         reference_trials=int(np.sum(taken == place)),
         effects=own,
         can_go_to=safe,
-        not_below=kept[0] if costly else None,
+        not_below=choice.schemes[floor] if costly else None,
     )
 
 

@@ -68,6 +68,18 @@ def test_the_sensitive_layer_must_stay_and_the_others_can_go_low(run):
             assert choice.not_below is None
 
 
+def test_below_a_costly_scheme_nothing_is_offered_unless_it_is_seen_to_be_safe(finished_run):
+    odd = scored(finished_run, lost=LOST | {"w4a8": 0.08, "w1.58a8": 0.06})
+    unseen = tuple(r for r in odd.records if r.policy[SENSITIVE].name not in {"w1a8", "w1a1"})
+    sensitive = layer_effects(dataclasses.replace(odd, records=unseen)).of(SENSITIVE)
+    verdicts = {effect.scheme.name: effect.verdict for effect in sensitive.lower}
+    assert verdicts["w4a8"] == verdicts["w1.58a8"] == "costly"
+    assert sensitive.not_below == SCHEMES["w8a8"]
+    safe = scored(finished_run, lost=LOST | {"w4a8": 0.08, "w1a8": 0.0})
+    sensitive = layer_effects(safe).of(SENSITIVE)
+    assert sensitive.can_go_to.scheme == sensitive.not_below == SCHEMES["w1a8"]
+
+
 def test_effects_are_those_that_the_scores_were_made_with(run):
     effects = layer_effects(run)
     for effect in effects.effects:
