@@ -204,7 +204,7 @@ def inspector(run: Run, name: str, keys: Sequence[str], *, size: tuple[int, int]
 
 
 def page(path: Path, name: str, *, width: int, height: int) -> None:
-    """A page as Chromium draws it, in 128 colours."""
+    """A page as Chromium draws it, in 256 colours that keep the rare ones."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         raise SystemExit("Chromium is needed for pictures of pages: apt-get install chromium")
@@ -218,7 +218,9 @@ def page(path: Path, name: str, *, width: int, height: int) -> None:
         check=True, capture_output=True,
     )  # fmt: skip
     with Image.open(picture) as drawn:
-        drawn.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(picture, optimize=True)
+        drawn.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            picture, optimize=True
+        )
     tell(picture)
 
 
