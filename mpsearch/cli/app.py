@@ -75,7 +75,7 @@ def _show_version(value: bool) -> None:  # noqa: FBT001 - the callback that type
 def _root(
     *,
     debug: Annotated[
-        bool, typer.Option(_DEBUG, help="Show the traceback of an error. Goes anywhere on the line.")
+        bool, typer.Option(_DEBUG, help="Show an error's traceback. Goes anywhere on the line.")
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)

@@ -41,7 +41,7 @@ def compare(
     log_y: LogY = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare policies of one run layer by layer, or the fronts of several runs.
+    """Compare policies of a run layer by layer, or the fronts of several.
 
     Policies: what differs, what each difference costs in time and memory, which differences of scores are
     noise. Fronts: hypervolume in a common box, how much of one the other beats, best accuracy at several

@@ -21,10 +21,10 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check this machine: kernels, cores, PyTorch, libraries, data; and tell what is missing.
+    """Check this machine and tell what is missing.
 
-    The kernels really run, against the numpy reference. Exit code 1: something that every search needs does
-    not work.
+    Kernels, cores, PyTorch, libraries, data. The kernels really run, against the numpy reference. Exit code
+    1: something that every search needs does not work.
 
         $ mpsearch doctor
 

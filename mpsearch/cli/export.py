@@ -45,7 +45,7 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write one policy of a run: as a policy file, or as a packed model that runs.
+    """Write one policy of a run as a file, or as a packed model to run.
 
     $ mpsearch export runs/digits --pick knee --out digits-knee
 

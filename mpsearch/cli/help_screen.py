@@ -28,7 +28,7 @@ _WORDS = re.compile(r'(?:[^\s"]|"[^"]*")+')
 _LONGEST_TYPE = 24
 _TEXTS = {
     "help": "Show this help.",
-    "install_completion": "Let this shell (bash, zsh, fish) complete commands, runs, trials, layers.",
+    "install_completion": "Let this shell complete commands, runs, trials, layers.",
     "show_completion": "Print what --install-completion would install.",
 }
 _QUOTED = re.compile(r"`([^`]+)`")
@@ -159,14 +159,19 @@ class _Command:
 
 
 def _sections(panels: dict[str, list[tuple[Text, Text]]]) -> Iterator[RenderableType]:
-    """Titles with two columns under them, aligned over all sections."""
-    names = [cell_len(name.plain) for rows in panels.values() for name, _ in rows]
-    width = max((length for length in names if length <= _LONGEST_NAME), default=0)
+    """Titles with two columns under them, aligned over all sections of a kind: commands, options."""
     for title, rows in panels.items():
+        alike = [members for members in panels.values() if _is_options(members) == _is_options(rows)]
+        names = [name.cell_len for members in alike for name, _ in members]
+        width = max((length for length in names if length <= _LONGEST_NAME), default=0)
         if rows:
             yield Text()
             yield Text(title, "bold")
             yield _Rows(rows, width)
+
+
+def _is_options(rows: Sequence[tuple[Text, Text]]) -> bool:
+    return any(name.plain.startswith("-") for name, _ in rows)
 
 
 class _Rows:

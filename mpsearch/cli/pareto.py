@@ -73,7 +73,7 @@ def pareto(
     max_energy: MaxEnergy = None,
     min_accuracy: MinAccuracy = None,
 ) -> None:
-    """Show the front of a run: table, plot, the knee, the best under the budgets.
+    """Show the front of a run: table, plot, knee, best under the budgets.
 
     Budgets given here judge the run anew; without any, its own apply.
 

@@ -91,7 +91,7 @@ def plan(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Tell what a search would choose from, what it can reach and how long it takes. Trains nothing.
+    """Tell what a search would choose from, reach and take. Trains nothing.
 
     The time is that of real training steps, a few of them, on the task's own data. Exit code 1: no policy
     meets the budgets.

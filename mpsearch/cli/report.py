@@ -52,7 +52,9 @@ def report(
         Shown | None, typer.Option("--y", help="Up.", show_default="accuracy", rich_help_panel=_PICTURE)
     ] = None,
 ) -> None:
-    """Write a run as one HTML file to share: interactive, light and dark, nothing fetched from anywhere.
+    """Write a run as one HTML file to share, or its front as a picture.
+
+    The file is interactive, light or dark as the reader's system is, and fetches nothing from anywhere.
 
     With --png or --svg, write the front alone as a picture for a paper or a pull request.
 

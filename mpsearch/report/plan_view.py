@@ -248,12 +248,18 @@ def _time(estimate: TimeEstimate | None, plan: SearchPlan) -> Iterator[Renderabl
                 Text(part.name),
                 Text(_short(part.span.likely_s)),
                 Text(share_bar(part.span.likely_s / total_s if total_s else 0.0, _BAR), "cyan"),
-                Text(part.detail, "dim"),
+                Text(part.detail.replace(" us", " µs"), "dim"),
             )
             for part in estimate.parts
         ],
         justify="lrll",
     )
+    if plan.is_busy:
+        yield Text(
+            f"others compute on this machine (load {plan.load:.1f} on {plan.cores} cores): once they have "
+            "finished, all of it is faster",
+            "yellow",
+        )
     for failure in estimate.failures:
         yield Text(f"a short trial failed, {failure}", "yellow")
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 CHECKUP_SCHEMA = 1
+BUSY = 0.5  # processes that run or wait, for each core: more, and timings are not to be trusted
 State = Literal["ok", "fact", "note", "missing", "broken"]
 
 

@@ -19,7 +19,7 @@ from mpsearch.kernels.reference import run_reference
 from mpsearch.models.layer_shape import LayerShape
 from mpsearch.precision.scheme import scheme_named
 from mpsearch.profiling.random_layer import random_quantized_layer
-from mpsearch.search.checkup import Finding, Section
+from mpsearch.search.checkup import BUSY, Finding, Section
 from mpsearch.search.quantities import format_duration, format_size
 
 _CHECKED = LayerShape(
@@ -123,9 +123,9 @@ def noise_findings(root: Path = Path("/")) -> tuple[Finding, ...]:
     """What makes timings vary, as far as the system tells."""
     found = []
     cores = usable_cores()
-    load = _load(root)
+    load = load_average(root)
     if load is not None:
-        is_busy = load > 0.5 * cores
+        is_busy = load > BUSY * cores
         found.append(
             Finding(
                 name="load",
@@ -167,7 +167,7 @@ def noise_findings(root: Path = Path("/")) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _load(root: Path) -> float | None:
+def load_average(root: Path = Path("/")) -> float | None:
     """Processes that ran or waited, on the average of the last minute."""
     text = _read(root / "proc/loadavg")
     try:

@@ -17,6 +17,7 @@ from mpsearch.hardware.fingerprint import probe_machine
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.profiling.torch_threads import torch_threads
+from mpsearch.search.checkup_machine import load_average
 from mpsearch.search.estimate import (
     NO_TIME,
     Span,
@@ -32,6 +33,7 @@ from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.narrowing import narrowed, remarks
 from mpsearch.search.objective import COSTS
 from mpsearch.search.preparation import TracedTask, profiled_model, traced_task
+from mpsearch.search.quantities import format_duration
 from mpsearch.search.quick_profile import LONGEST_PASS_S, QuickProfile, is_quick, quick_profile
 from mpsearch.search.reach import SpaceReach, random_codes, reach_of
 from mpsearch.search.resolve import ResolvedSpace, cost_model_of, full_precision_costs
@@ -65,6 +67,7 @@ def plan_search(
     Raises: ConfigError, TaskError, DataError, TraceError as a search; UnmeasuredError if the profile that is
     given lacks a layer. Budgets that no policy meets are part of the plan.
     """
+    load = load_average()
     on_step(f"loading task {space.task.name}")
     started = time.perf_counter()
     traced = traced_task(space, task, lambda _: None)
@@ -99,6 +102,8 @@ def plan_search(
         reach=reach,
         full_precision=full,
         time=estimate,
+        load=load,
+        cores=len(usable_cpus()),
     )
 
 
@@ -258,9 +263,9 @@ def _trial_text(space: SearchSpace, policies: Iterable[PrecisionPolicy], timed: 
     steps = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     if not timed:
         return f"{steps} steps"
-    step_ms = 1e3 * sum(one.step_s.likely_s for one in timed) / len(timed)
+    step_s = sum(one.step_s.likely_s for one in timed) / len(timed)
     around_s = sum(one.around_s.likely_s for one in timed) / len(timed)
-    return f"{steps} steps of {step_ms:.3g} ms, and {around_s:.2g} s around them, each"
+    return f"{steps} steps of {format_duration(step_s)}, and {format_duration(around_s)} around them, each"
 
 
 def _test_part(task: Task, timed: TimedTrials, trials: int) -> TimePart:
@@ -269,7 +274,7 @@ def _test_part(task: Task, timed: TimedTrials, trials: int) -> TimePart:
     one_s = timed.score_s * len(task.test)
     least, likely, most = (1 + share * trials for share in _FRONT)
     span = Span.exactly(one_s).times(least, likely, most)
-    return TimePart(name="test split", span=span, detail=f"the front, {one_s:.2g} s each")
+    return TimePart(name="test split", span=span, detail=f"the front, {format_duration(one_s)} each")
 
 
 def _counted(count: int, one: str, more: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mpsearch.models.model_trace import ModelTrace
+from mpsearch.search.checkup import BUSY
 from mpsearch.search.estimate import Span, TimeEstimate
 from mpsearch.search.objective import Objective
 from mpsearch.search.reach import CostReach, Share, SpaceReach
@@ -35,7 +36,10 @@ class PlannedProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPlan:
-    """`full_precision`: every layer at 32 bits in the same runtime, None without a profile."""
+    """`full_precision`: every layer at 32 bits in the same runtime, None without a profile.
+
+    `load`: processes that ran or waited on this machine's `cores` before the plan began to.
+    """
 
     space: SearchSpace
     source: str
@@ -46,6 +50,13 @@ class SearchPlan:
     reach: SpaceReach
     full_precision: Costs | None
     time: TimeEstimate | None
+    load: float | None = None
+    cores: int = 1
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether others computed here, so that all was timed slower than it is."""
+        return self.load is not None and self.load > BUSY * self.cores
 
     @property
     def unknown_costs(self) -> tuple[str, ...]:
@@ -88,6 +99,8 @@ class SearchPlan:
             "problem": self.reach.problem,
             "share_within_all_budgets": _share(self.reach.together),
             "time": None if self.time is None else _time(self.time),
+            "load": self.load,
+            "cores": self.cores,
         }
 
     def _cost(self, reach: CostReach) -> dict[str, Any]:

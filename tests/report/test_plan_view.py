@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -166,6 +167,13 @@ def test_the_time_has_a_range_and_its_assumption_on_workers(plan_of):
     assert "about 1m 33s (1m 03s – 3m 23s)" in text
     assert "taken as 1.8 times as fast as one at a time, which is not measured" in text
     assert "a short trial failed, all-w1a1: NaN" in text
+
+
+def test_a_busy_machine_is_told_since_it_makes_all_of_it_slower(plan_of):
+    busy = dataclasses.replace(plan_of(time=estimate()), load=3.2, cores=2)
+    assert "others compute on this machine (load 3.2 on 2 cores)" in shown(plan_view(busy), 120)
+    quiet = dataclasses.replace(busy, load=0.2)
+    assert "others compute" not in shown(plan_view(quiet), 120)
 
 
 def test_a_span_without_ends_is_one_duration():
