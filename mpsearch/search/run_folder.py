@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from mpsearch.errors import FormatError, RunError
 from mpsearch.search.measured import MeasuredLatency, measured_line
 from mpsearch.search.stored_records import read_records
 from mpsearch.search.trial_record import TrialRecord
+
+_LOCK_WAITS_S = (0.01, 0.02, 0.05, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ class RunFolder:
             handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(handle)
             except BlockingIOError:
                 holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
                 raise RunError(
@@ -219,6 +222,19 @@ class RunFolder:
 
 def record_line(record: TrialRecord) -> str:
     return json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False)
+
+
+def _lock(handle: int) -> None:
+    """Raises: BlockingIOError if another process keeps it; who asks `is_searching` holds it for a moment."""
+    for wait_s in (*_LOCK_WAITS_S, None):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if wait_s is None:
+                raise
+            time.sleep(wait_s)
+        else:
+            return
 
 
 def _is_at(path: Path, handle: int) -> bool:

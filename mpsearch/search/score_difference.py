@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mpsearch.search.uncertainty import score_interval
@@ -11,6 +12,33 @@ if TYPE_CHECKING:
     from mpsearch.search.run import Run
 
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreDifference:
+    """`change` = the second score less the first, with its 95% interval; NaN where that is unknown.
+
+    `samples` is how many both scores are the mean of.
+    """
+
+    change: float
+    low: float
+    high: float
+    samples: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves 0 out."""
+        return not is_within_noise((self.low, self.high))
+
+
+def score_difference(first: float, second: float, samples: int) -> ScoreDifference:
+    """`difference_interval` of two scores on `samples` samples each; none for scores outside of 0..1."""
+    low = high = math.nan
+    if 0 <= first <= 1 and 0 <= second <= 1:
+        intervals = (score_interval(score, samples) for score in (first, second))
+        low, high = difference_interval(first, next(intervals), second, next(intervals))
+    return ScoreDifference(change=second - first, low=low, high=high, samples=samples)
 
 
 def difference_interval(first: float, first_in: Interval, second: float, second_in: Interval) -> Interval:

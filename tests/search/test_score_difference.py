@@ -1,10 +1,16 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpsearch.search.score_difference import baseline_interval, difference_interval, is_within_noise
+from mpsearch.search.score_difference import (
+    baseline_interval,
+    difference_interval,
+    is_within_noise,
+    score_difference,
+)
 from mpsearch.search.uncertainty import score_interval
 
 
@@ -40,3 +46,26 @@ def test_what_is_unknown_is_never_called_a_difference():
 def test_the_baseline_has_an_interval_too(finished_run):
     low, high = baseline_interval(finished_run)
     assert low < finished_run.baseline.score < high
+
+
+def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    samples, truth = 300, (0.93, 0.9)
+    hits = generator.binomial(samples, truth, size=(1500, 2)) / samples
+    found = [score_difference(first, second, samples) for first, second in hits]
+    covered = np.mean([d.low <= truth[1] - truth[0] <= d.high for d in found])
+    assert 0.93 < covered < 0.985
+
+
+def test_a_difference_is_clear_only_beyond_the_noise_and_turns_with_its_sides():
+    assert not score_difference(0.98, 0.99, 449).is_clear
+    assert score_difference(0.9, 0.98, 5000).is_clear
+    one, other = score_difference(0.9, 0.98, 500), score_difference(0.98, 0.9, 500)
+    assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
+
+
+def test_scores_that_are_no_shares_have_no_interval():
+    found = score_difference(1.5, 2.5, 100)
+    assert found.change == 1.0
+    assert math.isnan(found.low)
+    assert not found.is_clear

@@ -7,8 +7,8 @@ import math
 from rich.text import Text
 
 from mpsearch.report.inspector.palette import Palette
-from mpsearch.report.inspector.score_difference import ScoreDifference
 from mpsearch.report.units import UNKNOWN, bytes_text, joules_text, seconds_text
+from mpsearch.search.score_difference import ScoreDifference
 
 _TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 UNCLEAR = "≈"

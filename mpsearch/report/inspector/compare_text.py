@@ -11,12 +11,12 @@ from mpsearch.report.inspector.change_text import cost_cell, points_text, range_
 from mpsearch.report.inspector.layer_rows import shortened, strip_lines
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.plot_picture import kind_of, mark_ink
-from mpsearch.report.inspector.score_difference import score_difference
 from mpsearch.report.inspector.trade import difference
 from mpsearch.report.inspector.view_state import Scene
 from mpsearch.report.precision_strip import SYMBOLS
 from mpsearch.report.units import UNKNOWN, bytes_text, joules_text, percent_text, seconds_text
 from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.score_difference import score_difference
 from mpsearch.search.trial_record import TrialRecord
 
 _LABEL, _COLUMN, _CHANGE = 9, 19, 10

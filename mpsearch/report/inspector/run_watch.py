@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -13,6 +11,7 @@ from pathlib import Path
 from mpsearch.errors import FormatError, MpsearchError
 from mpsearch.search.run import Exporter, Run, load_run
 from mpsearch.search.run_folder import RunFolder
+from mpsearch.search.searching import is_searching
 from mpsearch.search.trial_record import TrialRecord
 
 _BEGUN_TRIALS = """
@@ -66,9 +65,9 @@ class RunWatch:
             problem = f"{self._folder.path} is gone" if gone else str(error)
             return Sight(run=None, is_searching=False, running=0, problem=problem)
         self._is_broken = False
-        is_searching = search_goes_on(self._folder.lock_file)
-        running = begun_trials(self._folder.database) if is_searching else 0
-        return Sight(run=run, is_searching=is_searching, running=running)
+        goes_on = is_searching(self._folder.path)
+        running = begun_trials(self._folder.database) if goes_on else 0
+        return Sight(run=run, is_searching=goes_on, running=running)
 
     def _news(self) -> Run | None:
         folder = self._folder
@@ -116,27 +115,6 @@ class RunWatch:
         return replace(self._run, records=tuple(records[number] for number in sorted(records)))
 
 
-def search_goes_on(lock_file: Path) -> bool:
-    """Whether a process holds the run's lock. Never waits, and leaves the lock as it was."""
-    try:
-        handle = os.open(lock_file, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
-        # Asked first, since it cannot disturb a search that begins at this moment; trying the lock could.
-        if not holder.isdigit() or not _is_alive(int(holder)):
-            return False
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
-    return False
-
-
 def begun_trials(database: Path) -> int:
     """Trials that were begun and have not ended; 0 where the database cannot tell now."""
     if not database.exists():
@@ -146,16 +124,6 @@ def begun_trials(database: Path) -> int:
         with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE_S)) as connection:
             return int(connection.execute(_BEGUN_TRIALS).fetchone()[0])
     return 0
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _mark(path: Path) -> Mark:

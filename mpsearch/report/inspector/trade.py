@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mpsearch.report.inspector.score_difference import ScoreDifference, score_difference
 from mpsearch.report.inspector.view_state import Scene
+from mpsearch.search.score_difference import ScoreDifference, score_difference
 from mpsearch.search.trial_record import TrialRecord
 
 

@@ -18,9 +18,9 @@ from mpsearch.report.inspector.layer_rows import LayerTable, bar, shortened, str
 from mpsearch.report.inspector.palette import DARK, LIGHT, MONO
 from mpsearch.report.inspector.policy_text import panel_text
 from mpsearch.report.inspector.run_watch import Sight
-from mpsearch.report.inspector.score_difference import score_difference
 from mpsearch.report.inspector.status_text import header_text
 from mpsearch.report.inspector.view_state import Looks, scene_of
+from mpsearch.search.score_difference import score_difference
 
 QUIET = Sight(run=None, is_searching=False, running=0)
 

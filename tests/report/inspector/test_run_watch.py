@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import sqlite3
 from dataclasses import replace
 
 import pytest
 
-from mpsearch.report.inspector.run_watch import RunWatch, begun_trials, search_goes_on
+from mpsearch.report.inspector.run_watch import RunWatch, begun_trials
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.measured import measured_line
 from mpsearch.search.run import load_run
@@ -111,31 +109,6 @@ def test_a_broken_file_is_a_problem_until_it_is_whole(watched, whole):
     assert "run.json" in watched.look().problem
     facts.write_text(text)
     assert watched.look().problem is None
-
-
-def test_a_search_goes_on_while_its_process_holds_the_lock(tmp_path):
-    lock = tmp_path / "lock"
-    assert not search_goes_on(lock)
-    lock.write_text(f"{os.getpid()}\n")
-    assert not search_goes_on(lock)  # alive, but it does not hold the lock
-    handle = os.open(lock, os.O_RDWR)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        assert search_goes_on(lock)
-        assert search_goes_on(lock)
-    finally:
-        os.close(handle)
-    assert not search_goes_on(lock)
-    lock.write_text("nobody\n")
-    assert not search_goes_on(lock)
-
-
-def test_a_look_leaves_the_lock_to_the_search(tmp_path, whole, write_run):
-    write_run(whole)
-    folder(whole).lock_file.write_text(f"{os.getpid()}\n")
-    assert not search_goes_on(folder(whole).lock_file)
-    with folder(whole).locked():
-        assert search_goes_on(folder(whole).lock_file)
 
 
 def test_begun_trials_are_those_without_a_record(tmp_path):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pytest
 
 from mpsearch.report.inspector.cost_cache import CostCache
 from mpsearch.report.inspector.filter_bar import FilterState, filter_state
-from mpsearch.report.inspector.score_difference import score_difference
 from mpsearch.report.inspector.trade import beaten_by, difference, neighbours, trade
 from mpsearch.report.inspector.view_state import (
     Looks,
@@ -136,29 +132,6 @@ def test_a_trial_off_the_front_is_beaten_by_one_that_is_no_worse_in_anything(run
             assert better.accuracy >= record.accuracy
             assert better.latency_s <= record.latency_s
             assert better.memory_bytes <= record.memory_bytes
-
-
-def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says():
-    generator = np.random.default_rng(0)
-    samples, truth = 300, (0.93, 0.9)
-    hits = generator.binomial(samples, truth, size=(1500, 2)) / samples
-    found = [score_difference(first, second, samples) for first, second in hits]
-    covered = np.mean([d.low <= truth[1] - truth[0] <= d.high for d in found])
-    assert 0.93 < covered < 0.985
-
-
-def test_a_difference_is_clear_only_beyond_the_noise_and_turns_with_its_sides():
-    assert not score_difference(0.98, 0.99, 449).is_clear
-    assert score_difference(0.9, 0.98, 5000).is_clear
-    one, other = score_difference(0.9, 0.98, 500), score_difference(0.98, 0.9, 500)
-    assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
-
-
-def test_scores_that_are_no_shares_have_no_interval():
-    found = score_difference(1.5, 2.5, 100)
-    assert found.change == 1.0
-    assert math.isnan(found.low)
-    assert not found.is_clear
 
 
 def test_costs_are_computed_once_per_policy(run, monkeypatch):
