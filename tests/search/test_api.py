@@ -88,3 +88,19 @@ def test_a_model_without_data_and_a_task_with_it_are_refused(tiny_task, tiny_mod
 def test_a_wrong_rule_is_told_without_a_line(search):
     with pytest.raises(mpsearch.ConfigError, match=r"unknown key `mach` in `layers\[0\]`"):
         search(layers=[{"mach": "0", "pin": "w8a8"}])
+
+
+def test_layers_are_pinned_forbidden_and_freed_from_python(search):
+    search(trials=3)
+    run = search(trials=6, pin={"0": "w8a8"}, forbid={"[24]": ["w32a32"]})
+    assert all(run.overrides.allows(record.policy) for record in run.records[3:])
+    assert not all(record.feasible for record in run.records[:3])
+    assert not search(trials=6, pin="0=w8a8", free="0").overrides.without(["0"])
+
+
+def test_a_run_of_a_model_in_memory_does_not_go_on_by_its_folder_alone(search):
+    run = search()
+    with pytest.raises(mpsearch.ConfigError, match="was an object in Python"):
+        mpsearch.search(run.path, trials=7, progress=False)
+    with pytest.raises(mpsearch.ConfigError, match="A run goes on in its own folder"):
+        mpsearch.search(run.path, out="elsewhere", progress=False)
