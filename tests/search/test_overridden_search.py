@@ -244,7 +244,7 @@ def test_a_folder_that_is_no_run_is_told_from_a_space(search, tmp_path, monkeypa
     (tmp_path / "digits").mkdir()
     assert search_target("digits").run is None
     profile.save(tmp_path / "digits2" / "profile.json")
-    with pytest.raises(RunError, match=r"has not come to its first trial. Give its space, with --out digits2"):
+    with pytest.raises(RunError, match=r"not come to its first trial. Give its space, with --out digits2"):
         search_target("digits2")
     with pytest.raises(ConfigError, match="Did you mean 'digits'"):
         search_target("digit")
