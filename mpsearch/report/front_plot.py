@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from mpsearch.errors import ConfigError
 from mpsearch.pareto.dominance import non_dominated
 from mpsearch.report.axis import Quantity, ScaleKind
+from mpsearch.report.broken_rule import NOT_ALLOWED, broken_rule
 from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.scatter import Mark, MarkKind, Scatter
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.report.units import bytes_text, joules_text, percent_text, seconds_text
-from mpsearch.search.front import points_of
+from mpsearch.search.front import competitors, points_of
 from mpsearch.search.objective import COSTS, OBJECTIVES, Objective, minimised
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
@@ -45,14 +46,15 @@ def front_plot(
     """Two objectives against each other, `x` by default the run's first cost.
 
     The staircase joins the trials that nothing beats in these two alone; the front of a run with more
-    objectives has further points behind it. Trials that `selection` leaves out are drawn faintly.
+    objectives has further points behind it. Trials that `selection` or the overrides leave out are drawn
+    faintly.
 
     Raises: ConfigError if an axis is no objective, or both are the same.
     """
     x_axis, y_axis = plot_axes([o.name for o in run.objectives], x, y)
     wanted = selection or TrialSelection()
     complete = [record for record in run.records if record.is_complete]
-    stairs = staircase(complete, (x_axis, y_axis))
+    stairs = staircase(competitors(complete, run.overrides), (x_axis, y_axis))
     named = landmarks(run)
     marks = []
     for record in complete:
@@ -129,4 +131,5 @@ def _look(run: Run, record: TrialRecord, landmark: Landmark | None) -> tuple[Mar
         return landmark.kind, landmark.label
     if record.number in run.front:
         return "front", ""
-    return ("over budget" if run.budgets and not record.feasible else "trial"), ""
+    broken = broken_rule(run, record)
+    return ("left out" if broken == NOT_ALLOWED else "over budget" if broken else "trial"), ""

@@ -27,6 +27,7 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
     objectives        name, direction, unit, and the key of each in `trials`
     reference_point, ideal_point, hypervolume    of the box between the two, the share that the front takes
     budgets           objective name -> bound, those in force
+    overrides         pin: layer or glob -> scheme; forbid: the same -> schemes; those in force
     baseline          the 32-bit model: accuracy, interval, test_accuracy, costs
     profile           what predicted the latencies: name, threads, machine, created
     selection         filter, sort, top: what `trials` is limited to, null where nothing was asked for
@@ -58,6 +59,7 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
         "ideal_point": {o.name: 1.0 if o.direction == "maximize" else 0.0 for o in run.objectives},
         "hypervolume": run.hypervolume,
         "budgets": run.budgets.bounds(),
+        "overrides": run.overrides.texts(),
         "baseline": {
             "accuracy": base.score,
             "interval": _pair(baseline_interval(run)),

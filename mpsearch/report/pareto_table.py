@@ -9,6 +9,7 @@ from functools import partial
 
 from rich.text import Text
 
+from mpsearch.report.broken_rule import broken_rule
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.interval_bar import IntervalBars
 from mpsearch.report.landmarks import Landmark, landmarks
@@ -90,7 +91,7 @@ def trial_table(run: Run, records: Sequence[TrialRecord]) -> FittedTable:
         Column(
             title="",
             cells=[_note(run, r, named.get(r.number)) for r in records],
-            importance=3,
+            importance=5,
             justify="left",
         ),
     ]
@@ -217,9 +218,8 @@ def _mark(run: Run, record: TrialRecord, landmark: Landmark | None) -> Text:
 def _note(run: Run, record: TrialRecord, landmark: Landmark | None) -> Text:
     """What is special about the row, in words."""
     note = Text(landmark.label if landmark is not None else "")
-    if run.budgets and not record.feasible:
-        note.append(", " if note else "")
-        note.append("over budget", "red")
+    if broken := broken_rule(run, record):
+        note.append(", " if note else "").append(broken, "red")
     return note
 
 

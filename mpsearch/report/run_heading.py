@@ -28,7 +28,11 @@ def run_heading(run: Run) -> RenderableType:
         facts.append(("measured", _measured_origin(run)))
     facts.append(("32-bit", _baseline(run)))
     if run.budgets:
-        facts.append(("budgets", _budgets(run)))
+        facts.append(("budgets", budgets_text(run.budgets)))
+    if run.overrides:
+        facts.append(("overrides", str(run.overrides)))
+    if run.budgets or run.overrides:
+        facts.append(("fitting", _fitting(run)))
     execution = execution_line(run.model)
     if execution is not None:
         facts.append(("model", execution))
@@ -110,12 +114,13 @@ def _baseline(run: Run) -> str:
     )
 
 
-def _budgets(run: Run) -> Text:
-    text = Text(budgets_text(run.budgets))
+def _fitting(run: Run) -> Text:
+    """How many trials meet what was asked for."""
     complete = [record for record in run.records if record.is_complete]
     feasible = sum(record.feasible for record in complete)
-    if feasible:
-        text.append(f"; {feasible} of {len(complete)} trials meet them", "dim")
-    elif complete:
-        text.append("\nNo trial meets the budgets yet. Search on, or loosen them.", "yellow")
-    return text
+    if complete and not feasible:
+        rules = " and ".join(
+            name for name, rule in (("budgets", run.budgets), ("overrides", run.overrides)) if rule
+        )
+        return Text(f"No trial meets the {rules} yet. Search on, or loosen them.", "yellow")
+    return Text(f"{feasible} of {len(complete)} trials fit", "dim")

@@ -89,10 +89,11 @@ class KnownCosts:
         for cost in bounded:
             reachable = self._range(cost)
             if reachable.least > bounds[cost.name]:
+                asked, least = _told_apart(cost, bounds[cost.name], reachable.least)
                 raise BudgetError(
-                    f"No policy{among} meets {cost.name} <= {cost.format(bounds[cost.name])}: "
+                    f"No policy{among} meets {cost.name} <= {asked}: "
                     f"the smallest reachable {cost.name} is {'' if reachable.is_exact else 'at least '}"
-                    f"{cost.format(reachable.least)}, at {self.describe(reachable.least_policy)}."
+                    f"{least}, at {self.describe(reachable.least_policy)}."
                 )
         if len(bounded) < 2 or self._some_policy_meets(budgets, bounded):
             return
@@ -169,6 +170,12 @@ class KnownCosts:
             if least > 1 + _ROUNDING:  # no policy has a smaller sum, and one that fits would have
                 return False
         return True
+
+
+def _told_apart(cost: Objective, bound: float, least: float) -> tuple[str, str]:
+    """Both as people read them; in the base unit where three figures make them equal."""
+    short = cost.format(bound), cost.format(least)
+    return short if short[0] != short[1] else (f"{bound:.9g} {cost.unit}", f"{least:.9g} {cost.unit}")
 
 
 def _as_costs(values: dict[str, float]) -> Costs:

@@ -20,6 +20,7 @@ from mpsearch.report.policy_view import policy_view
 from mpsearch.report.run_heading import run_heading
 from mpsearch.report.run_overview import next_step, run_overview
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.overrides import Overrides
 
 
 def shown(view, width: int, **options) -> str:
@@ -79,6 +80,18 @@ def test_a_run_without_trials_says_so(finished_run):
 def test_budgets_that_nothing_meets_are_said(finished_run):
     strict = finished_run.with_budgets(Budgets(accuracy=0.9999))
     assert "No trial meets the budgets" in shown(run_overview(strict), 80)
+
+
+def test_overrides_are_told_and_trials_against_them_compete_for_nothing(finished_run):
+    overrides = Overrides.parse(forbid=["*=w32a32"])
+    space = dataclasses.replace(finished_run.space, overrides=overrides)
+    run = dataclasses.replace(finished_run, space=space).with_budgets(Budgets())
+    text = shown(run_overview(run), 200)
+    assert "without w32a32" in text
+    fitting = sum(record.feasible for record in run.records)
+    assert f"{fitting} of 29 trials fit" in text
+    row = next(line for line in text.splitlines() if "32-bit, not allowed" in line)
+    assert "FF" in row
 
 
 @pytest.mark.parametrize("x", ["accuracy", "latency", "latency_p95", "latency_p99", "memory", "energy"])

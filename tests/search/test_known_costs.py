@@ -93,3 +93,9 @@ def test_tight_budgets_on_a_large_space_are_met_by_leaning_towards_what_is_cheap
     known = KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile))
     least = known.extremes.memory_bytes.least
     assert known.random_feasible(np.random.default_rng(0), Budgets(memory_bytes=least), set()) is not None
+
+
+def test_a_refusal_tells_a_budget_from_what_is_reachable_though_both_round_alike(known):
+    least = known.extremes.memory_bytes.least
+    with pytest.raises(BudgetError, match=rf"memory <= {least - 1:.0f} B: .* {least:.0f} B, at"):
+        known.require_reachable(Budgets(memory_bytes=least - 1))

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mpsearch.precision.scheme import Scheme
 from mpsearch.report.axis import Axis
+from mpsearch.report.broken_rule import broken_rule
 from mpsearch.report.canvas import Canvas
 from mpsearch.report.inspector.budget_drag import bound_of, is_floor, parked_place
 from mpsearch.report.inspector.cells import Cell
@@ -134,8 +135,8 @@ def kind_of(scene: Scene, number: int) -> str:
         words.append("best in budget")
     if (scheme := uniform_scheme(record.policy)) is not None:
         words.append(scheme_label(scheme))
-    if scene.run.budgets and number not in scene.fitting:
-        words.append("over budget")
+    if broken := broken_rule(scene.run, record):
+        words.append(broken)
     return ", ".join(words)
 
 

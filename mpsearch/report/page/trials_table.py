@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from mpsearch.report.broken_rule import broken_rule
 from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.markup import Markup, element, joined
 from mpsearch.report.page.page_data import PageData
@@ -135,8 +136,8 @@ def _row(data: PageData, record: TrialRecord, columns: list[_Column], named: dic
     on_front = number in run.front
     mark = _MARKS[landmark.kind] if landmark else "●" if on_front else ""
     note: list[Markup] = [joined(landmark.label)] if landmark else []
-    for reason in _against(run, record):
-        note.append(element("span", f" {reason}" if note else reason, class_="over"))
+    if broken := broken_rule(run, record):
+        note.append(element("span", f" {broken}" if note else broken, class_="over"))
     letters = strip_letters(record.policy, data.layers)
     cells = [
         element("td", element("input", type="checkbox", aria_label=f"Select trial {number}")),
@@ -151,12 +152,6 @@ def _row(data: PageData, record: TrialRecord, columns: list[_Column], named: dic
     ]
     kind = None if on_front or landmark else "beside"
     return element("tr", cells, class_=kind, data_number=number)
-
-
-def _against(run: Run, record: TrialRecord) -> list[str]:
-    """What the trial breaks of what was asked for."""
-    reasons = [] if run.budgets.are_met_by(record.costs, record.accuracy) else ["over budget"]
-    return reasons + ([] if run.overrides.allows(record.policy) else ["against the overrides"])
 
 
 def _sort_key(value: float) -> str:

@@ -37,7 +37,7 @@ function startCard() {
 function brokenBy(index) {
   if (trials.feasible[index]) return "";
   const isOver = Object.entries(run.bounds).some(([name, bound]) => (run.objectives[name].maximize ? valueOf(name, index) < bound : valueOf(name, index) > bound));
-  return isOver ? "over budget" : "against the overrides";
+  return isOver ? "over budget" : "not allowed";
 }
 
 const shellWord = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\"'\"'")}'`);
