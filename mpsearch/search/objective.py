@@ -93,7 +93,7 @@ def objectives_named(names: Sequence[str]) -> tuple[Objective, ...]:
     if "accuracy" not in names:
         raise ConfigError(
             f"`objectives` must hold accuracy, the only one that must be learnt; got {list(names)}. "
-            "For costs alone, `mpsearch space show` prints the cheapest policies."
+            "For costs alone, `mpsearch plan` prints the cheapest policies."
         )
     return tuple(OBJECTIVES[name] for name in names)
 
