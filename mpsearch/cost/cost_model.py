@@ -41,6 +41,10 @@ class CostModel:
     ) -> None:
         self.layers: tuple[str, ...] = tuple(layer.name for layer in trace.layers)
         self.schemes = {layer: schemes[layer] for layer in self.layers}
+        self._codes = {
+            layer: {scheme: code for code, scheme in enumerate(allowed)}
+            for layer, allowed in self.schemes.items()
+        }
         self.peak_activation_bytes = trace.peak_activation_bytes
         self.other_parameter_bytes = trace.other_parameter_bytes
         self._macs = [layer.macs for layer in trace.layers]
@@ -169,12 +173,12 @@ class CostModel:
                 f"A policy must name exactly the layers of the cost model; it differs in {odd}."
             )
         codes = []
-        for layer in self.layers:
-            allowed = self.schemes[layer]
-            if policy[layer] not in allowed:
-                known = ", ".join(map(str, allowed))
+        for layer, code_of in self._codes.items():
+            code = code_of.get(policy[layer])
+            if code is None:
+                known = ", ".join(map(str, code_of))
                 raise ConfigError(f"Layer {layer!r} may take {known}; got {policy[layer]}.")
-            codes.append(allowed.index(policy[layer]))
+            codes.append(code)
         return np.array(codes, dtype=np.int64)
 
     def policy(self, codes: Sequence[int] | NDArray[np.integer]) -> PrecisionPolicy:

@@ -18,19 +18,30 @@ def non_dominated(points: ArrayLike) -> NDArray[np.bool_]:
     """
     values = checked_points(points)
     kept = np.zeros(len(values), dtype=bool)
-    # A point comes after all that dominate it in lexicographic order, so one pass against those kept is
-    # enough.
+    # A point comes after all that dominate it in lexicographic order, and next to its equals: one pass
+    # against those kept is enough.
     order = np.lexsort(values.T[::-1]) if values.shape[1] else np.arange(len(values))
+    ordered = values[order]
+    is_repeated = (ordered[1:] == ordered[:-1]).all(axis=1).tolist()
     front = np.empty_like(values)
     size = 0
-    for index in order:
-        point = values[index]
-        members = front[:size]
-        if not np.any(np.all(members <= point, axis=1) & np.any(members < point, axis=1)):
+    for place, index in enumerate(order.tolist()):
+        if place and is_repeated[place - 1]:
+            kept[index] = kept[order[place - 1]]
+        elif not (front[:size] <= ordered[place]).all(axis=1).any():
             kept[index] = True
-            front[size] = point
+            front[size] = ordered[place]
             size += 1
     return kept
+
+
+def dominates(points: ArrayLike, others: ArrayLike) -> NDArray[np.bool_]:
+    """True where a point is at most as large as the other in every objective and smaller in one.
+
+    Shape: points and others (..., M), broadcast -> (...).
+    """
+    left, right = np.asarray(points), np.asarray(others)
+    return np.asarray((left <= right).all(axis=-1) & (left < right).any(axis=-1))
 
 
 def checked_points(points: ArrayLike) -> NDArray[np.float64]:

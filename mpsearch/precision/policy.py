@@ -67,8 +67,8 @@ class PrecisionPolicy(Mapping[str, Scheme]):
     @property
     def uniform_scheme(self) -> Scheme | None:
         """The scheme of every layer, or None where they differ."""
-        kinds = set(self.values())
-        return kinds.pop() if len(kinds) == 1 else None
+        first = next(iter(self.values()))
+        return first if all(scheme == first for scheme in self.values()) else None
 
     @property
     def key(self) -> str:

@@ -27,6 +27,9 @@ class Scheme:
     def __str__(self) -> str:
         return self.name
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # policies of many layers are hashed often
+
 
 # Lowest precision first: samplers code a scheme as its place in this order.
 SCHEMES: dict[str, Scheme] = {

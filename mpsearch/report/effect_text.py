@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from mpsearch.precision.scheme import SCHEMES, Scheme
+from mpsearch.precision.scheme import Scheme
 from mpsearch.report.units import bytes_text, seconds_text
-from mpsearch.search.layer_effects import ChoiceVerdict, JointEffect, LayerEffect, Verdict
+from mpsearch.search.layer_effects import JointEffect, LayerEffect, Verdict
 
 # Colour says the verdict, and so does the mark: nothing is known by colour alone.
 VERDICT_STYLES: dict[Verdict, str] = {"safe": "green", "unclear": "yellow", "costly": "red"}
@@ -92,11 +92,3 @@ def change_words(effect: LayerEffect | JointEffect) -> str:
 def choice_name(name: str) -> str:
     """A group without its prefix."""
     return name.removeprefix(_GROUP)
-
-
-def is_group(choice: ChoiceVerdict) -> bool:
-    return len(choice.layers) > 1
-
-
-def lowest_first(schemes: set[Scheme]) -> list[Scheme]:
-    return [scheme for scheme in SCHEMES.values() if scheme in schemes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ class Front:
         """Whether the trial of that number is on the front."""
         return number in self.numbers
 
-    @property
+    @cached_property
     def numbers(self) -> tuple[int, ...]:
         """Trial numbers, in the order of the front."""
         return tuple(record.number for record in self.records)

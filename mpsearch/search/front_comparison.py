@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpsearch.errors import ConfigError
-from mpsearch.pareto.dominance import non_dominated
+from mpsearch.pareto.dominance import dominates, non_dominated
 from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.search.front import box_shares, points_of
 from mpsearch.search.objective import Objective, minimised
@@ -148,8 +148,8 @@ def _coverage(
         return math.nan
     ours = minimised(points_of(first, objectives), objectives)
     theirs = minimised(points_of(second, objectives), objectives)
-    beaten = [bool(np.any((ours <= point).all(axis=1) & (ours < point).any(axis=1))) for point in theirs]
-    return sum(beaten) / len(beaten)
+    beaten = dominates(ours[:, None], theirs).any(axis=0)
+    return float(beaten.mean())
 
 
 def _best_at_budgets(

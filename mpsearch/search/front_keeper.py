@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Self
 
-from mpsearch.pareto.dominance import non_dominated
+from mpsearch.pareto.dominance import dominates, non_dominated
 from mpsearch.pareto.knee import knee_index
 from mpsearch.search.front import box_shares, points_of
 from mpsearch.search.objective import Objective, minimised
@@ -47,7 +48,7 @@ class FrontKeeper:
     def lasting(self) -> set[int]:
         return {record.number for record in (*self._of_all, *self._of_allowed)}
 
-    @property
+    @cached_property
     def hypervolume(self) -> float:
         """As `Run.hypervolume`."""
         return normalised_hypervolume(tuple(self.records), self._objectives, self._reference)
@@ -62,13 +63,26 @@ class FrontKeeper:
         return candidates[index].number
 
     def with_record(self, record: TrialRecord) -> Self:
-        """The front if that record joined; nothing is changed."""
+        """The front if that record joined, itself where the record is beaten; nothing is changed."""
+        if not record.is_complete:
+            return self
+        of_all, of_allowed = self._joined(self._of_all, record), self._of_allowed
+        if self._overrides.allows(record.policy):
+            of_allowed = self._joined(of_allowed, record)
+        if of_all is self._of_all and of_allowed is self._of_allowed:
+            return self
         joined = type(self)(self._objectives, self._reference, (), self._overrides)
-        joined._of_all, joined._of_allowed = self._of_all, self._of_allowed
-        if record.is_complete:
-            joined._of_all = self._non_dominated([*self._of_all, record])
-            joined._of_allowed = self._non_dominated([*self._of_allowed, *self._allowed([record])])
+        joined._of_all, joined._of_allowed = of_all, of_allowed
         return joined
+
+    def _joined(self, members: list[TrialRecord], record: TrialRecord) -> list[TrialRecord]:
+        """`members` and the record without those that are beaten; `members` itself if that is the record."""
+        points = minimised(points_of([*members, record], self._objectives), self._objectives)
+        others, new = points[:-1], points[-1]
+        if dominates(others, new).any():
+            return members
+        beaten = dominates(new, others)
+        return [*(member for member, is_beaten in zip(members, beaten, strict=True) if not is_beaten), record]
 
     def _allowed(self, records: list[TrialRecord]) -> list[TrialRecord]:
         return [record for record in records if self._overrides.allows(record.policy)]

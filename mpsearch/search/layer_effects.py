@@ -21,7 +21,7 @@ Verdict = Literal["safe", "costly", "unclear"]
 
 LEAST_TRIALS = 8
 TOLERANCE = 0.01
-_ORDER = tuple(SCHEMES.values())
+_PLACES = {scheme: place for place, scheme in enumerate(SCHEMES.values())}
 _POOR_R2 = 0.5
 _NOISE_SHARE = 1.5
 
@@ -53,11 +53,6 @@ class LayerEffect:
     verdict: Verdict
     trials_needed: int | None
 
-    @property
-    def half_width(self) -> float:
-        """Half of the interval."""
-        return (self.interval[1] - self.interval[0]) / 2
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceVerdict:
@@ -79,8 +74,8 @@ class ChoiceVerdict:
     @property
     def lower(self) -> tuple[LayerEffect, ...]:
         """Effects of the schemes below the one in the reference, highest precision first."""
-        place = _ORDER.index(self.reference)
-        return tuple(e for e in reversed(self.effects) if _ORDER.index(e.scheme) < place)
+        place = _PLACES[self.reference]
+        return tuple(e for e in reversed(self.effects) if _PLACES[e.scheme] < place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +195,7 @@ def layer_effects(
             accuracy_change=answer.change,
             interval=answer.interval,
             retrained_interval=answer.retrained_interval,
-            trials=int(np.sum(ranks[:, place] == _ORDER.index(resolved.choices[place].schemes[code]))),
+            trials=int(np.sum(ranks[:, place] == _PLACES[resolved.choices[place].schemes[code]])),
             latency_saved_s=answer.latency_saved_s,
             memory_saved_bytes=answer.memory_saved_bytes,
             energy_saved_j=answer.energy_saved_j,
@@ -308,7 +303,7 @@ def _bits(policy: PrecisionPolicy) -> float:
 
 
 def _ranks(policy: PrecisionPolicy, choices: Sequence[Choice]) -> list[int]:
-    return [_ORDER.index(policy[choice.layers[0]]) for choice in choices]
+    return [_PLACES[policy[choice.layers[0]]] for choice in choices]
 
 
 def _verdict(low: float, high: float, tolerance: float) -> Verdict:
@@ -321,8 +316,8 @@ def _choice_verdict(
     choice: Choice, reference: Scheme, taken: NDArray[np.int64], effects: Sequence[LayerEffect]
 ) -> ChoiceVerdict:
     own = tuple(effect for effect in effects if effect.choice == choice.name)
-    place = _ORDER.index(reference)
-    below = [effect for effect in own if _ORDER.index(effect.scheme) < place]
+    place = _PLACES[reference]
+    below = [effect for effect in own if _PLACES[effect.scheme] < place]
     safe = next((effect for effect in below if effect.verdict == "safe"), None)
     costly = [choice.schemes.index(effect.scheme) for effect in below if effect.verdict == "costly"]
     # Fewer bits than those of a costly scheme cost no less, unless they are seen to be safe.

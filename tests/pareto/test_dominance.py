@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mpsearch.errors import ConfigError, ShapeError
-from mpsearch.pareto.dominance import non_dominated
+from mpsearch.pareto.dominance import dominates, non_dominated
 
 # Few distinct values, so that ties and duplicates occur.
 fronts = hnp.arrays(
@@ -15,14 +15,15 @@ fronts = hnp.arrays(
 )
 
 
-def dominates(a, b):
-    return bool((a <= b).all() and (a < b).any())
-
-
 @given(fronts)
 def test_a_point_is_kept_exactly_when_no_point_dominates_it(points):
     expected = [not any(dominates(a, b) for a in points) for b in points]
     assert non_dominated(points).tolist() == expected
+
+
+def test_a_point_dominates_what_is_worse_somewhere_and_better_nowhere():
+    assert dominates([[1, 2], [0, 3], [1, 3]], [1, 3]).tolist() == [True, True, False]
+    assert not dominates([0, 4], [1, 3])
 
 
 @given(fronts, st.randoms())
