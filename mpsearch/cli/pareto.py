@@ -83,7 +83,6 @@ def pareto(
 
         $ mpsearch pareto runs/digits --all --filter "fc2!=w1a1 and faster>8x" --sort accuracy --top 10
     """
-    from mpsearch.report.pareto_table import layer_order
     from mpsearch.report.trial_selection import TrialSelection
     from mpsearch.search.run import load_run
     from mpsearch.search.trial_filter import TrialFilter
@@ -102,7 +101,7 @@ def pareto(
     if budgets:
         found = found.with_budgets(budgets)
     selection = TrialSelection(
-        filter=TrialFilter.parse(filter_text, layer_order(found)) if filter_text is not None else None,
+        filter=TrialFilter.parse(filter_text, found.layers) if filter_text is not None else None,
         sort=sort,
         top=top,
         is_of_all=all_trials,

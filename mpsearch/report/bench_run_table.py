@@ -12,7 +12,7 @@ from mpsearch.report.facts_grid import FactsGrid
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.layer_ruler import layer_key
-from mpsearch.report.pareto_table import layer_order, strip_column
+from mpsearch.report.pareto_table import strip_column
 from mpsearch.report.precision_strip import precision_legend, precision_strip
 from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text, percent_text, seconds_text, spread_text
 from mpsearch.search.fidelity import NEAR, Fidelity, fidelity, is_promised
@@ -32,7 +32,7 @@ def measured_line(run: Run, measured: MeasuredLatency) -> Text:
     digits = len(str(max(r.number for r in run.records)))
     return Text.assemble(
         (f"trial {record.number:<{digits}}  ", "bold"),
-        precision_strip(record.policy, width=_STRIP, layers=layer_order(run)),
+        precision_strip(record.policy, width=_STRIP, layers=run.layers),
         f"  predicted {seconds_text(record.latency_s)}, "
         f"measured {spread_text(measured.latency_s, measured.quartiles_s)}  ",
         _error_text(run, measured),
@@ -43,7 +43,7 @@ def bench_run_view(run: Run, measured: Sequence[MeasuredLatency], *, is_kept: bo
     """A table, fastest first; below it how far the predictions are off, and on what it was measured."""
     rows = sorted(measured, key=lambda m: (m.latency_s, m.number))
     records = [run.trial(m.number) for m in rows]
-    order = layer_order(run)
+    order = run.layers
     named = landmarks(run)
     unit = ColumnUnit.fitting("s", [x for m in rows for x in (m.latency_s, run.trial(m.number).latency_s)])
     beside = ColumnUnit.fitting("s", [m.torch_fp32_latency_s for m in rows])

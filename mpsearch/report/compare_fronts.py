@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,21 +15,15 @@ from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.front_plot import plot_axes, quantity_of, staircase
 from mpsearch.report.pareto_table import interval_text
 from mpsearch.report.policy_changes import noise_text
-from mpsearch.report.policy_table import shortened
 from mpsearch.report.scatter import Look, Mark, Scatter
-from mpsearch.report.units import UNKNOWN, bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.report.shortened import shortened
+from mpsearch.report.units import UNIT_TEXTS, UNKNOWN
 from mpsearch.search.front_comparison import BestAtBudget, FrontComparison
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import difference_interval
 
 FRONTS_SCHEMA = 1
 _SYMBOLS = (("●", "o", "green"), ("▲", "^", "magenta"), ("■", "#", "cyan"), ("◆", "B", "yellow"))
-_TEXTS: dict[str, Callable[[float], str]] = {
-    "1": percent_text,
-    "s": seconds_text,
-    "B": bytes_text,
-    "J": joules_text,
-}
 _LEAST_NAME = 12
 
 
@@ -68,7 +62,7 @@ def _facts(comparison: FrontComparison) -> list[tuple[str, Text | str]]:
     facts: list[tuple[str, Text | str]] = []
     if comparison.objectives:
         reference = ", ".join(
-            f"{o.name} {trimmed(_TEXTS[o.unit](comparison.reference_point[o.name]))}"
+            f"{o.name} {trimmed(UNIT_TEXTS[o.unit](comparison.reference_point[o.name]))}"
             for o in comparison.objectives
         )
         names = ", ".join(o.name for o in comparison.objectives)
@@ -192,7 +186,7 @@ def _short(name: str) -> str:
 def _budget_table(comparison: FrontComparison, names: Sequence[str]) -> FittedTable:
     """One row a budget: what each run reaches in it, and whether the first two differ by more than noise."""
     rows = comparison.budgets
-    bounds = [f"{row.objective.name} {trimmed(_TEXTS[row.objective.unit](row.bound))}" for row in rows]
+    bounds = [f"{row.objective.name} {trimmed(UNIT_TEXTS[row.objective.unit](row.bound))}" for row in rows]
     columns: list[Column | StretchColumn] = [
         Column(title="budget", unit="at most", cells=bounds, justify="left")
     ]

@@ -16,7 +16,7 @@ from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.json_report import trial_json
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.layer_ruler import layer_key
-from mpsearch.report.pareto_table import layer_order, trial_table
+from mpsearch.report.pareto_table import trial_table
 from mpsearch.report.policy_changes import (
     NamedTrial,
     change_interval_text,
@@ -66,7 +66,7 @@ def policies_view(run: Run, records: Sequence[TrialRecord]) -> RenderableType:
         *_neighbour_note(reports),
         Text(),
         precision_legend(list(used)),
-        layer_key(layer_order(run)),
+        layer_key(run.layers),
         Text(),
         FactsGrid([*(("", _verdict(run, first, record)) for record in others), ("", Text(_CAUTION, "dim"))]),
     )

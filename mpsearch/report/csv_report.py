@@ -6,7 +6,6 @@ import csv
 import io
 import math
 
-from mpsearch.report.pareto_table import layer_order
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.run import Run
@@ -17,7 +16,7 @@ def csv_report(run: Run, selection: TrialSelection | None = None) -> str:
 
     What is unknown is left empty: test scores before the end of a search, latencies nobody measured.
     """
-    layers = layer_order(run)
+    layers = run.layers
     fields = [objective.field for objective in OBJECTIVES.values()]
     titles = ["number", *fields, "test_accuracy", "feasible", "on_front", "seconds"]
     titles += ["interval_low", "interval_high", "measured_latency_s", "seed"]

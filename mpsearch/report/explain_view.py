@@ -26,8 +26,8 @@ from mpsearch.report.facts_grid import FactsGrid
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.flow import Flow
 from mpsearch.report.forest_plot import ForestAxis, Whisker
-from mpsearch.report.policy_table import shortened
 from mpsearch.report.precision_strip import SYMBOLS, precision_legend, precision_strip, scheme_style
+from mpsearch.report.shortened import shortened
 from mpsearch.report.units import ColumnUnit, bytes_text, percent_text, seconds_text
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect, LayerEffects
 from mpsearch.search.nearest import did_you_mean

@@ -111,8 +111,11 @@ class FittedTable:
             )
         styles = self.row_styles or [""] * self.rows
         for row in range(self.rows):
+            values = (column[row] for column in cells)
             table.add_row(
-                *(column[row] for column in cells), style=styles[row], end_section=row in self.sections
+                *(Text(value) if isinstance(value, str) else value for value in values),  # no markup
+                style=styles[row],
+                end_section=row in self.sections,
             )
         for line in console.render_lines(table, options, pad=False):
             yield from _without_trailing_spaces(line)

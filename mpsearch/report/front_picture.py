@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpsearch.errors import ConfigError
 from mpsearch.report.axis import Axis, Quantity
 from mpsearch.report.landmarks import Landmark, landmarks
-from mpsearch.report.units import bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.report.units import UNIT_TEXTS
 from mpsearch.search.objective import OBJECTIVES, Objective
 from mpsearch.search.run import Run
 
-_TEXTS: dict[str, Callable[[float], str]] = {
-    "1": percent_text,
-    "s": seconds_text,
-    "B": bytes_text,
-    "J": joules_text,
-}
 _LOG_FROM = 4.0  # a cost whose greatest value is so many times its least is drawn on a log axis
 _MARGIN = 0.05
 
@@ -129,7 +123,7 @@ def _shown(run: Run, objective: Objective) -> list[float]:
 def _axis(objective: Objective, metric: str, values: Sequence[float]) -> Axis:
     is_fraction = objective.unit == "1"
     quantity = Quantity(
-        name=axis_title(objective, metric), text=_TEXTS[objective.unit], is_fraction=is_fraction
+        name=axis_title(objective, metric), text=UNIT_TEXTS[objective.unit], is_fraction=is_fraction
     )
     if not values:
         return Axis(quantity=quantity, kind="linear", low=0.0, high=1.0)

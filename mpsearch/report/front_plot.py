@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mpsearch.errors import ConfigError
 from mpsearch.pareto.dominance import non_dominated
@@ -11,18 +11,12 @@ from mpsearch.report.broken_rule import NOT_ALLOWED, broken_rule
 from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.scatter import Mark, MarkKind, Scatter
 from mpsearch.report.trial_selection import TrialSelection
-from mpsearch.report.units import bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.report.units import UNIT_TEXTS
 from mpsearch.search.front import competitors, points_of
 from mpsearch.search.objective import COSTS, OBJECTIVES, Objective, minimised
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
-_TEXTS: dict[str, Callable[[float], str]] = {
-    "1": percent_text,
-    "s": seconds_text,
-    "B": bytes_text,
-    "J": joules_text,
-}
 _TITLES = {
     "accuracy": "accuracy on validation",
     "latency": "latency, predicted median",
@@ -106,7 +100,7 @@ def quantity_of(objective: Objective) -> Quantity:
     """What an axis that shows `objective` is called, and how its values read."""
     return Quantity(
         name=_TITLES[objective.name],
-        text=_TEXTS[objective.unit],
+        text=UNIT_TEXTS[objective.unit],
         is_fraction=objective.unit == "1",
     )
 

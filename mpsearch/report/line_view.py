@@ -12,7 +12,7 @@ from mpsearch.report.live_rows import clock_text, shown_costs
 from mpsearch.report.pace import about_text
 from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.search_state import SearchState
-from mpsearch.report.units import budgets_text, bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.report.units import UNIT_TEXTS, budgets_text, percent_text
 from mpsearch.search.events import (
     Event,
     Notice,
@@ -26,7 +26,6 @@ from mpsearch.search.events import (
 _TENTHS = 10
 _KIND = 9  # cells of the second column
 _MOST_CELLS = 32  # of the symbols of a policy
-_TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 
 
 class LineView:
@@ -97,7 +96,7 @@ class LineView:
         columns = [
             head,
             f"{percent_text(record.accuracy):>7}",
-            *(f"{_TEXTS[cost.unit](getattr(record, cost.field)):>8}" for cost in costs),
+            *(f"{UNIT_TEXTS[cost.unit](getattr(record, cost.field)):>8}" for cost in costs),
             f"{note:<11}" if self.state.started.budgets else f"{note:<5}",
             f"hypervolume {event.hypervolume:.4f}",
             left,

@@ -11,11 +11,10 @@ from rich.text import Text
 from mpsearch.report.axis import Axis, Quantity
 from mpsearch.report.canvas import Canvas
 from mpsearch.report.search_state import SearchState
-from mpsearch.report.units import bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.report.units import UNIT_TEXTS, percent_text
 from mpsearch.search.objective import COSTS, Objective
 from mpsearch.search.trial_record import TrialRecord
 
-_TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 _GUTTER = 7  # cells left of the edge, whatever the ticks say: the edge shall not move
 _LOG_FROM_RANGE = 4.0
 _EXTRA = 0.12  # of the span, beyond a value that did not fit: the next one shall
@@ -150,7 +149,7 @@ def curve_lines(
 
 
 def _cost_axis(cost: Objective, low: float, high: float) -> Axis:
-    quantity = Quantity(name=cost.name.replace("_", " "), text=_TEXTS[cost.unit])
+    quantity = Quantity(name=cost.name.replace("_", " "), text=UNIT_TEXTS[cost.unit])
     is_log = low > 0 and high > _LOG_FROM_RANGE * low
     start, end = (math.log10(low), math.log10(high)) if is_log else (low, high)
     margin = 0.05 * (end - start) or abs(end) * 0.05 or 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rich.text import Text
 
@@ -13,18 +13,12 @@ from mpsearch.report.pace import about_text
 from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.search_state import STAGES, RunningTrial, SearchState
 from mpsearch.report.sparkline import sparkline
-from mpsearch.report.units import bytes_text, factor_text, joules_text, percent_text, seconds_text, wait_text
+from mpsearch.report.units import UNIT_TEXTS, factor_text, percent_text, wait_text
 from mpsearch.search.events import Stage
 from mpsearch.search.objective import COSTS, OBJECTIVES, Objective
 from mpsearch.search.trial_record import TrialRecord
 
 LABEL = 13  # cells of the names at the left
-_TEXTS: dict[str, Callable[[float], str]] = {
-    "1": percent_text,
-    "s": seconds_text,
-    "B": bytes_text,
-    "J": joules_text,
-}
 _NUMBER, _ACCURACY, _COST = 4, 7, 8
 _NOTE = 13
 _LEAST_STRIP, _MOST_STRIP = 6, 32
@@ -203,7 +197,7 @@ def trial_row(state: SearchState, record: TrialRecord | None, width: int, note: 
         return row.append(f"  failed: {record.failure}", "red")
     row.append(f" {percent_text(record.accuracy):>{_ACCURACY}}", "bold")
     for cost in costs:
-        row.append(f" {_TEXTS[cost.unit](getattr(record, cost.field)):>{_COST}}")
+        row.append(f" {UNIT_TEXTS[cost.unit](getattr(record, cost.field)):>{_COST}}")
     if note is None or not note.plain or row.cell_len + 2 + note.cell_len > width:
         return row
     return row.append("  ").append_text(note)
@@ -294,7 +288,7 @@ def _bound(status: BudgetStatus, *, is_ascii: bool) -> str:
     if status.name is None:
         return "all together"
     objective = OBJECTIVES[status.name]
-    value = trimmed(_TEXTS[objective.unit](status.budgets.bounds()[status.name]))
+    value = trimmed(UNIT_TEXTS[objective.unit](status.budgets.bounds()[status.name]))
     least, most = (">=", "<=") if is_ascii else ("≥", "≤")
     sign = least if objective.direction == "maximize" else most
     return f"{status.name.replace('_', ' ')} {sign} {value}"
@@ -311,7 +305,7 @@ def _outcomes(status: BudgetStatus) -> list[str]:
     if status.name is None:
         return [f"nearest: trial {number}", f"near: {number}"]
     objective = OBJECTIVES[status.name]
-    reached = _TEXTS[objective.unit](getattr(status.nearest, objective.field))
+    reached = UNIT_TEXTS[objective.unit](getattr(status.nearest, objective.field))
     if objective.direction == "maximize":
         return [f"nearest {reached} (trial {number})", f"nearest {reached}", reached]
     over = f"{100 * status.excess:.0f}% over" if status.excess >= 0.0095 else "<1% over"

@@ -9,7 +9,6 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.report.front_svg import KNEE_COLOUR, front_svg
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.markup import Markup, element, joined
-from mpsearch.report.pareto_table import layer_order
 from mpsearch.report.precision_strip import SYMBOLS, scheme_colour
 from mpsearch.report.units import ColumnUnit, factor_text
 from mpsearch.search.objective import COSTS
@@ -60,7 +59,7 @@ def _heading(run: Run) -> Markup:
 
 def _table(run: Run) -> Markup:
     records = run.front.records
-    layers = layer_order(run)
+    layers = run.layers
     names = landmarks(run)
     base = run.baseline.costs
     samples = f"{run.validation_samples} samples"

@@ -25,22 +25,10 @@ _SHORT_STRIP, _LONG_STRIP = 24, 32  # cells: of layers that all have one; of mor
 _BAR = 13
 
 
-def layer_order(run: Run) -> tuple[str, ...]:
-    """The layers that the policies name, in the order in which the model calls them."""
-    policy = run.records[0].policy if run.records else {}
-    return tuple(layer.name for layer in run.model.layers if layer.name in policy)
-
-
 def chosen_percentiles(run: Run) -> tuple[Objective, ...]:
     """The percentiles of latency that the run optimises or bounds."""
     names = {*(objective.name for objective in run.objectives), *run.budgets.bounds()}
     return tuple(o for o in COSTS if o.name in names and o.name.startswith("latency_"))
-
-
-def best_under_budget(run: Run) -> TrialRecord | None:
-    """The most accurate trial that meets the run's budgets; None without budgets, or if none does."""
-    feasible = [record for record in run.records if record.is_complete and record.feasible]
-    return run.front.best().record if run.budgets and feasible else None
 
 
 def table_rows(
@@ -100,7 +88,7 @@ def trial_table(run: Run, records: Sequence[TrialRecord]) -> FittedTable:
 
 def failed_lines(run: Run) -> Text:
     """The trials that failed, and why, one paragraph each."""
-    order = layer_order(run)
+    order = run.layers
     lines = [
         Text.assemble(
             (f"trial {record.number} ", "bold"), precision_strip(record.policy, width=24, layers=order),
@@ -123,7 +111,7 @@ def interval_text(interval: tuple[float, float]) -> str:
 
 def strip_column(run: Run, records: Sequence[TrialRecord]) -> StretchColumn:
     """The precision of each trial, its layers numbered above."""
-    order = layer_order(run)
+    order = run.layers
     count = max(len(order), 1)
     least = count if count <= _SHORT_STRIP else max(_SHORT_STRIP, min(math.ceil(count / 2), _LONG_STRIP))
     return StretchColumn(

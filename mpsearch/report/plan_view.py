@@ -13,13 +13,13 @@ from mpsearch.report.aligned_lines import AlignedLines
 from mpsearch.report.execution_line import execution_line
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.histogram import histogram_text
-from mpsearch.report.policy_table import share_bar
 from mpsearch.report.precision_strip import SYMBOLS, precision_legend, precision_strip, scheme_style
+from mpsearch.report.share_bar import share_bar
 from mpsearch.report.units import (
+    UNIT_TEXTS,
     budgets_text,
     bytes_text,
     count_text,
-    joules_text,
     percent_text,
     seconds_text,
     wait_text,
@@ -32,7 +32,6 @@ from mpsearch.search.search_plan import SearchPlan
 
 _STRIP = 12
 _BAR = 10
-_TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 
 
 def plan_view(plan: SearchPlan) -> RenderableType:
@@ -142,7 +141,7 @@ class CostTable:
         ]
         if self.plan.full_precision is not None:
             whole = [self.plan.full_precision_value(reach.cost) for reach in reaches]
-            cells = [_TEXTS[reach.cost.unit](value) for reach, value in zip(reaches, whole, strict=True)]
+            cells = [UNIT_TEXTS[reach.cost.unit](value) for reach, value in zip(reaches, whole, strict=True)]
             columns.append(Column(title="32-bit", cells=cells, importance=2))
         yield FittedTable(columns=columns, rows=len(reaches))
 
@@ -201,7 +200,7 @@ def _mark(is_met: bool) -> Text:  # noqa: FBT001
 def _met(reach: CostReach, plan: SearchPlan) -> Text:
     assert reach.within is not None
     if not reach.is_reachable:
-        least = _TEXTS[reach.cost.unit](reach.least)
+        least = UNIT_TEXTS[reach.cost.unit](reach.least)
         text = Text(f"out of reach: {'at least ' if not reach.is_exact else ''}{least}, with ")
         return text.append_text(_strip(reach.least_policy))
     return Text(_share_text(reach.within, plan.reach.policies))
@@ -306,7 +305,7 @@ def _name(reach: CostReach) -> str:
 
 
 def _value(reach: CostReach, value: float, bound: str) -> str:
-    text: str = _TEXTS[reach.cost.unit](value)
+    text: str = UNIT_TEXTS[reach.cost.unit](value)
     return text if reach.is_exact else f"{bound} {text}"
 
 

@@ -11,7 +11,6 @@ from rich.text import Text
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.layer_ruler import layer_ruler
-from mpsearch.report.pareto_table import layer_order
 from mpsearch.report.precision_strip import SYMBOLS, layers_a_cell, scheme_style
 from mpsearch.report.units import UNKNOWN, ColumnUnit
 from mpsearch.search.run import Run
@@ -64,7 +63,7 @@ def change_table(run: Run, reference: TrialRecord, others: Sequence[NamedTrial])
     Green is better, red is worse; a change of the score that is within noise has neither.
     """
     records = [other.record for other in others]
-    order = layer_order(run)
+    order = run.layers
     count = max(len(order), 1)
     columns: list[Column | StretchColumn] = [
         Column(title="", cells=[other.name for other in others], justify="left"),

@@ -12,28 +12,17 @@ from mpsearch.models.model_trace import ModelTrace
 from mpsearch.precision.scheme import Scheme
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.precision_strip import SYMBOLS, scheme_colour, scheme_style
+from mpsearch.report.share_bar import share_bar
+from mpsearch.report.shortened import shortened
 from mpsearch.report.units import ColumnUnit, count_text
 
 _BAR = 8
 REST = "outside of layers"
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
-
-
-def share_bar(share: float, width: int = _BAR) -> str:
-    """A bar of `width` cells for a share of 1, to an eighth of a cell."""
-    eighths = round(max(min(share, 1.0), 0.0) * width * 8)
-    full, part = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[part] if part else "")).ljust(width)
 
 
 def scheme_text(scheme: Scheme) -> Text:
     """A block in the scheme's colour with its symbol, and its name."""
     return Text.assemble((f" {SYMBOLS[scheme.name]} ", scheme_style(scheme)), f" {scheme}")
-
-
-def shortened(name: str, width: int) -> Text:
-    """The end of a long name tells layers apart: keep it."""
-    return Text(name if len(name) <= width else "…" + name[len(name) - width + 1 :])
 
 
 def names_column(names: Sequence[str]) -> StretchColumn:
@@ -103,7 +92,7 @@ def _with_share(
     total = values[-1] or 1.0
     most = max(values[:-1]) or 1.0
     shares = [
-        Text.assemble((share_bar(value / most), colour), f" {100 * value / total:3.0f}%")
+        Text.assemble((share_bar(value / most, _BAR), colour), f" {100 * value / total:3.0f}%")
         for value, colour in zip(values[:-1], [*colours, "bright_black"], strict=True)
     ]
     texts = [unit.text(value or math.nan) for value in values]

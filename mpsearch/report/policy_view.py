@@ -11,7 +11,7 @@ from mpsearch.cost.cost_report import CostReport
 from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.layer_ruler import layer_ruler
-from mpsearch.report.pareto_table import interval_text, layer_order
+from mpsearch.report.pareto_table import interval_text
 from mpsearch.report.policy_changes import (
     NamedTrial,
     change_interval_text,
@@ -164,7 +164,7 @@ _ORIGINS = {
 
 def _strip(run: Run, record: TrialRecord) -> Text:
     """All layers, with their numbers above, in lines of `_ACROSS`."""
-    order = layer_order(run)
+    order = run.layers
     whole = PrecisionStrip.of(record.policy, layers=order).text()
     lines = []
     for start in range(0, len(order), _ACROSS):

@@ -58,9 +58,9 @@ def scheme_meaning(scheme: Scheme) -> str:
     return _MEANINGS[scheme.name]
 
 
-def precision_text(policy: PrecisionPolicy, layers: Sequence[str] | None = None) -> str:
-    """One symbol per layer in call order, such as "8t44xx18"."""
-    return "".join(SYMBOLS[policy[layer].name] for layer in (layers or tuple(policy)))
+def precision_text(policy: PrecisionPolicy, layers: Sequence[str]) -> str:
+    """One symbol per layer, such as "8t44xx18"."""
+    return "".join(SYMBOLS[policy[layer].name] for layer in layers)
 
 
 def layers_a_cell(layers: int, width: int) -> int:

@@ -10,7 +10,7 @@ from rich.text import Text
 from mpsearch.report.facts_grid import paragraph
 from mpsearch.report.front_plot import front_plot
 from mpsearch.report.layer_ruler import layer_key
-from mpsearch.report.pareto_table import failed_lines, layer_order, pareto_table, table_rows
+from mpsearch.report.pareto_table import failed_lines, pareto_table, table_rows
 from mpsearch.report.precision_strip import precision_legend
 from mpsearch.report.run_heading import run_heading
 from mpsearch.report.scatter import Scatter
@@ -52,7 +52,7 @@ def _table(run: Run, selection: TrialSelection) -> RenderableType:
         whole = "scored" if selection.is_of_all else "on the front"
         count = sum(r.is_complete for r in run.records) if selection.is_of_all else len(run.front)
         parts.append(paragraph((f"{len(chosen)} of {count} {whole}: {selection}", "dim italic")))
-    return Group(*parts, Text(), precision_legend(list(used)), layer_key(layer_order(run)))
+    return Group(*parts, Text(), precision_legend(list(used)), layer_key(run.layers))
 
 
 def _nothing_yet(run: Run) -> str:

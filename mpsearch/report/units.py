@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mpsearch.search.budgets import Budgets
@@ -38,6 +38,15 @@ def joules_text(energy_j: float | None) -> str:
 def percent_text(fraction: float | None, decimals: int = 2) -> str:
     """0.9153 -> "91.53%"."""
     return UNKNOWN if fraction is None or _is_unknown(fraction) else f"{100 * fraction:.{decimals}f}%"
+
+
+# The unit of a quantity -> how its values are read.
+UNIT_TEXTS: dict[str, Callable[[float | None], str]] = {
+    "1": percent_text,
+    "s": seconds_text,
+    "B": bytes_text,
+    "J": joules_text,
+}
 
 
 def spread_text(median_s: float, quartiles_s: tuple[float, float]) -> str:

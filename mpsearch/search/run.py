@@ -88,6 +88,11 @@ class Run:
     def overrides(self) -> Overrides:
         return self.space.overrides
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What its policies name, in the order in which the model calls them."""
+        return tuple(layer.name for layer in self.model.layers)
+
     @cached_property
     def front(self) -> Front:
         view = None if self.viewer is None else partial(self.viewer, self, heading=False)

@@ -15,7 +15,7 @@ from mpsearch.report.csv_report import csv_report
 from mpsearch.report.fitted_table import Column, FittedTable
 from mpsearch.report.interval_bar import IntervalBars
 from mpsearch.report.json_report import json_report
-from mpsearch.report.pareto_table import interval_text, layer_order, pareto_table, table_rows
+from mpsearch.report.pareto_table import interval_text, pareto_table, table_rows
 from mpsearch.report.run_overview import run_overview
 from mpsearch.report.trial_selection import SORT_NAMES, TrialSelection
 from mpsearch.search.measured import MeasuredLatency
@@ -93,7 +93,7 @@ def test_the_baseline_is_told_even_where_no_trial_is_at_32_bits(finished_run):
 
 
 def select(run, text=None, **options):
-    parsed = None if text is None else TrialFilter.parse(text, layer_order(run))
+    parsed = None if text is None else TrialFilter.parse(text, run.layers)
     return TrialSelection(filter=parsed, **options)
 
 

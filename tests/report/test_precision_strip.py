@@ -21,7 +21,7 @@ POLICY = PrecisionPolicy({f"l{place}": scheme for place, scheme in enumerate(SCH
 def test_every_scheme_has_its_own_symbol_so_that_colour_is_not_needed():
     assert set(SYMBOLS) == set(SCHEMES)
     assert len(set(SYMBOLS.values())) == len(SCHEMES)
-    assert precision_text(POLICY) == "x1t48F"
+    assert precision_text(POLICY, tuple(POLICY)) == "x1t48F"
 
 
 def test_every_scheme_has_its_own_colour():

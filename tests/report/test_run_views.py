@@ -15,7 +15,6 @@ from mpsearch.models.graph import ModelGraph, Node
 from mpsearch.report.csv_report import csv_report
 from mpsearch.report.front_plot import front_plot
 from mpsearch.report.json_report import json_report
-from mpsearch.report.policy_table import share_bar
 from mpsearch.report.policy_view import policy_view
 from mpsearch.report.run_heading import run_heading
 from mpsearch.report.run_overview import next_step, run_overview
@@ -129,11 +128,6 @@ def test_a_policy_is_shown_layer_by_layer_with_a_total(finished_run, width):
         assert layer in text
     for word in ("total", "outside of layers", "BatchNorm2d", "every layer timed"):
         assert word in text
-
-
-def test_bars_are_as_long_as_their_share():
-    assert [share_bar(share, 4) for share in (0, 0.5, 1, 2)] == ["    ", "██  ", "████", "████"]
-    assert share_bar(0.125 / 4, 4) == "▏   "
 
 
 def test_the_json_report_keeps_its_contract_key_by_key(finished_run):

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from mpsearch.report.axis import Axis, Quantity, ScaleKind
-from mpsearch.report.units import bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.report.units import UNIT_TEXTS
 from mpsearch.search.objective import OBJECTIVES
 
 Scale = Literal["auto", "linear", "log"]
 SCALES: tuple[Scale, ...] = ("auto", "linear", "log")
 AXIS_NAMES: tuple[str, ...] = tuple(OBJECTIVES)
-_TEXTS: dict[str, Callable[[float], str]] = {
-    "1": percent_text,
-    "s": seconds_text,
-    "B": bytes_text,
-    "J": joules_text,
-}
 
 
 def value_text(name: str, value: float) -> str:
     """A value of that axis with its unit: "12.3 µs"."""
-    return _TEXTS[OBJECTIVES[name].unit](value)
+    return UNIT_TEXTS[OBJECTIVES[name].unit](value)
 
 
 def quantity_of(name: str) -> Quantity:
-    return Quantity(name=name, text=_TEXTS[OBJECTIVES[name].unit], is_fraction=OBJECTIVES[name].unit == "1")
+    unit = OBJECTIVES[name].unit
+    return Quantity(name=name, text=UNIT_TEXTS[unit], is_fraction=unit == "1")
 
 
 def fitted_axis(

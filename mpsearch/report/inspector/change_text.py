@@ -7,10 +7,9 @@ import math
 from rich.text import Text
 
 from mpsearch.report.inspector.palette import Palette
-from mpsearch.report.units import UNKNOWN, bytes_text, joules_text, seconds_text
+from mpsearch.report.units import UNIT_TEXTS, UNKNOWN
 from mpsearch.search.score_difference import ScoreDifference
 
-_TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 UNCLEAR = "≈"
 
 
@@ -31,7 +30,7 @@ def points_text(change: float) -> str:
 
 def cost_change(unit: str, change: float) -> str:
     """A change of a cost of that unit (s, B, J): "−3.10 µs"; a dash where there is none."""
-    return "=" if change == 0 else signed(_TEXTS[unit](abs(change)), change)
+    return "=" if change == 0 else signed(UNIT_TEXTS[unit](abs(change)), change)
 
 
 def range_text(low: float, high: float) -> str:

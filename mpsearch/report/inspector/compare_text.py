@@ -8,20 +8,20 @@ from rich.text import Text
 
 from mpsearch.cost.cost_report import CostReport, LayerCost
 from mpsearch.report.inspector.change_text import cost_cell, points_text, range_text, verdict
-from mpsearch.report.inspector.layer_rows import shortened, strip_lines
+from mpsearch.report.inspector.layer_rows import strip_lines
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.plot_picture import kind_of, mark_ink
 from mpsearch.report.inspector.trade import difference
 from mpsearch.report.inspector.view_state import Scene
 from mpsearch.report.precision_strip import SYMBOLS
-from mpsearch.report.units import UNKNOWN, bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.report.shortened import shortened
+from mpsearch.report.units import UNIT_TEXTS, UNKNOWN, percent_text, seconds_text
 from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.score_difference import score_difference
 from mpsearch.search.trial_record import TrialRecord
 
 _LABEL, _COLUMN, _CHANGE = 9, 19, 10
 _COSTS = ("latency", "latency_p95", "latency_p99", "memory", "energy")
-_TEXTS = {"s": seconds_text, "B": bytes_text, "J": joules_text}
 _SCHEME, _COST = 9, 11
 
 
@@ -29,7 +29,7 @@ def comparison_head(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palet
     """Names, strips, scores and costs; then one sentence on the scores."""
     lines = [_names(scene, a, b, palette), Text()]
     for letter, record in (("A", a), ("B", b)):
-        schemes = [record.policy[la.name] for la in scene.run.model.layers if la.name in record.policy]
+        schemes = [record.policy[layer] for layer in scene.run.layers]
         line = Text(f"{letter}  ", mark_ink(palette, letter))
         line.append_text(strip_lines(schemes, palette, width=max(width - 3, 1), most=1)[0])
         lines.append(line)
@@ -153,7 +153,7 @@ def _values_row(label: str, values: tuple[float, float], *, unit: str, palette: 
     first, second = values
     line = Text(f"{label:<{_LABEL}}", palette.ink("dim"), no_wrap=True)
     for value in values:
-        line.append(f"{_TEXTS[unit](value):<{_COLUMN}}", palette.ink("text", "bold"))
+        line.append(f"{UNIT_TEXTS[unit](value):<{_COLUMN}}", palette.ink("text", "bold"))
     line.append_text(cost_cell(unit, difference(first, second), palette, _CHANGE))
     if first and difference(first, second):
         line.append(f"  {100 * (second / first - 1):+.0f}%".replace("-", "−"), palette.ink("dim"))

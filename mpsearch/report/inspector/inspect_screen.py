@@ -324,7 +324,7 @@ class InspectScreen(Screen[None]):
 
     @on(FilterBar.Typed)
     def _filter_typed(self, event: FilterBar.Typed) -> None:
-        layers = tuple(layer.name for layer in self.run.model.layers)
+        layers = self.run.layers
         self._set_filter(filter_state(event.text, layers, self.filter))
 
     @on(FilterBar.Closed)

@@ -13,6 +13,8 @@ from mpsearch.precision.scheme import Scheme
 from mpsearch.report.inspector.cells import Cell
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.precision_strip import SYMBOLS
+from mpsearch.report.share_bar import share_bar
+from mpsearch.report.shortened import shortened
 from mpsearch.report.units import bytes_text, seconds_text
 
 LayerSort = Literal["call order", "latency", "memory"]
@@ -21,7 +23,6 @@ _PERCENT = 4
 _VALUE = 9
 _SCHEME = 8
 _LEAST_NAME, _LEAST_BAR, _WIDEST_BAR = 6, 3, 14
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 REST, SHORT_REST = "outside of layers", "the rest"
 
 
@@ -48,18 +49,6 @@ def _columns(width: int, names: Sequence[str]) -> _Columns:
     name = max(min(name, width - fixed - scheme - 2 * value), _LEAST_NAME)
     rest = width - 2 - name - scheme - 2 * (value + 1 + _PERCENT)
     return _Columns(name, scheme, value, max(min(rest // 2, _WIDEST_BAR), 1))
-
-
-def bar(share: float, width: int) -> str:
-    """A share of 1 as a bar, to an eighth of a cell; anything above 0 leaves a trace."""
-    eighths = round(max(min(share, 1.0), 0.0) * width * 8)
-    full, part = divmod(max(eighths, 1) if share > 0 else 0, 8)
-    return ("█" * full + (_EIGHTHS[part] if part else "")).ljust(width)
-
-
-def shortened(name: str, width: int) -> str:
-    """The end of a long name tells layers apart: keep it."""
-    return name if len(name) <= width else "…" + name[len(name) - width + 1 :]
 
 
 def strip_lines(schemes: Sequence[Scheme], palette: Palette, *, width: int, most: int) -> list[Text]:
@@ -156,7 +145,7 @@ class _Shares:
     def cells(self, value: float, columns: _Columns, palette: Palette, ink: str) -> list[Cell]:
         percent = f"{100 * value / (self.total or 1.0):.0f}%"
         cells = [
-            (" " + bar(value / (self.greatest or 1.0), columns.bar), ink),
+            (" " + share_bar(value / (self.greatest or 1.0), columns.bar), ink),
             (f"{percent:>{_PERCENT}}", palette.ink("dim")),
         ]
         if columns.value:

@@ -40,7 +40,7 @@ def panel_text(
     """Everything above the table of layers. Less `air` leaves out rows that only help to read the others."""
     run = scene.run
     lines = [_title(scene, record, palette, width, marks)]
-    schemes = [record.policy[la.name] for la in run.model.layers if la.name in record.policy]
+    schemes = [record.policy[layer] for layer in run.layers]
     lines += strip_lines(schemes, palette, width=width, most=strip_height)
     if air == "all":
         lines.append(Text())

@@ -108,7 +108,7 @@ class TrialsScreen(Screen[int]):
     def _cells(self, record: TrialRecord, strip: int) -> list[Text]:
         palette, run = self._palette, self._scene.run
         ink, dim = palette.ink("text"), palette.ink("dim")
-        schemes = [record.policy[la.name] for la in run.model.layers if la.name in record.policy]
+        schemes = [record.policy[layer] for layer in run.layers]
         note = record.failure or kind_of(self._scene, record.number)
 
         def right(text: str, style: str, width: int) -> Text:

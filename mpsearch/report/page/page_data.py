@@ -12,7 +12,6 @@ from mpsearch.report.page.headline import Headline, headline
 from mpsearch.report.page.sensitivity import Sensitivity
 from mpsearch.report.page.settings import Command, SettingGroup, commands, setting_groups
 from mpsearch.report.page.trial_columns import TrialColumns, rounded
-from mpsearch.report.pareto_table import layer_order
 from mpsearch.report.precision_strip import SYMBOLS, scheme_colour, scheme_meaning
 from mpsearch.search.history import HistoryPoint, run_history
 from mpsearch.search.objective import OBJECTIVES
@@ -35,7 +34,7 @@ class PageData:
 
     @classmethod
     def of(cls, run: Run) -> PageData:
-        layers = layer_order(run)
+        layers = run.layers
         history = run_history(run)
         return cls(
             run=run,

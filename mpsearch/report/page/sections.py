@@ -11,8 +11,7 @@ from mpsearch.report.page.headline import Figure
 from mpsearch.report.page.notes import honest_notes
 from mpsearch.report.page.page_data import PageData
 from mpsearch.report.page.settings import Command, bench_line
-from mpsearch.report.page.trial_columns import strip_letters
-from mpsearch.report.precision_strip import SYMBOLS, scheme_colour, scheme_meaning
+from mpsearch.report.precision_strip import SYMBOLS, precision_text, scheme_colour, scheme_meaning
 from mpsearch.report.units import bytes_text, seconds_text
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect
 from mpsearch.search.objective import OBJECTIVES
@@ -52,7 +51,7 @@ def _hero(data: PageData) -> Markup:
     return element(
         "figure",
         element("div", class_="hero-strip", id="hero-strip", role="img",
-                data_letters=strip_letters(knee.policy, data.layers)),
+                data_letters=precision_text(knee.policy, data.layers)),
         element("figcaption", f"The knee's policy, trial {knee.number}: a cell a layer, input to output."),
         scheme_legend(used),
         class_="policy",
@@ -330,8 +329,8 @@ def failures_section(data: PageData) -> Markup:
     failed = [record for record in data.run.records if not record.is_complete]
     rows = [
         element("tr", element("td", str(record.number)),
-                element("td", strip_letters(record.policy, data.layers), class_="left",
-                        data_strip=strip_letters(record.policy, data.layers)),
+                element("td", precision_text(record.policy, data.layers), class_="left",
+                        data_strip=precision_text(record.policy, data.layers)),
                 element("td", record.failure, class_="left wrap"))
         for record in failed
     ]  # fmt: skip

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.report.landmarks import landmarks
-from mpsearch.report.precision_strip import SYMBOLS
+from mpsearch.report.precision_strip import precision_text
 from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.run import Run
 
@@ -20,11 +19,6 @@ def rounded(value: float | None) -> float | None:
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{_FIGURES}g}")
-
-
-def strip_letters(policy: PrecisionPolicy, layers: tuple[str, ...]) -> str:
-    """One letter a layer, as in the terminal."""
-    return "".join(SYMBOLS[policy[layer].name] for layer in layers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +49,7 @@ class TrialColumns:
         known = [names.get(record.number) for record in records]
         return cls(
             numbers=tuple(record.number for record in records),
-            strips=tuple(strip_letters(record.policy, layers) for record in records),
+            strips=tuple(precision_text(record.policy, layers) for record in records),
             values={
                 name: tuple(rounded(getattr(record, objective.field)) for record in records)
                 for name, objective in OBJECTIVES.items()

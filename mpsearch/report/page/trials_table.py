@@ -12,7 +12,7 @@ from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.markup import Markup, element, joined
 from mpsearch.report.page.page_data import PageData
 from mpsearch.report.page.sections import section
-from mpsearch.report.page.trial_columns import strip_letters
+from mpsearch.report.precision_strip import precision_text
 from mpsearch.report.units import ColumnUnit, factor_text
 from mpsearch.search.objective import COSTS
 from mpsearch.search.run import Run
@@ -138,7 +138,7 @@ def _row(data: PageData, record: TrialRecord, columns: list[_Column], named: dic
     note: list[Markup] = [joined(landmark.label)] if landmark else []
     if broken := broken_rule(run, record):
         note.append(element("span", f" {broken}" if note else broken, class_="over"))
-    letters = strip_letters(record.policy, data.layers)
+    letters = precision_text(record.policy, data.layers)
     cells = [
         element("td", element("input", type="checkbox", aria_label=f"Select trial {number}")),
         element("td", element("span", mark, class_=landmark.kind if landmark else None), class_="mark"),

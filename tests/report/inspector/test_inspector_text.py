@@ -14,7 +14,7 @@ from mpsearch.report.inspector.change_text import cost_change, points_text, rang
 from mpsearch.report.inspector.compare_text import comparison_head, comparison_rows
 from mpsearch.report.inspector.cost_cache import CostCache
 from mpsearch.report.inspector.key_bar import Key, key_line
-from mpsearch.report.inspector.layer_rows import LayerTable, bar, shortened, strip_lines
+from mpsearch.report.inspector.layer_rows import LayerTable, strip_lines
 from mpsearch.report.inspector.palette import DARK, LIGHT, MONO
 from mpsearch.report.inspector.policy_text import panel_text
 from mpsearch.report.inspector.run_watch import Sight
@@ -49,12 +49,6 @@ def test_the_verdict_never_claims_what_the_samples_cannot_tell():
     assert clear.startswith("A scores 5.00 points higher than B (95% interval +")
     assert "the same" in verdict("A", "B", score_difference(0.9, 0.9, 500))
     assert "unknown" in verdict("A", "B", score_difference(2.0, 3.0, 500))
-
-
-def test_bars_are_as_long_as_their_share_and_never_hide_a_little():
-    assert [bar(share, 4) for share in (0, 0.5, 1, 2)] == ["    ", "██  ", "████", "████"]
-    assert bar(0.0001, 4) == "▏   "
-    assert shortened("layer1.0.conv1", 8) == "….conv1"[:1] + "0.conv1"
 
 
 @pytest.mark.parametrize("width", [32, 34, 45, 60, 78])

@@ -15,7 +15,6 @@ from mpsearch.report.page.page_data import PageData
 from mpsearch.report.page.sensitivity import Sensitivity
 from mpsearch.report.page.settings import commands, setting_groups
 from mpsearch.report.page.trial_columns import TrialColumns, rounded
-from mpsearch.report.pareto_table import layer_order
 from mpsearch.search.history import run_history
 from mpsearch.search.objective import OBJECTIVES
 
@@ -25,7 +24,7 @@ def sentence(run):
 
 
 def test_the_columns_hold_every_complete_trial_once(finished_run):
-    columns = TrialColumns.of(finished_run, layer_order(finished_run))
+    columns = TrialColumns.of(finished_run, finished_run.layers)
     complete = [record for record in finished_run.records if record.is_complete]
     assert columns.numbers == tuple(record.number for record in complete)
     for name, objective in OBJECTIVES.items():
@@ -43,7 +42,7 @@ def test_the_columns_hold_every_complete_trial_once(finished_run):
 
 
 def test_names_are_those_of_the_landmarks(finished_run):
-    columns = TrialColumns.of(finished_run, layer_order(finished_run))
+    columns = TrialColumns.of(finished_run, finished_run.layers)
     labels = dict(zip(columns.numbers, columns.labels, strict=True))
     assert "knee" in labels[finished_run.front.knee().number]
     assert "best under budget" in labels[finished_run.front.best().number]
@@ -86,14 +85,14 @@ def test_budgets_that_nothing_meets_are_said_at_the_top(deep_run, tmp_path):
 
 
 def test_layers_and_the_rest_add_up_to_the_latency(finished_run):
-    breakdown = Breakdown.of(finished_run, layer_order(finished_run))
+    breakdown = Breakdown.of(finished_run, finished_run.layers)
     assert set(finished_run.front.numbers) <= set(breakdown.numbers)
     for number, parts, rest in zip(breakdown.numbers, breakdown.parts, breakdown.rest, strict=True):
         assert sum(parts) + rest == pytest.approx(finished_run.trial(number).latency_s, rel=1e-4)
 
 
 def test_the_breakdown_begins_with_the_knee_32_bits_and_the_ends_of_the_front(finished_run):
-    chosen = Breakdown.of(finished_run, layer_order(finished_run)).chosen
+    chosen = Breakdown.of(finished_run, finished_run.layers).chosen
     front = finished_run.front.records
     expected = {
         finished_run.front.knee().number,
@@ -107,7 +106,7 @@ def test_the_breakdown_begins_with_the_knee_32_bits_and_the_ends_of_the_front(fi
 
 
 def test_sensitivity_names_each_layer_and_scheme(finished_run):
-    layers = layer_order(finished_run)
+    layers = finished_run.layers
     rows = Sensitivity.of(finished_run).to_json(layers)["rows"]
     assert {row["choice"] for row in rows} == set(layers)
     assert all(row["low"] <= row["change"] <= row["high"] for row in rows)
@@ -115,7 +114,7 @@ def test_sensitivity_names_each_layer_and_scheme(finished_run):
 
 def test_too_few_trials_give_a_reason_in_place_of_sensitivity(finished_run):
     found = Sensitivity.of(replace(finished_run, records=finished_run.records[:3]))
-    assert found.to_json(layer_order(finished_run)) is None
+    assert found.to_json(finished_run.layers) is None
     assert "complete trials" in found.missing
 
 
