@@ -10,17 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 from mpsearch.errors import ConfigError, ShapeError
 from mpsearch.pareto.dominance import checked_points, non_dominated
 
-MAX_OBJECTIVES = 5
+MAX_OBJECTIVES = 6
 
 
 def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     """Exact Lebesgue measure of { z : p <= z <= reference for some p in points }, all objectives minimised.
 
     A point that is not below the reference in every objective adds nothing. Up to three objectives by a
-    sweep in O(P log P) to O(P^2); four and five by exclusive volumes, exponential in the worst case but fast
+    sweep in O(P log P) to O(P^2); more by exclusive volumes, exponential in the worst case but fast
     for the few hundred points of a front.
 
-    Shape: points (P, M), M in 1..5; reference (M,).
+    Shape: points (P, M), M in 1..6; reference (M,).
     Units: the product of the objectives' units.
     Raises: ShapeError if shapes do not fit; ConfigError for NaN, an infinite reference or infinitely good
         points.

@@ -1,6 +1,7 @@
 import json
 import shutil
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -191,6 +192,11 @@ def test_the_front_of_a_run_without_trials_is_empty(run):
 def test_objectives_that_make_no_search_are_refused(names):
     with pytest.raises(ConfigError):
         objectives_named(names)
+
+
+def test_all_objectives_together_have_a_hypervolume(run):
+    every = replace(run.space, objectives=objectives_named(list(OBJECTIVES)))
+    assert 0 < replace(run, space=every).hypervolume < run.hypervolume
 
 
 def test_minimising_turns_accuracy_around():
