@@ -159,8 +159,9 @@ def layer_effects(
     `reference`: the policy that is changed; by default the most precise uniform policy that was trained.
     `tolerance`: the loss of accuracy, a share of 1, that verdicts are about.
 
-    Raises: RunError if the space leaves nothing to choose, or fewer than `LEAST_TRIALS` trials are complete;
-    ConfigError if the reference is not a policy of the space, or the tolerance is not in 0..1.
+    Raises: RunError if the space leaves nothing to choose, fewer than `LEAST_TRIALS` trials are complete, or
+    a score lies outside of 0..1; ConfigError if the reference is not a policy of the space, or the tolerance
+    is not in 0..1.
     """
     if not 0 < tolerance < 1:
         raise ConfigError(f"A tolerance must lie between 0 and 1, such as 0.01 for a point; got {tolerance}.")
@@ -172,6 +173,12 @@ def layer_effects(
         raise RunError(
             f"Effects of layers need at least {LEAST_TRIALS} complete trials; {run.path} has "
             f"{len(complete)}. Continue it with `mpsearch search {run.path} --trials 30`."
+        )
+    outside = next((r for r in complete if not 0 <= r.accuracy <= 1), None)
+    if outside is not None:
+        raise RunError(
+            f"Effects of layers are learnt from scores between 0 and 1; trial {outside.number} has "
+            f"{run.metric} {outside.accuracy:.4g}. Give the task a metric within 0 and 1 to have them."
         )
     base = most_precise_trained(complete) if reference is None else reference
     codes = resolved.codes(base)

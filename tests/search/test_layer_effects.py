@@ -180,6 +180,13 @@ def test_too_few_trials_or_nothing_to_choose_are_said(run):
         layer_effects(run, tolerance=1.5)
 
 
+@pytest.mark.parametrize("score", [-1.5, 31.0])
+def test_a_metric_that_leaves_0_to_1_is_refused_with_the_trial(run, score):
+    records = (*run.records[:20], dataclasses.replace(run.records[20], score=score))
+    with pytest.raises(RunError, match=rf"between 0 and 1; trial 20 has accuracy {score:.4g}"):
+        layer_effects(dataclasses.replace(run, records=records))
+
+
 def test_scores_that_no_sum_of_effects_explains_are_warned_of(run):
     generator = np.random.default_rng(3)
     noisy = [dataclasses.replace(r, score=float(generator.uniform(0.3, 0.9))) for r in run.records]
