@@ -13,6 +13,7 @@ from mpsearch.report.axis import ScaleKind, trimmed
 from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.front_plot import plot_axes, quantity_of, staircase
+from mpsearch.report.json_report import interval_json
 from mpsearch.report.pareto_table import interval_text
 from mpsearch.report.policy_changes import noise_text
 from mpsearch.report.scatter import Look, Mark, Scatter
@@ -131,7 +132,11 @@ def _best_json(comparison: FrontComparison, row: BestAtBudget) -> list[dict[str,
     return [
         None
         if record is None
-        else {"number": record.number, "accuracy": record.accuracy, "interval": list(run.interval(record))}
+        else {
+            "number": record.number,
+            "accuracy": record.accuracy,
+            "interval": interval_json(run.interval(record)),
+        }
         for run, record in zip(comparison.runs, row.best, strict=True)
     ]
 

@@ -62,7 +62,7 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
         "overrides": run.overrides.texts(),
         "baseline": {
             "accuracy": base.score,
-            "interval": _pair(baseline_interval(run)),
+            "interval": interval_json(baseline_interval(run)),
             "test_accuracy": base.test_score,
             **asdict(base.costs),
         },
@@ -93,11 +93,12 @@ def trial_json(run: Run, record: TrialRecord) -> dict[str, Any]:
     return {
         "number": record.number,
         "policy": record.policy.names(),
-        "interval": _pair(run.interval(record)),
+        "interval": interval_json(run.interval(record)),
         **{objective.field: getattr(record, objective.field) for objective in OBJECTIVES.values()},
+        "accuracy": record.score,  # null where the trial failed
         "memory_bytes": round(record.memory_bytes),
         "test_accuracy": run.test_scores.get(record.number),
-        "test_interval": _pair(run.test_interval(record.number)),
+        "test_interval": interval_json(run.test_interval(record.number)),
         "measured": None if measured is None else asdict(measured),
         "loss": record.loss,
         "feasible": record.feasible,
@@ -108,5 +109,6 @@ def trial_json(run: Run, record: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _pair(interval: tuple[float, float]) -> list[float] | None:
+def interval_json(interval: tuple[float, float]) -> list[float] | None:
+    """[low, high]; None where it is unknown, since JSON has no NaN."""
     return None if math.isnan(interval[0]) else list(interval)

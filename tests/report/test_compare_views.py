@@ -80,6 +80,19 @@ def test_fronts_fit_any_width(finished_run, other_run, width):
     assert "best accuracy at a budget" in text
 
 
+def test_json_has_null_for_what_is_unknown(finished_run):
+    failed = next(record for record in finished_run.records if not record.is_complete)
+    policies = json.loads(
+        json.dumps(policies_json(finished_run, [finished_run.trial(4), failed]), allow_nan=False)
+    )
+    assert policies["policies"][1]["accuracy"] is None
+    assert policies["changes"][0]["accuracy"] is None
+    scaled = tuple(dataclasses.replace(r, score=31.0) if r.is_complete else r for r in finished_run.records)
+    run = dataclasses.replace(finished_run, records=scaled)  # no interval: the metric leaves 0..1
+    fronts = json.loads(json.dumps(fronts_json(compare_fronts([run, run])), allow_nan=False))
+    assert {best["interval"] for row in fronts["best_at"] for best in row["best"] if best} == {None}
+
+
 def test_both_fronts_are_in_one_plot_with_their_names(finished_run, other_run):
     text = shown(fronts_view(compare_fronts([finished_run, other_run])), 120)
     assert "● digits   ▲ other" in text
