@@ -12,9 +12,10 @@ from rich.text import Text
 from mpsearch.report.axis import ScaleKind, trimmed
 from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
-from mpsearch.report.front_plot import plot_axes, quantity_of, staircase
+from mpsearch.report.front_plot import quantity_of, staircase
 from mpsearch.report.json_report import interval_json
 from mpsearch.report.pareto_table import interval_text
+from mpsearch.report.plot_axes import plot_axes
 from mpsearch.report.policy_changes import noise_text
 from mpsearch.report.scatter import Look, Mark, Scatter
 from mpsearch.report.shortened import shortened
@@ -253,7 +254,7 @@ def fronts_plot(
 
     Raises: ConfigError if an axis is no objective, or both are the same.
     """
-    axes = plot_axes([o.name for o in comparison.objectives], x, y)
+    axes = plot_axes(comparison.objectives, x, y)
     looks = {
         f"run {place}": Look(symbol, plain, style, name)
         for place, (name, (symbol, plain, style)) in reversed(

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mpsearch.errors import ConfigError
 from mpsearch.report.axis import Axis, Quantity
 from mpsearch.report.landmarks import Landmark, landmarks
+from mpsearch.report.plot_axes import plot_axes
+from mpsearch.report.staircase import stair_line, stairs
 from mpsearch.report.units import UNIT_TEXTS
-from mpsearch.search.objective import OBJECTIVES, Objective
+from mpsearch.search.objective import Objective
 from mpsearch.search.run import Run
 
 _LOG_FROM = 4.0  # a cost whose greatest value is so many times its least is drawn on a log axis
@@ -65,23 +66,12 @@ def axis_title(objective: Objective, metric: str) -> str:
     return titles.get(objective.name, objective.name)
 
 
-def first_cost(run: Run) -> Objective:
-    """The cost that a picture shows unless it is told another: the run's first."""
-    return next((o for o in run.objectives if o.direction == "minimize"), OBJECTIVES["latency"])
-
-
 def front_picture(run: Run, x: str | None = None, y: str | None = None) -> FrontPicture:
     """The picture with objective `x` across and `y` up; by default the run's first cost and accuracy.
 
     Raises: ConfigError if there is no such objective, or both are the same.
     """
-    names = (x or first_cost(run).name, y or "accuracy")
-    unknown = [name for name in names if name not in OBJECTIVES]
-    if unknown or names[0] == names[1]:
-        raise ConfigError(
-            f"The axes must be two of {', '.join(OBJECTIVES)}; got {names[0]!r} and {names[1]!r}."
-        )
-    across, up = (OBJECTIVES[name] for name in names)
+    across, up = plot_axes(run.objectives, x, y)
     records = [record for record in run.records if record.is_complete]
     known = landmarks(run)
     x_axis, y_axis = (_axis(objective, run.metric, _shown(run, objective)) for objective in (across, up))
@@ -106,7 +96,9 @@ def front_picture(run: Run, x: str | None = None, y: str | None = None) -> Front
         x_axis=x_axis,
         y_axis=y_axis,
         marks=tuple(marks),
-        stairs=_stairs([(mark.x, mark.y) for mark in marks], across.direction, up.direction),
+        stairs=stair_line(
+            stairs([(mark.x, mark.y) for mark in marks], across=across.direction, up=up.direction)
+        ),
         x_limit=_inside(x_axis, bounds.get(across.name)),
         y_limit=_inside(y_axis, bounds.get(up.name)),
     )
@@ -143,18 +135,3 @@ def _inside(axis: Axis, bound: float | None) -> float | None:
         return None
     place = axis.place(bound)
     return place if 0 <= place <= 1 else None
-
-
-def _stairs(places: Sequence[tuple[float, float]], across: str, up: str) -> tuple[tuple[float, float], ...]:
-    """Corners from the cheapest to the dearest, in the direction in which each axis gets better."""
-    x_sign, y_sign = (1.0 if across == "minimize" else -1.0), (-1.0 if up == "minimize" else 1.0)
-    steps: list[tuple[float, float]] = []
-    for x, y in sorted(places, key=lambda place: (x_sign * place[0], -y_sign * place[1])):
-        if not steps or y_sign * y > y_sign * steps[-1][1]:
-            steps.append((x, y))
-    corners: list[tuple[float, float]] = []
-    for x, y in steps:
-        if corners:
-            corners.append((x, corners[-1][1]))
-        corners.append((x, y))
-    return tuple(corners)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpsearch.errors import ConfigError
 from mpsearch.pareto.dominance import non_dominated
 from mpsearch.report.axis import Quantity, ScaleKind
 from mpsearch.report.broken_rule import NOT_ALLOWED, broken_rule
 from mpsearch.report.landmarks import Landmark, landmarks
+from mpsearch.report.plot_axes import plot_axes
 from mpsearch.report.scatter import Mark, MarkKind, Scatter
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.report.units import UNIT_TEXTS
 from mpsearch.search.front import competitors, points_of
-from mpsearch.search.objective import COSTS, OBJECTIVES, Objective, minimised
+from mpsearch.search.objective import Objective, minimised
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -45,7 +45,7 @@ def front_plot(
 
     Raises: ConfigError if an axis is no objective, or both are the same.
     """
-    x_axis, y_axis = plot_axes([o.name for o in run.objectives], x, y)
+    x_axis, y_axis = plot_axes(run.objectives, x, y)
     wanted = selection or TrialSelection()
     complete = [record for record in run.records if record.is_complete]
     stairs = staircase(competitors(complete, run.overrides), (x_axis, y_axis))
@@ -79,21 +79,6 @@ def front_plot(
         x_scale=x_scale,
         y_scale=y_scale,
     )
-
-
-def plot_axes(objectives: Sequence[str], x: str | None, y: str) -> tuple[Objective, Objective]:
-    """The two objectives of a plot; without `x` the first cost of `objectives` that `y` is not.
-
-    Raises: ConfigError if an axis is no objective, or both are the same.
-    """
-    costs = [objective.name for objective in COSTS]
-    name = x or next((o for o in (*objectives, *costs) if o in costs and o != y), "accuracy")
-    for axis in (name, y):
-        if axis not in OBJECTIVES:
-            raise ConfigError(f"An axis of the plot must be one of {', '.join(OBJECTIVES)}; got {axis!r}.")
-    if name == y:
-        raise ConfigError(f"A plot needs two different axes; got {name} for both. Choose another --x or --y.")
-    return OBJECTIVES[name], OBJECTIVES[y]
 
 
 def quantity_of(objective: Objective) -> Quantity:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mpsearch.errors import BudgetError
+from mpsearch.precision.scheme import Scheme
 from mpsearch.search.run import Run
 
 LandmarkKind = Literal["knee", "best", "baseline", "uniform"]
@@ -19,6 +20,11 @@ class Landmark:
     number: int
     kind: LandmarkKind
     label: str
+
+
+def uniform_name(scheme: Scheme) -> str:
+    """What the policy of that scheme in every layer is called."""
+    return "32-bit" if scheme.is_full_precision else f"all {scheme.name}"
 
 
 def landmarks(run: Run) -> dict[int, Landmark]:
@@ -35,14 +41,8 @@ def landmarks(run: Run) -> dict[int, Landmark]:
     for record in run.records:
         scheme = record.policy.uniform_scheme
         if record.is_complete and scheme is not None:
-            is_baseline = scheme.is_full_precision
-            found.append(
-                Landmark(
-                    number=record.number,
-                    kind="baseline" if is_baseline else "uniform",
-                    label="32-bit" if is_baseline else f"all {scheme.name}",
-                )
-            )
+            kind: LandmarkKind = "baseline" if scheme.is_full_precision else "uniform"
+            found.append(Landmark(number=record.number, kind=kind, label=uniform_name(scheme)))
     by_number: dict[int, Landmark] = {}
     order: tuple[LandmarkKind, ...] = ("knee", "best", "baseline", "uniform")
     for landmark in sorted(found, key=lambda landmark: order.index(landmark.kind)):

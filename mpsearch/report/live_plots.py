@@ -10,9 +10,11 @@ from rich.text import Text
 
 from mpsearch.report.axis import Axis, Quantity
 from mpsearch.report.canvas import Canvas
+from mpsearch.report.landmarks import uniform_name
 from mpsearch.report.search_state import SearchState
+from mpsearch.report.staircase import stair_line, stairs
 from mpsearch.report.units import UNIT_TEXTS, percent_text
-from mpsearch.search.objective import COSTS, Objective
+from mpsearch.search.objective import Objective, first_cost
 from mpsearch.search.trial_record import TrialRecord
 
 _GUTTER = 7  # cells left of the edge, whatever the ticks say: the edge shall not move
@@ -49,7 +51,7 @@ class FrontPlot:
         started = state.started
         if started is None:
             return _empty("The front appears here with the first trials.", width, height)
-        cost = next((o for o in started.objectives if o.direction == "minimize"), COSTS[0])
+        cost = first_cost(started.objectives)
         complete = state.complete()
         low, high = getattr(started.least_costs, cost.field), getattr(started.greatest_costs, cost.field)
         costs = [getattr(record, cost.field) for record in complete]
@@ -189,7 +191,7 @@ def _look(
     assert state.started is not None
     number = record.number
     scheme = record.policy.uniform_scheme
-    name = "" if scheme is None else "32-bit" if scheme.is_full_precision else f"all {scheme.name}"
+    name = "" if scheme is None else uniform_name(scheme)
     if number in new:
         return 7, _NEW, "new " + (name or str(number))
     if number == state.knee:
@@ -205,15 +207,12 @@ def _look(
 
 def _staircase(canvas: Canvas, state: SearchState, cost: Objective, x_axis: Axis, y_axis: Axis) -> None:
     """Joins the trials that nothing cheaper beats."""
-    stairs: list[tuple[float, float]] = []
-    best = -1.0
-    for record in sorted(state.complete(), key=lambda r: (getattr(r, cost.field), -r.accuracy)):
-        if record.accuracy > best:
-            best = record.accuracy
-            stairs.append((x_axis.place(getattr(record, cost.field)), y_axis.place(best)))
-    for (x0, y0), (x1, y1) in pairwise(stairs):
-        canvas.segment((x0, y0), (x1, y0), "green dim")
-        canvas.segment((x1, y0), (x1, y1), "green dim")
+    steps = stairs(
+        (x_axis.place(getattr(record, cost.field)), y_axis.place(record.accuracy))
+        for record in state.complete()
+    )
+    for start, end in pairwise(stair_line(steps)):
+        canvas.segment(start, end, "green dim")
 
 
 def _framed(canvas: Canvas, x_axis: Axis, y_axis: Axis, head: Text, *, is_ascii: bool) -> list[Text]:

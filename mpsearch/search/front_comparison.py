@@ -12,7 +12,7 @@ from mpsearch.errors import ConfigError
 from mpsearch.pareto.dominance import dominates, non_dominated
 from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.search.front import box_shares, points_of
-from mpsearch.search.objective import Objective, minimised
+from mpsearch.search.objective import Objective, first_cost, minimised
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -127,7 +127,7 @@ def _front(run: Run, objectives: tuple[Objective, ...]) -> tuple[TrialRecord, ..
     complete = [record for record in run.records if record.is_complete]
     kept = non_dominated(minimised(points_of(complete, objectives), objectives))
     members = [record for record, keep in zip(complete, kept, strict=True) if keep]
-    cost = next(o for o in objectives if o.direction == "minimize")
+    cost = first_cost(objectives)
     return tuple(sorted(members, key=lambda record: (getattr(record, cost.field), record.number)))
 
 

@@ -80,6 +80,11 @@ OBJECTIVES: dict[str, Objective] = {
 COSTS: tuple[Objective, ...] = tuple(o for o in OBJECTIVES.values() if o.direction == "minimize")
 
 
+def first_cost(objectives: Sequence[Objective]) -> Objective:
+    """The cost that a picture shows unless it is told another: the first of `objectives`, else latency."""
+    return next((o for o in objectives if o.direction == "minimize"), OBJECTIVES["latency"])
+
+
 def objectives_named(names: Sequence[str]) -> tuple[Objective, ...]:
     """The objectives of those names, in that order.
 

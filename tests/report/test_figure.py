@@ -39,7 +39,7 @@ def test_a_png_is_large_enough_for_print_and_not_empty(finished_run):
 
 def test_axes_change_the_picture(finished_run):
     assert not np.array_equal(picture(finished_run), picture(finished_run, x="memory"))
-    with pytest.raises(ConfigError, match="must be two of"):
+    with pytest.raises(ConfigError, match="two different axes"):
         front_figure(finished_run, "png", x="accuracy")
 
 

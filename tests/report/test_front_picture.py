@@ -48,7 +48,7 @@ def test_budgets_are_limits_where_the_picture_reaches_them(finished_run):
 
 
 def test_axes_must_be_two_known_objectives(finished_run):
-    with pytest.raises(ConfigError, match="must be two of accuracy"):
+    with pytest.raises(ConfigError, match="two different axes"):
         front_picture(finished_run, "memory", "memory")
     with pytest.raises(ConfigError, match="'speed'"):
         front_picture(finished_run, "speed")

@@ -8,20 +8,20 @@ from itertools import pairwise
 
 from rich.text import Text
 
-from mpsearch.precision.scheme import Scheme
 from mpsearch.report.axis import Axis
 from mpsearch.report.broken_rule import broken_rule
 from mpsearch.report.canvas import Canvas
 from mpsearch.report.inspector.budget_drag import bound_of, is_floor, parked_place
 from mpsearch.report.inspector.cells import Cell
 from mpsearch.report.inspector.palette import Palette
-from mpsearch.report.inspector.view_state import MARK_LETTERS, Scene, is_off_scale, uniform_scheme
+from mpsearch.report.inspector.view_state import MARK_LETTERS, Scene, is_off_scale
+from mpsearch.report.landmarks import uniform_name
+from mpsearch.report.staircase import stair_line
 from mpsearch.search.objective import OBJECTIVES
 
 LEAST_WIDTH, LEAST_HEIGHT = 12, 4  # of the plot's body, in cells
 _ROWS_AROUND = 4  # title of y above; axis, ticks and title of x below
 _TICK_WIDTH, _TICK_HEIGHT = 13, 4  # cells that a tick's text asks for
-_OVERLAP = 0.004  # of the height: corners of the staircase that are one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ def symbol_of(scene: Scene, number: int, palette: Palette) -> Cell:
         return ("●", palette.ink("front")) if fits else ("○", palette.ink("over"))
     if not fits:
         return "×", palette.ink("over")
-    scheme = uniform_scheme(record.policy)
+    scheme = record.policy.uniform_scheme
     if scheme is None:
         return "•", palette.ink("dim")
     return ("◆", palette.ink("baseline")) if scheme.is_full_precision else ("□", palette.ink("uniform"))
@@ -133,8 +133,8 @@ def kind_of(scene: Scene, number: int) -> str:
         words.append("knee")
     if number == scene.best:
         words.append("best in budget")
-    if (scheme := uniform_scheme(record.policy)) is not None:
-        words.append(scheme_label(scheme))
+    if (scheme := record.policy.uniform_scheme) is not None:
+        words.append(uniform_name(scheme))
     if broken := broken_rule(scene.run, record):
         words.append(broken)
     return ", ".join(words)
@@ -143,10 +143,8 @@ def kind_of(scene: Scene, number: int) -> str:
 def picture_of(scene: Scene, frame: Frame, palette: Palette) -> Picture:
     """Everything but the cursor, the marks and the tint of the budgets' far side."""
     canvas = Canvas(frame.width, frame.height)
-    stairs = palette.ink("front", "dim")
-    for (x0, y0), (x1, y1) in pairwise(scene.stairs):
-        canvas.segment((x0, y0), (x1, y0), stairs)
-        canvas.segment((x1, y0), (x1, y1), stairs)
+    for start, end in pairwise(stair_line(scene.stairs)):
+        canvas.segment(start, end, palette.ink("front", "dim"))
     for spot in scene.hidden_spots:
         canvas.symbol(spot.x, spot.y, "·", palette.ink("faint"))
     symbols = {spot.number: _drawn_symbol(scene, spot.number, palette) for spot in scene.spots}
@@ -321,13 +319,8 @@ def _rank(scene: Scene, number: int) -> int:
         return 4
     if scene.run.budgets and number not in scene.fitting:
         return 0
-    scheme = uniform_scheme(record.policy)
+    scheme = record.policy.uniform_scheme
     return 1 if scheme is None else 3 if scheme.is_full_precision else 2
-
-
-def scheme_label(scheme: Scheme) -> str:
-    """What a policy of that scheme alone is called."""
-    return "32-bit" if scheme.is_full_precision else f"all {scheme.name}"
 
 
 def _labels(scene: Scene) -> dict[int, str]:
@@ -335,10 +328,10 @@ def _labels(scene: Scene) -> dict[int, str]:
     labels: dict[int, str] = {}
     named: set[str] = set()
     for record in scene.run.records:
-        scheme = uniform_scheme(record.policy)
+        scheme = record.policy.uniform_scheme
         if scheme is not None and record.is_complete and scheme.name not in named:
             named.add(scheme.name)
-            labels[record.number] = scheme_label(scheme)
+            labels[record.number] = uniform_name(scheme)
     if scene.best is not None:
         labels[scene.best] = "best"
     if scene.knee is not None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
-from mpsearch.precision.policy import PrecisionPolicy
-from mpsearch.precision.scheme import Scheme
 from mpsearch.report.axis import Axis
 from mpsearch.report.inspector.axes import Scale, fitted_axis
 from mpsearch.report.inspector.spots import Spot, walk_order
+from mpsearch.report.staircase import stairs
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.objective import COSTS, OBJECTIVES
+from mpsearch.search.objective import OBJECTIVES, first_cost
 from mpsearch.search.run import Run
 from mpsearch.search.trial_filter import TrialFilter
 from mpsearch.search.trial_record import TrialRecord
 
-MOST_POLICIES = 4096
 MOST_MARKS = 2
 MARK_LETTERS = "AB"
 
@@ -87,14 +85,10 @@ class Scene:
 
     @cached_property
     def stairs(self) -> tuple[tuple[float, float], ...]:
-        """Corners of what is reached in these two axes alone, rightwards; empty unless y is accuracy."""
+        """What is reached in these two axes alone, rightwards; empty unless y is accuracy."""
         if self.y != "accuracy" or self.x == "accuracy":
             return ()
-        corners: list[tuple[float, float]] = []
-        for spot in sorted((*self.spots, *self.hidden_spots), key=lambda s: (s.x, -s.y)):
-            if not corners or spot.y > corners[-1][1]:
-                corners.append((spot.x, spot.y))
-        return tuple(corners)
+        return stairs((spot.x, spot.y) for spot in (*self.spots, *self.hidden_spots))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,16 +135,9 @@ def scene_of(run: Run, budgets: Budgets, looks: Looks, *, kept: TrialFilter | No
     )
 
 
-@lru_cache(maxsize=MOST_POLICIES)
-def uniform_scheme(policy: PrecisionPolicy) -> Scheme | None:
-    """As the policy's own, asked for once per policy: a picture of many trials of many layers asks often."""
-    return policy.uniform_scheme
-
-
 def first_looks(run: Run) -> Looks:
     """Accuracy against the first cost that the run optimises."""
-    costs = {cost.name for cost in COSTS}
-    return Looks(x=next((o.name for o in run.objectives if o.name in costs), "latency"), y="accuracy")
+    return Looks(x=first_cost(run.objectives).name, y="accuracy")
 
 
 def first_cursor(scene: Scene) -> int | None:

@@ -14,7 +14,7 @@ from mpsearch.report.page.settings import Command, bench_line
 from mpsearch.report.precision_strip import SYMBOLS, precision_text, scheme_colour, scheme_meaning
 from mpsearch.report.units import bytes_text, seconds_text
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import OBJECTIVES, first_cost
 
 
 def head(data: PageData) -> Markup:
@@ -92,7 +92,7 @@ def _chart(name: str, label: str, *, focusable: bool = False) -> Markup:
 
 def front_section(data: PageData) -> Markup:
     run = data.run
-    first = next((o.name for o in run.objectives if o.direction == "minimize"), "latency")
+    first = first_cost(run.objectives).name
     label = (
         f"Accuracy against {first}: {len(data.trials.numbers)} trials, {len(run.front)} on the front. "
         "Arrow keys walk along the front, Enter selects; the table below has all numbers."
