@@ -13,7 +13,7 @@ from rich.text import Text
 from mpsearch.cost.cost_report import CostReport, LayerCost
 from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
-from mpsearch.report.json_report import trial_json
+from mpsearch.report.json_report import interval_json, trial_json
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.layer_ruler import layer_key
 from mpsearch.report.pareto_table import trial_table
@@ -76,7 +76,8 @@ def policies_json(run: Run, records: Sequence[TrialRecord]) -> dict[str, Any]:
     """What `--json` prints of policies: one JSON object of schema COMPARISON_SCHEMA; keys are only added.
 
     `policies` are trials as `mpsearch pareto --json` has them, the first being what `changes` are from:
-    number, accuracy, interval (95%, of the change), is_within_noise, then latency_s, memory_bytes, energy_j.
+    number, accuracy, interval (95%, of the change), is_within_noise (null as the interval is, where unknown),
+    then latency_s, memory_bytes, energy_j.
     `layers` have one entry a policy in each list, in the order of `policies`.
     """
     reports = [run.cost_report(record.policy) for record in records]
@@ -103,12 +104,12 @@ def policies_json(run: Run, records: Sequence[TrialRecord]) -> dict[str, Any]:
 
 def _change_json(run: Run, first: TrialRecord, record: TrialRecord) -> dict[str, Any]:
     change, interval = score_change(run, first, record)
-    is_known = not math.isnan(interval[0])
+    bounds = interval_json(interval)
     return {
         "number": record.number,
-        "accuracy": change if is_known else None,
-        "interval": list(interval) if is_known else None,
-        "is_within_noise": is_within_noise(interval),
+        "accuracy": None if math.isnan(change) else change,
+        "interval": bounds,
+        "is_within_noise": None if bounds is None else is_within_noise(interval),
         "latency_s": record.latency_s - first.latency_s,
         "memory_bytes": round(record.memory_bytes - first.memory_bytes),
         "energy_j": record.energy_j - first.energy_j,

@@ -136,8 +136,11 @@ def change_interval_text(interval: Interval) -> str:
 
 
 def noise_text(change: float, interval: Interval) -> str:
-    """Whether the scores of two policies differ by more than the choice of samples explains."""
-    if math.isnan(change):
+    """Whether the scores of two policies differ by more than the choice of samples explains.
+
+    Empty where that is unknown: a trial failed, or the metric leaves 0..1.
+    """
+    if math.isnan(change) or math.isnan(interval[0]):
         return ""
     if is_within_noise(interval):
         return "within noise"

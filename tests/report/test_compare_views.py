@@ -87,8 +87,12 @@ def test_json_has_null_for_what_is_unknown(finished_run):
     )
     assert policies["policies"][1]["accuracy"] is None
     assert policies["changes"][0]["accuracy"] is None
+    assert policies["changes"][0]["is_within_noise"] is None
     scaled = tuple(dataclasses.replace(r, score=31.0) if r.is_complete else r for r in finished_run.records)
     run = dataclasses.replace(finished_run, records=scaled)  # no interval: the metric leaves 0..1
+    change = policies_json(run, [run.trial(4), run.trial(8)])["changes"][0]
+    assert (change["accuracy"], change["interval"], change["is_within_noise"]) == (0, None, None)
+    assert "unknown." in shown(policies_view(run, [run.trial(4), run.trial(8)]), 120)
     fronts = json.loads(json.dumps(fronts_json(compare_fronts([run, run])), allow_nan=False))
     assert {best["interval"] for row in fronts["best_at"] for best in row["best"] if best} == {None}
 
