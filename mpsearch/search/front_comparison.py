@@ -11,7 +11,7 @@ import numpy as np
 from mpsearch.errors import ConfigError
 from mpsearch.pareto.dominance import dominates, non_dominated
 from mpsearch.pareto.hypervolume import hypervolume
-from mpsearch.search.front import box_shares, points_of
+from mpsearch.search.front import box_shares, competitors, points_of
 from mpsearch.search.objective import Objective, first_cost, minimised
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
@@ -33,7 +33,8 @@ class FrontComparison:
     """How the fronts of `runs` stand in the `objectives` that all of them share and measure alike.
 
     `obstacles`: why objectives were left out; `differences`: what else differs, which a reader should know.
-    `fronts`: of each run, its trials that none of its others beats in `objectives`.
+    `fronts`: of each run, its trials that none of its others beats in `objectives`; as in `Front`, only those
+    that its overrides allow compete.
     `hypervolumes`: share of the box from `reference_point` (the greatest cost that any of the runs can reach)
     to accuracy 1 at no cost. `coverage[i][j]`: share of front j that some trial of front i beats; i = j is 0.
     All of these are empty where accuracy or all costs had to be left out.
@@ -115,6 +116,10 @@ def _differences(runs: Sequence[Run]) -> tuple[str, ...]:
     )
     if keys:
         found.append(f"the spaces differ in {', '.join(keys)}")
+    if any(run.overrides != runs[0].overrides for run in runs):
+        found.append(
+            f"each front keeps to its run's overrides: {' against '.join(str(run.overrides) for run in runs)}"
+        )
     if len({run.profile.created for run in runs}) > 1:
         found.append("latencies were profiled at different times, between which a machine drifts")
     counts = [sum(record.is_complete for record in run.records) for run in runs]
@@ -124,9 +129,9 @@ def _differences(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _front(run: Run, objectives: tuple[Objective, ...]) -> tuple[TrialRecord, ...]:
-    complete = [record for record in run.records if record.is_complete]
-    kept = non_dominated(minimised(points_of(complete, objectives), objectives))
-    members = [record for record, keep in zip(complete, kept, strict=True) if keep]
+    competing = competitors(run.records, run.overrides)
+    kept = non_dominated(minimised(points_of(competing, objectives), objectives))
+    members = [record for record, keep in zip(competing, kept, strict=True) if keep]
     cost = first_cost(objectives)
     return tuple(sorted(members, key=lambda record: (getattr(record, cost.field), record.number)))
 
@@ -175,5 +180,6 @@ def _round_bounds(least: float, most: float) -> list[float]:
 
 
 def _best(run: Run, objective: Objective, bound: float) -> TrialRecord | None:
-    fitting = [r for r in run.records if r.is_complete and getattr(r, objective.field) <= bound]
+    competing = competitors(run.records, run.overrides)
+    fitting = [r for r in competing if getattr(r, objective.field) <= bound]
     return max(fitting, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)

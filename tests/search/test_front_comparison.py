@@ -8,6 +8,7 @@ import pytest
 
 from mpsearch.errors import ConfigError
 from mpsearch.search.front_comparison import compare_fronts
+from mpsearch.search.overrides import Overrides
 
 
 def with_scores(run, change):
@@ -85,6 +86,23 @@ def test_other_models_times_of_profiling_and_trials_are_noted(finished_run):
     told = " ".join(comparison.differences)
     for words in ("models differ", "different times", "29, 9 scored trials"):
         assert words in told
+
+
+def test_each_front_keeps_to_the_overrides_of_its_run(finished_run):
+    overrides = Overrides.parse(pins=["conv1=w8a8"])
+    pinned = dataclasses.replace(
+        finished_run, space=dataclasses.replace(finished_run.space, overrides=overrides)
+    )
+    comparison = compare_fronts([finished_run, pinned])
+    assert (
+        {r.number for r in comparison.fronts[1]}
+        == set(pinned.front.numbers)
+        != set(finished_run.front.numbers)
+    )
+    assert comparison.hypervolumes[1] == pytest.approx(pinned.hypervolume)
+    best = [row.best[1] for row in comparison.budgets]
+    assert all(record is None or overrides.allows(record.policy) for record in best)
+    assert any("none against conv1 pinned to w8a8" in told for told in comparison.differences)
 
 
 def test_a_run_without_trials_has_an_empty_front(finished_run):
