@@ -100,8 +100,8 @@ class FitQuality:
 
     @property
     def warning(self) -> str | None:
-        """Why the effects should not be relied on; None where they may be."""
-        if self.explained < _POOR_R2 and self.residual > _NOISE_SHARE * self.sampling:
+        """Why the effects should not be relied on; None where they may be, or scores do not differ at all."""
+        if self.spread and self.explained < _POOR_R2 and self.residual > _NOISE_SHARE * self.sampling:
             return (
                 f"Layer effects explain {100 * max(self.explained, 0):.0f}% of what the scores differ by: "
                 "layers interact in other ways, or training is unstable. Read the effects as hints."

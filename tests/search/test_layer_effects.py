@@ -204,4 +204,5 @@ def test_equal_scores_are_no_trouble(run):
     equal = tuple(dataclasses.replace(record, score=1.0) for record in run.records)
     effects = layer_effects(dataclasses.replace(run, records=equal))
     assert (effects.fit.explained, effects.fit.rank_correlation) == (0.0, 0.0)
+    assert effects.fit.warning is None  # nothing differs, so nothing is unexplained
     assert all(effect.verdict == "safe" for effect in effects.effects)
