@@ -14,7 +14,15 @@ from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.layer_ruler import layer_key
 from mpsearch.report.pareto_table import strip_column
 from mpsearch.report.precision_strip import precision_legend, precision_strip
-from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text, percent_text, seconds_text, spread_text
+from mpsearch.report.units import (
+    UNKNOWN,
+    ColumnUnit,
+    counted,
+    factor_text,
+    percent_text,
+    seconds_text,
+    spread_text,
+)
 from mpsearch.search.fidelity import NEAR, Fidelity, fidelity, is_promised
 from mpsearch.search.measured import MeasuredLatency
 from mpsearch.search.run import Run
@@ -87,9 +95,7 @@ def bench_run_view(run: Run, measured: Sequence[MeasuredLatency], *, is_kept: bo
         ),
     ]
     used = {scheme for record in records for scheme in record.policy.values()}
-    heading = Text.assemble(
-        (run.space.name, "bold"), f"  {len(rows)} trial{'s' if len(rows) != 1 else ''} timed end to end"
-    )
+    heading = Text.assemble((run.space.name, "bold"), f"  {counted(len(rows), 'trial')} timed end to end")
     return Group(
         heading,
         Text(),
@@ -135,8 +141,8 @@ def conditions_text(run: Run, measured: MeasuredLatency) -> str | None:
     if is_promised(run.profile, measured):
         return None
     machine, threads = run.profile.fingerprint, run.profile.threads
-    theirs = f"{machine.cpu_model}, {machine.kernels[0]}, {_threads(threads)}"
-    ours = f"{measured.machine}, {measured.isa}, {_threads(measured.threads)}"
+    theirs = f"{machine.cpu_model}, {machine.kernels[0]}, {counted(threads, 'thread')}"
+    ours = f"{measured.machine}, {measured.isa}, {counted(measured.threads, 'thread')}"
     return (
         f"The predictions are for {theirs}; this was measured on {ours}. The errors compare the two; they do "
         "not judge the profile."
@@ -162,7 +168,7 @@ def _facts(run: Run, rows: Sequence[MeasuredLatency], *, is_kept: bool) -> list[
     facts.append(
         (
             "measured",
-            f"median and quartiles of {each} passes, 1 sample each, {_threads(first.threads)} "
+            f"median and quartiles of {each} passes, 1 sample each, {counted(first.threads, 'thread')} "
             f"({first.machine}, {first.isa}), in turns with PyTorch at 32 bits",
         )
     )
@@ -224,7 +230,3 @@ def _note(measured: MeasuredLatency, landmark: Landmark | None) -> Text:
         text.append(", " if text else "")
         text.append(words, style)
     return text
-
-
-def _threads(threads: int) -> str:
-    return f"{threads} thread" + ("" if threads == 1 else "s")

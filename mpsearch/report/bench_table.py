@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mpsearch.report.units import bytes_text, factor_text, percent_text, seconds_text, spread_text
+from mpsearch.report.units import bytes_text, counted, factor_text, percent_text, seconds_text, spread_text
 
 if TYPE_CHECKING:  # it imports torch
     from mpsearch.export.verify import BenchReport
@@ -26,7 +26,7 @@ def bench_view(report: BenchReport) -> RenderableType:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(no_wrap=True)
     grid.add_column()
-    threads = f"{report.threads} thread" + ("s" if report.threads != 1 else "")
+    threads = counted(report.threads, "thread")
     grid.add_row("runs", *_runtime_cells(report))
     grid.add_row(
         "predicted", seconds_text(report.predicted_latency_s), Text(f"profile {report.profile}", "dim")

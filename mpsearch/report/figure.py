@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mpsearch.report.front_picture import FrontPicture, PictureMark, front_picture
 from mpsearch.report.label_placement import placed_labels
+from mpsearch.report.units import counted
 from mpsearch.search.run import Run
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _title(run: Run) -> str:
 
 
 def _caption(run: Run) -> str:
-    threads = f"{run.profile.threads} thread" + ("s" if run.profile.threads != 1 else "")
+    threads = counted(run.profile.threads, "thread")
     bars = f"bars: 95% intervals of {run.validation_samples} validation samples"
     parts = [bars, f"costs predicted for {threads} of {run.profile.fingerprint.cpu_model}"]
     if run.budgets:

@@ -20,6 +20,7 @@ from mpsearch.report.units import (
     budgets_text,
     bytes_text,
     count_text,
+    counted,
     percent_text,
     seconds_text,
     wait_text,
@@ -96,7 +97,7 @@ def _layers(plan: SearchPlan) -> RenderableType:
 
 def _policies(plan: SearchPlan) -> Iterator[RenderableType]:
     reach = plan.reach
-    choices = f"{reach.choices} free choice{'' if reach.choices == 1 else 's'}"
+    choices = counted(reach.choices, "free choice")
     policies = f"{amount_text(reach.policies)} {'policy' if reach.policies == 1 else 'policies'}"
     yield Text.assemble((policies, "bold"), f" from {choices}")
     if plan.space.overrides:
@@ -266,8 +267,8 @@ def _time(estimate: TimeEstimate | None, plan: SearchPlan) -> Iterator[Renderabl
 def _time_heading(estimate: TimeEstimate) -> Text:
     text = Text.assemble(("Time  ", "bold"), ("about " + span_text(estimate.total), ""))
     force = estimate.workforce
-    trials = f"{estimate.trials} trial{'' if estimate.trials == 1 else 's'}"
-    threads = f"{force.threads} thread{'' if force.threads == 1 else 's'}"
+    trials = counted(estimate.trials, "trial")
+    threads = counted(force.threads, "thread")
     text.append(f"  {trials}, {force.workers} at a time on {threads} each", "dim")
     if force.workers > 1:
         _, likely, _ = force.gain

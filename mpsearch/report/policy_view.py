@@ -22,6 +22,7 @@ from mpsearch.report.policy_table import layer_table
 from mpsearch.report.precision_strip import PrecisionStrip, precision_legend
 from mpsearch.report.units import (
     bytes_text,
+    counted,
     factor_text,
     joules_text,
     percent_text,
@@ -193,7 +194,7 @@ def _latency(run: Run, record: TrialRecord, report: CostReport) -> str:
     guessed = sum(layer.origin != "measured" for layer in report.layers)
     origin = "every layer timed" if not guessed else f"{guessed} of {len(report.layers)} layers interpolated"
     factor = factor_text(run.baseline.costs.latency_s / record.latency_s)
-    threads = f"{profile.threads} thread" + ("s" if profile.threads != 1 else "")
+    threads = counted(profile.threads, "thread")
     return (
         f"{seconds_text(record.latency_s)} predicted median (p95 {seconds_text(record.latency_p95_s)}, "
         f"p99 {seconds_text(record.latency_p99_s)}), {factor} faster than 32 bits; 1 sample, {threads}, "

@@ -11,7 +11,7 @@ from rich.text import Text
 from mpsearch.report.execution_line import execution_line
 from mpsearch.report.facts_grid import FactsGrid
 from mpsearch.report.pareto_table import chosen_percentiles, interval_text
-from mpsearch.report.units import budgets_text, bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.report.units import budgets_text, bytes_text, counted, joules_text, percent_text, seconds_text
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import baseline_interval
 from mpsearch.search.searching import is_searching
@@ -45,17 +45,15 @@ def _title(run: Run) -> Text:
     planned = run.space.search.trials
     title = Text.assemble((run.space.name, "bold"), "  ")
     title.append(
-        f"{len(run.records)} of {planned} trials" if len(run.records) < planned else _count(complete)
+        f"{len(run.records)} of {planned} trials"
+        if len(run.records) < planned
+        else counted(complete, "trial")
     )
     if complete:
         title.append(f", {len(run.front)} on the front")
     if is_searching(run.path):
         title.append("  searching now", "bold green")
     return title
-
-
-def _count(trials: int) -> str:
-    return f"{trials} trial" + ("" if trials == 1 else "s")
 
 
 def _front(run: Run) -> str:
@@ -77,7 +75,7 @@ def _accuracy_origin(run: Run) -> str:
 
 def _latency_origin(run: Run) -> str:
     profile = run.profile
-    threads = f"{profile.threads} thread" + ("s" if profile.threads != 1 else "")
+    threads = counted(profile.threads, "thread")
     kernels = profile.fingerprint.kernels
     machine = profile.fingerprint.cpu_model + (f", {kernels[0]}" if kernels else "")
     percentiles = [o.name.removeprefix("latency_") for o in chosen_percentiles(run)]
@@ -94,8 +92,8 @@ def _measured_origin(run: Run) -> str:
     others = len(run.measured) - count
     elsewhere = f"; {others} on other settings" if others else ""
     return (
-        f"{_count(len(run.measured))}, median and quartiles of {each} passes, {threads} "
-        f"thread{'s' if threads != 1 else ''} ({machine}, {isa}){elsewhere}"
+        f"{counted(len(run.measured), 'trial')}, median and quartiles of {each} passes, "
+        f"{counted(threads, 'thread')} ({machine}, {isa}){elsewhere}"
     )
 
 

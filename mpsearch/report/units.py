@@ -87,6 +87,11 @@ def count_text(count: float) -> str:
     return f"{count:g}"
 
 
+def counted(count: int, thing: str) -> str:
+    """1, "trial" -> "1 trial"; 12, "trial" -> "12 trials"."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnUnit:
     """One unit and number of decimals for a whole column, so that its numbers align."""

@@ -6,6 +6,7 @@ from mpsearch.report.units import (
     ColumnUnit,
     bytes_text,
     count_text,
+    counted,
     factor_text,
     joules_text,
     percent_text,
@@ -49,3 +50,7 @@ def test_a_column_takes_the_unit_of_its_least_value_so_that_numbers_align():
         "1200.0",
         "–",
     )
+
+
+def test_one_of_a_thing_is_not_many():
+    assert [counted(count, "trial") for count in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]

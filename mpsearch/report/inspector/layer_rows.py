@@ -15,7 +15,7 @@ from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.precision_strip import SYMBOLS
 from mpsearch.report.share_bar import share_bar
 from mpsearch.report.shortened import shortened
-from mpsearch.report.units import bytes_text, seconds_text
+from mpsearch.report.units import bytes_text, counted, seconds_text
 
 LayerSort = Literal["call order", "latency", "memory"]
 SORTS: tuple[LayerSort, ...] = ("call order", "latency", "memory")
@@ -102,7 +102,7 @@ class LayerTable:
         columns, count = self._columns, len(self._layers)
         part = columns.value + columns.bar + _PERCENT
         titles = [f"{name} ▾" if name == self._sort else name for name in ("latency", "memory")]
-        title = f"{count} layer" + ("s" if count != 1 else "")
+        title = counted(count, "layer")
         return f"{title:<{2 + columns.name + columns.scheme}}" + "".join(
             f" {name:>{part}}" for name in titles
         )

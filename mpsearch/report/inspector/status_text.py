@@ -8,7 +8,7 @@ from mpsearch.report.inspector.filter_bar import FilterState
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.run_watch import Sight
 from mpsearch.report.inspector.view_state import Scene
-from mpsearch.report.units import budgets_text
+from mpsearch.report.units import budgets_text, counted
 
 
 def header_text(scene: Scene, sight: Sight, palette: Palette, width: int) -> Text:
@@ -18,7 +18,7 @@ def header_text(scene: Scene, sight: Sight, palette: Palette, width: int) -> Tex
     left = Text(no_wrap=True)
     left.append(run.path.name or run.space.name, palette.ink("text", "bold"))
     front = f"{len(run.front)} on the front"
-    left.append(f"  {complete} trial{'s' if complete != 1 else ''} · {front}", palette.ink("dim"))
+    left.append(f"  {counted(complete, 'trial')} · {front}", palette.ink("dim"))
     if scene.failures:
         left.append(f" · {scene.failures} failed", palette.ink("loss"))
     right = state_text(scene, sight, palette)

@@ -19,7 +19,7 @@ from mpsearch.report.inspector.layer_rows import strip_lines
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.plot_picture import kind_of, symbol_of
 from mpsearch.report.inspector.view_state import Scene
-from mpsearch.report.units import UNKNOWN, bytes_text, joules_text, percent_text, seconds_text
+from mpsearch.report.units import UNKNOWN, bytes_text, counted, joules_text, percent_text, seconds_text
 from mpsearch.search.trial_record import TrialRecord
 
 ORDERS: dict[str, Callable[[TrialRecord], float]] = {
@@ -87,7 +87,7 @@ class TrialsScreen(Screen[int]):
     def _fill(self) -> None:
         scene, palette, table = self._scene, self._palette, self._table
         trials = listed(scene, self._order)
-        shown = f"{len(trials)} trial{'s' if len(trials) != 1 else ''}, by {self._order}"
+        shown = f"{counted(len(trials), 'trial')}, by {self._order}"
         self.query_one("#title", Static).update(
             Text.assemble(
                 (scene.run.path.name, palette.ink("text", "bold")), (f"  {shown}", palette.ink("dim"))

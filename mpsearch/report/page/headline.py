@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mpsearch.report.units import (
     budgets_text,
     bytes_text,
+    counted,
     factor_text,
     joules_text,
     percent_text,
@@ -86,11 +87,7 @@ def _trials_line(run: Run, history: Sequence[HistoryPoint]) -> str:
     names = ", ".join(objective.name for objective in run.objectives)
     spent = f" in {wait_text(history[-1].search_s)} of search" if history else ""
     failures = f", {failed} failed" if failed else ""
-    return (
-        f"{complete} {'trial' if complete == 1 else 'trials'}{failures}{spent}; {len(run.front)} on the "
-        f"front of "
-        f"{names}."
-    )
+    return f"{counted(complete, 'trial')}{failures}{spent}; {len(run.front)} on the front of {names}."
 
 
 def _bounds_line(run: Run) -> str:
@@ -104,7 +101,7 @@ def _bounds_line(run: Run) -> str:
 
 
 def _machine_line(run: Run) -> str:
-    threads = f"{run.profile.threads} thread" + ("s" if run.profile.threads != 1 else "")
+    threads = counted(run.profile.threads, "thread")
     return (
         f"{run.metric.capitalize()} on {run.validation_samples} validation samples; costs predicted for "
         f"{threads} of {run.profile.fingerprint.cpu_model}."

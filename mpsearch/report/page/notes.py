@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mpsearch.report.units import counted
 from mpsearch.search.run import Run
 
 
@@ -11,32 +12,24 @@ def honest_notes(run: Run) -> tuple[str, ...]:
     profile = run.profile
     notes = [
         f"{run.metric.capitalize()} is on the {run.validation_samples} samples of the validation split. The "
-        f"search "
-        "chose among its trials by it, so the best of many look a little better than they are.",
+        "search chose among its trials by it, so the best of many look a little better than they are.",
         "± and thin bars are 95% intervals (Wilson) for the choice of samples. They do not cover the seed "
-        "of the "
-        "training: each policy was trained once. Two trials scored on the same samples differ by less noise "
-        "than "
-        "their intervals suggest.",
+        "of the training: each policy was trained once. Two trials scored on the same samples differ by "
+        "less noise than their intervals suggest.",
         _test_note(run),
         f"A trial is a short fine-tune of at most {recipe.steps} steps from the 32-bit model. Trained for "
-        f"longer, a "
-        "policy may score differently.",
-        f"Latency is predicted: sums of what the operators took when they were timed alone on "
-        f"{profile.threads} "
-        f"thread{'s' if profile.threads != 1 else ''} of {profile.fingerprint.cpu_model}, one sample at a "
-        f"time. "
+        "longer, a policy may score differently.",
+        "Latency is predicted: sums of what the operators took when they were timed alone on "
+        f"{counted(profile.threads, 'thread')} of {profile.fingerprint.cpu_model}, one sample at a time. "
         + (
             f"{len(run.measured)} policies were also measured end to end."
             if run.measured
             else "No policy of this run has been measured end to end."
         ),
         "Memory counts what a packed model stores, exactly. Energy is a table of published costs per "
-        "operation and "
-        "byte, not a measurement: compare with it, do not plan a battery by it.",
+        "operation and byte, not a measurement: compare with it, do not plan a battery by it.",
         "The knee is the point of the front from which each step loses more than it gains, in shares of the "
-        "box that "
-        "the hypervolume measures. It is a suggestion; your budgets know better.",
+        "box that the hypervolume measures. It is a suggestion; your budgets know better.",
     ]
     interpolated = run.cost_model.interpolated_layers if run.records else ()
     if interpolated:
@@ -54,6 +47,5 @@ def _test_note(run: Run) -> str:
         )
     return (
         f"The test column ({run.test_samples} samples) was scored once, for the front, when the search had "
-        f"ended. "
-        "It chose nothing, so it is the fairer number."
+        "ended. It chose nothing, so it is the fairer number."
     )

@@ -12,7 +12,7 @@ from mpsearch.report.page.notes import honest_notes
 from mpsearch.report.page.page_data import PageData
 from mpsearch.report.page.settings import Command, bench_line
 from mpsearch.report.precision_strip import SYMBOLS, precision_text, scheme_colour, scheme_meaning
-from mpsearch.report.units import bytes_text, seconds_text
+from mpsearch.report.units import bytes_text, counted, seconds_text
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect
 from mpsearch.search.objective import OBJECTIVES, first_cost
 
@@ -113,8 +113,7 @@ def front_section(data: PageData) -> Markup:
         "front",
         "What accuracy costs",
         "Each mark is a policy that was fine-tuned and scored. The line bounds what the trials reach in "
-        "these two "
-        "objectives; a mark below it can still be on the front for what is not on these axes.",
+        "these two objectives; a mark below it can still be on the front for what is not on these axes.",
         element("div", panel, card, class_="with-card"),
     )
 
@@ -150,8 +149,7 @@ def parallel_section(data: PageData) -> Markup:
         "policies",
         "How the policies differ",
         "One line a trial, from the first layer to the last and on to what it scores and costs, where up is "
-        "better. "
-        "Strong lines are on the front.",
+        "better. Strong lines are on the front.",
         element("div", controls, chart, class_="panel"),
     )
 
@@ -263,7 +261,7 @@ def time_section(data: PageData) -> Markup:
         element("span", class_="hint", id="breakdown-note", role="status"),
         class_="controls",
     )
-    threads = f"{profile.threads} thread" + ("s" if profile.threads != 1 else "")
+    threads = counted(profile.threads, "thread")
     return section(
         "time",
         "Where the time goes",
@@ -301,8 +299,8 @@ def measured_section(data: PageData) -> Markup:
         "measured",
         title,
         f"{len(measured)} policies, measured as whole passes of the packed model on {machines}: the "
-        f"prediction is "
-        f"off by {100 * off:.1f}% in the median. On the dotted line they agree, in the band within 10%.",
+        f"prediction is off by {100 * off:.1f}% in the median. On the dotted line they agree, "
+        "in the band within 10%.",
         _panel(_chart("measured-chart", "Measured latency against the predicted one")),
     )
 
@@ -319,8 +317,7 @@ def history_section(data: PageData) -> Markup:
         "progress",
         "How the search went",
         f"The front dominates {last.hypervolume:.4f} of the box between nothing at the greatest cost and "
-        f"perfect "
-        "accuracy at no cost. Where the line is flat, trials found nothing new.",
+        "perfect accuracy at no cost. Where the line is flat, trials found nothing new.",
         pair,
     )
 
