@@ -25,6 +25,7 @@ _TITLES = {
     "memory": "memory",
     "energy": "energy, estimated",
 }
+_PLAIN_KINDS = {"front", "trial", "over budget", "not allowed"}  # a landmark is shown whatever the filter
 
 
 def front_plot(
@@ -58,7 +59,7 @@ def front_plot(
             Mark(
                 x=getattr(record, x_axis.field),
                 y=getattr(record, y_axis.field),
-                kind="left out" if is_left_out and kind in {"front", "trial", "over budget"} else kind,
+                kind="left out" if is_left_out and kind in _PLAIN_KINDS else kind,
                 label=label,
                 hint=str(record.number) if record.number in run.front and not is_left_out else "",
                 is_on_front=record.number in stairs,
@@ -111,4 +112,4 @@ def _look(run: Run, record: TrialRecord, landmark: Landmark | None) -> tuple[Mar
     if record.number in run.front:
         return "front", ""
     broken = broken_rule(run, record)
-    return ("left out" if broken == NOT_ALLOWED else "over budget" if broken else "trial"), ""
+    return ("not allowed" if broken == NOT_ALLOWED else "over budget" if broken else "trial"), ""

@@ -14,7 +14,9 @@ from mpsearch.report.axis import Axis, Quantity, ScaleKind
 from mpsearch.report.canvas import Canvas
 from mpsearch.report.flow import Flow
 
-MarkKind = Literal["left out", "over budget", "trial", "uniform", "baseline", "front", "best", "knee"]
+MarkKind = Literal[
+    "left out", "not allowed", "over budget", "trial", "uniform", "baseline", "front", "best", "knee"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Look:
 # In drawing order: the last covers the others.
 LOOKS: dict[str, Look] = {
     "left out": Look("·", ".", "bright_black", "does not meet the filter"),
+    "not allowed": Look("·", ".", "bright_black", "not allowed"),
     "over budget": Look("×", "x", "red dim", "over budget"),
     "trial": Look("•", ".", "bright_black", "other trial"),
     "uniform": Look("□", "u", "cyan", "uniform"),

@@ -91,6 +91,8 @@ def test_overrides_are_told_and_trials_against_them_compete_for_nothing(finished
     assert f"{fitting} of 29 trials fit" in text
     row = next(line for line in text.splitlines() if "32-bit, not allowed" in line)
     assert "FF" in row
+    assert "· not allowed" in text
+    assert "filter" not in text  # none was asked for
 
 
 @pytest.mark.parametrize("x", ["accuracy", "latency", "latency_p95", "latency_p99", "memory", "energy"])
