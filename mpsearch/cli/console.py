@@ -9,44 +9,8 @@ from typing import TextIO
 
 from rich.console import Console
 
-# What a terminal without Unicode shows instead.
-_PLAIN = {
-    "µ": "u",
-    "×": "x",
-    "–": "-",
-    "—": "-",
-    "…": "...",
-    "·": ".",
-    "±": "+-",
-    "≤": "<=",
-    "≥": ">=",
-    "→": "->",
-    "↑": "^",
-    "★": "*",
-    "●": "o",
-    "◉": "*",
-    "◆": "B",
-    "□": "u",
-    "•": ".",
-    "─": "-",
-    "│": "|",
-    "┊": ":",
-    "┼": "+",
-    "▌": "#",
-    "▲": "^",
-    "■": "#",
-    "✓": "ok",
-    "█": "#",
-    "▉": "#",
-    "▊": "#",
-    "▋": "#",
-    "▍": "|",
-    "▎": "|",
-    "▏": "|",
-    "’": "'",
-    "“": '"',
-    "”": '"',
-}
+from mpsearch.report.ascii_letters import ascii_words
+
 _HANDLER = "mpsearch-plain"
 _PIPE_WIDTH = 120  # of a pipe or a file, which have none
 
@@ -54,7 +18,7 @@ _PIPE_WIDTH = 120  # of a pipe or a file, which have none
 def _plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(_PLAIN.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+    return ascii_words(error.object[error.start : error.end]), error.end
 
 
 def _writable(stream: TextIO) -> TextIO:

@@ -6,28 +6,9 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-_PLAIN = {
-    "µ": "u", "×": "x", "–": "-", "−": "-", "—": "-", "…": "~", "·": ".", "≤": "<", "≥": ">", "≈": "~",
-    "←": "<", "→": ">", "↑": "^", "↓": "v", "▲": "^", "▼": "v", "▶": ">", "◂": "<", "▸": ">", "▴": "^",
-    "▾": "v", "◁": "<", "▷": ">", "▽": "v", "△": "^", "★": "K", "●": "o", "○": "c", "◉": "*", "◆": "B",
-    "□": "u", "•": ".", "✓": "+", "❨": "(", "❩": ")",
-    "█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "=", "▍": "=", "▎": "-", "▏": "-", "│": "|",
-    "┊": ":", "╎": ":", "┄": "-", "╌": "-", "─": "-", "┤": "+", "├": "+", "╞": "+", "└": "+", "┴": "+",
-    "┬": "+", "╭": "+", "╮": "+", "╰": "+", "╯": "+", "▔": "-", "▁": "_", "▕": "|",
-    "▂": "_", "▃": "_", "▄": "=", "▅": "#", "▆": "#", "▇": "#", "━": "-", "╸": "-", "╺": "-",
-}  # fmt: skip
-
-
-def plain(text: str) -> str:
-    """As long as it was; braille dots become points, what is unknown a question mark."""
-    if text.isascii():
-        return text
-    return "".join(
-        letter if letter.isascii() else "." if "\u2800" < letter <= "\u28ff" else _PLAIN.get(letter, "?")
-        for letter in text
-    )
+from mpsearch.report.ascii_letters import ascii_cells
 
 
 class AsciiFilter(LineFilter):
     def apply(self, segments: list[Segment], _background: Color) -> list[Segment]:
-        return [Segment(plain(text), style, control) for text, style, control in segments]
+        return [Segment(ascii_cells(text), style, control) for text, style, control in segments]
