@@ -110,8 +110,7 @@ class RunWatch:
         for line in complete.decode(errors="replace").splitlines():
             with suppress(ValueError, RecursionError, FormatError):
                 record = TrialRecord.from_dict(json.loads(line))
-                met = record.is_complete and self._run.budgets.are_met_by(record.costs, record.accuracy)
-                records[record.number] = replace(record, feasible=met)
+                records[record.number] = replace(record, feasible=self._run.space.admits(record))
         return replace(self._run, records=tuple(records[number] for number in sorted(records)))
 
 

@@ -11,6 +11,7 @@ import pytest
 from mpsearch.report.inspector.run_watch import RunWatch, begun_trials
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.measured import measured_line
+from mpsearch.search.overrides import Overrides
 from mpsearch.search.run import load_run
 from mpsearch.search.run_folder import RunFolder, record_line
 
@@ -74,6 +75,16 @@ def test_added_trials_are_judged_by_the_budgets_in_force(whole, write_run):
     append(whole, record_line(replace(whole.records[8], feasible=True)) + "\n")
     added = watch.look().run.records[8]
     assert added.feasible == (added.latency_s <= bound)
+
+
+def test_added_trials_are_judged_by_the_overrides_in_force(whole, write_run):
+    pinned = replace(whole.space, overrides=Overrides.parse(forbid=["*=w1a1"]))
+    first = write_run(replace(whole, space=pinned, records=whole.records[:3]))
+    watch = RunWatch(load_run(first.path))
+    append(whole, "".join(record_line(record) + "\n" for record in whole.records[3:]))
+    grown = watch.look().run
+    assert [r.feasible for r in grown.records] == [pinned.admits(r) for r in whole.records]
+    assert {r.feasible for r in grown.records[3:] if r.is_complete} == {True, False}
 
 
 def test_test_scores_measured_latencies_and_budgets_are_seen_when_they_come(
