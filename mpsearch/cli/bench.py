@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,13 +79,13 @@ def bench(
 
 
 def _bench_model(model: Path, *, threads: int | None, task: str | None, as_json: bool) -> None:
-    from mpsearch.cli.console import messages, output
+    from mpsearch.cli.console import messages, output, print_json
     from mpsearch.export.verify import verify_packed
 
     with _standing_line(messages()) as tell:
         report = verify_packed(model, threads=threads, named_task=task, on_step=tell)
     if as_json:
-        sys.stdout.write(json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n")
+        print_json(report.to_dict())
     else:
         from mpsearch.report.bench_table import bench_view
 
@@ -95,7 +93,7 @@ def _bench_model(model: Path, *, threads: int | None, task: str | None, as_json:
 
 
 def _bench_run(path: Path, picks: list[str], *, threads: int | None, task: str | None, as_json: bool) -> None:
-    from mpsearch.cli.console import messages, output
+    from mpsearch.cli.console import messages, output, print_json
     from mpsearch.report.bench_run_table import bench_run_json, bench_run_view
     from mpsearch.search.searching import is_searching
 
@@ -111,8 +109,7 @@ def _bench_run(path: Path, picks: list[str], *, threads: int | None, task: str |
         console.print(f"Interrupted after {len(found)} of {len(records)} trials.{kept}", style="yellow")
         raise typer.Exit(EXIT_INTERRUPTED) from error
     if as_json:
-        report = bench_run_json(run, found, is_kept=is_kept)
-        sys.stdout.write(json.dumps(report, indent=2, allow_nan=False) + "\n")
+        print_json(bench_run_json(run, found, is_kept=is_kept))
     else:
         if console.is_terminal:
             console.print()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,9 +11,6 @@ from mpsearch.cli.completion import complete_trial_or_run
 from mpsearch.cli.plot_options import Axis, LogX, LogY, XAxis, YAxis, scale_of
 from mpsearch.cli.run_argument import RunArgument
 from mpsearch.errors import ConfigError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 _RULE = (
     "A comparison needs a run and two of its policies (mpsearch compare RUN knee 12), or two runs "
@@ -51,6 +46,7 @@ def compare(
 
         $ mpsearch compare runs/digits runs/digits-seed1 --x memory
     """
+    from mpsearch.cli.console import output, print_json
     from mpsearch.search.run import load_run
 
     folders = [other for other in others if _is_folder(other)]
@@ -63,9 +59,9 @@ def compare(
 
         comparison = compare_fronts([first, *(load_run(Path(folder)) for folder in folders)])
         if as_json:
-            _print_json(fronts_json(comparison))
+            print_json(fronts_json(comparison))
             return
-        _print(
+        output().print(
             fronts_view(
                 comparison,
                 x=x.value if x else None,
@@ -87,22 +83,12 @@ def compare(
         numbers = ", ".join(f"{other} is trial {r.number}" for other, r in zip(others, records, strict=True))
         raise ConfigError(f"Policies to compare must be different ones; {numbers}.")
     if as_json:
-        _print_json(policies_json(first, records))
+        print_json(policies_json(first, records))
     else:
-        _print(policies_view(first, records))
+        output().print(policies_view(first, records))
 
 
 def _is_folder(text: str) -> bool:
     """Whether a run is meant: what exists, or is written as a path; "knee" and "12" name policies."""
     is_condition = any(sign in text for sign in "<>=≤≥≠")
     return not is_condition and ("/" in text or (Path(text).is_dir() and not text.isdigit()))
-
-
-def _print(view: RenderableType) -> None:
-    from mpsearch.cli.console import output
-
-    output().print(view)
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -38,6 +39,11 @@ def output() -> Console:
     stream = _writable(sys.stdout)
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
     return Console(file=stream, highlight=False, width=width)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One JSON object on standard output, indented, and nothing else."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def messages() -> Console:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,7 +28,7 @@ def doctor(
 
         $ mpsearch doctor --json
     """
-    from mpsearch.cli.console import messages, output
+    from mpsearch.cli.console import messages, output, print_json
     from mpsearch.search.checkup import Checkup
 
     console = output()
@@ -42,7 +40,7 @@ def doctor(
         sections = _sections(console)
     checkup = Checkup(sections=sections)
     if as_json:
-        sys.stdout.write(json.dumps(checkup.to_dict(), indent=2) + "\n")
+        print_json(checkup.to_dict())
     else:
         from mpsearch.report.doctor_view import CheckupView
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -63,6 +61,7 @@ def explain(
 
         $ mpsearch explain runs/digits --layer "conv*" --all
     """
+    from mpsearch.cli.console import output, print_json
     from mpsearch.search.layer_effects import layer_effects
     from mpsearch.search.pick import pick_trial
     from mpsearch.search.run import load_run
@@ -78,10 +77,8 @@ def explain(
     if as_json:
         from mpsearch.report.explain_json import explain_json
 
-        report = explain_json(found, effects, choices)
-        sys.stdout.write(json.dumps(report, indent=2, allow_nan=False) + "\n")
+        print_json(explain_json(found, effects, choices))
         return
-    from mpsearch.cli.console import output
     from mpsearch.report.explain_summary import next_command
 
     console = output()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
@@ -107,10 +106,10 @@ def pareto(
         is_of_all=all_trials,
     )
     if as_json:
+        from mpsearch.cli.console import print_json
         from mpsearch.report.json_report import json_report
 
-        document = json_report(found, selection)
-        sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        print_json(json_report(found, selection))
     elif as_csv:
         from mpsearch.report.csv_report import csv_report
 

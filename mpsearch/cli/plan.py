@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,11 +17,11 @@ from mpsearch.cli.budget_options import (
     MinAccuracy,
     budgets_from,
 )
-from mpsearch.cli.completion import complete_override, complete_space
+from mpsearch.cli.completion import complete_space
+from mpsearch.cli.override_options import Forbid, Pin
 from mpsearch.errors import UnmeasuredError
 
 EXIT_OUT_OF_REACH = 1
-_LAYERS = "Overrides"
 _MACHINE = "Machine"
 
 
@@ -43,24 +41,8 @@ def plan(
     max_latency_p99: MaxLatencyP99 = None,
     max_energy: MaxEnergy = None,
     min_accuracy: MinAccuracy = None,
-    pin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LAYER=SCHEME",
-            help="Layers (a name or a glob) take that scheme. Can be repeated.",
-            rich_help_panel=_LAYERS,
-            autocompletion=complete_override,
-        ),
-    ] = None,
-    forbid: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LAYER=SCHEME[,SCHEME]",
-            help="None of these schemes for the layers. Can be repeated.",
-            rich_help_panel=_LAYERS,
-            autocompletion=complete_override,
-        ),
-    ] = None,
+    pin: Pin = None,
+    forbid: Forbid = None,
     hw: Annotated[
         Path | None,
         typer.Option(
@@ -102,7 +84,7 @@ def plan(
 
         $ mpsearch plan cifar10-resnet20 --trials 100 --workers 2 --json
     """
-    from mpsearch.cli.console import messages, output
+    from mpsearch.cli.console import messages, output, print_json
     from mpsearch.report.plan_view import plan_view
     from mpsearch.search.overrides import Overrides
     from mpsearch.search.run_folder import RunFolder
@@ -144,7 +126,7 @@ def plan(
         profile = None if hw is None else shlex.quote(str(hw))
         raise error.naming(space=shlex.quote(space), profile=profile) from error
     if as_json:
-        sys.stdout.write(json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n")
+        print_json(found.to_dict())
     else:
         from rich.text import Text
 

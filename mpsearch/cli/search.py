@@ -18,10 +18,10 @@ from mpsearch.cli.budget_options import (
     MinAccuracy,
     budgets_from,
 )
-from mpsearch.cli.completion import complete_layer, complete_override, complete_space_or_run
+from mpsearch.cli.completion import complete_layer, complete_space_or_run
+from mpsearch.cli.override_options import OVERRIDES_PANEL, Forbid, Pin
 from mpsearch.errors import RunError, UnmeasuredError
 
-_LAYERS = "Overrides"
 _HOW = "How to search"
 _WHERE = "Machine"
 
@@ -51,30 +51,14 @@ def search(
     max_latency_p99: MaxLatencyP99 = None,
     max_energy: MaxEnergy = None,
     min_accuracy: MinAccuracy = None,
-    pin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LAYER=SCHEME",
-            help="Layers (a name or a glob) take that scheme from now on. Can be repeated.",
-            rich_help_panel=_LAYERS,
-            autocompletion=complete_override,
-        ),
-    ] = None,
-    forbid: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LAYER=SCHEME[,SCHEME]",
-            help="No more of these schemes for the layers. Can be repeated.",
-            rich_help_panel=_LAYERS,
-            autocompletion=complete_override,
-        ),
-    ] = None,
+    pin: Pin = None,
+    forbid: Forbid = None,
     free: Annotated[
         list[str] | None,
         typer.Option(
             metavar="LAYER",
             help="Lift what the space, or the run so far, pins or forbids under that name. Can be repeated.",
-            rich_help_panel=_LAYERS,
+            rich_help_panel=OVERRIDES_PANEL,
             autocompletion=complete_layer,
         ),
     ] = None,
