@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mpsearch.errors import ExportError, RunError
+from mpsearch.errors import ExportError, FormatError, RunError
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.pareto.hypervolume import hypervolume
@@ -265,10 +265,19 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
         )
     space = load_space(folder.space_file)
     facts = RunFacts.from_dict(folder.read_json(folder.facts_file, schema=FACTS_SCHEMA))
+    records = tuple(folder.read_records())
+    layers = {layer.name for layer in facts.model.layers}
+    for record in records:
+        if record.policy.keys() != layers:
+            raise FormatError(
+                f"Trials in {path} must name the layers of its {folder.facts_file.name}; trial "
+                f"{record.number} differs in {', '.join(sorted(record.policy.keys() ^ layers))}. Restore the file that is of "
+                "another run."
+            )
     run = Run(
         path=folder.path,
         space=space,
-        records=tuple(folder.read_records()),
+        records=records,
         baseline=facts.baseline,
         model=facts.model,
         profile=HardwareProfile.load(folder.profile_file),

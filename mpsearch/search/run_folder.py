@@ -16,7 +16,7 @@ from mpsearch.atomic_file import append_line, parts_in, storing, write_atomicall
 from mpsearch.errors import FormatError, RunError
 from mpsearch.search.measured import MeasuredLatency, measured_line
 from mpsearch.search.stored_records import read_records
-from mpsearch.search.trial_record import TrialRecord
+from mpsearch.search.trial_record import RECORD_SCHEMA, TrialRecord
 
 _LOCK_WAITS_S = (0.01, 0.02, 0.05, 0.1)
 
@@ -174,19 +174,28 @@ class RunFolder:
             write_atomically(self.trials_file, text)
 
     def written_records(self) -> dict[int, TrialRecord]:
-        """Number -> record, from trials.jsonl as far as it can be read: a kill may have torn a line."""
+        """Number -> record, from trials.jsonl as far as it can be read: a kill may have torn a line.
+
+        Raises: FormatError if a line is of a newer schema.
+        """
         records = {}
         text = self.trials_file.read_bytes().decode(errors="replace") if self.trials_file.exists() else ""
         for line in text.splitlines():
-            with suppress(ValueError, RecursionError, FormatError):
-                record = TrialRecord.from_dict(json.loads(line))
-                records[record.number] = record
+            with suppress(ValueError, RecursionError):
+                fields = json.loads(line)
+                try:
+                    record = TrialRecord.from_dict(fields)
+                except FormatError as error:
+                    if _is_newer(fields):
+                        raise FormatError(f"{self.trials_file}: {error}") from error
+                else:
+                    records[record.number] = record
         return records
 
     def read_records(self) -> list[TrialRecord]:
         """All finished trials, by number: the study's, and what a power cut took from it (see `StudyStore`).
 
-        Raises: FormatError if the study is truncated or corrupt.
+        Raises: FormatError if the study is truncated or corrupt, or a trial of a newer schema.
         """
         stored = read_records(self.database) if self.database.exists() else []
         merged = {**self.written_records(), **{record.number: record for record in stored}}
@@ -218,6 +227,11 @@ class RunFolder:
             )
         result: dict[str, Any] = document
         return result
+
+
+def _is_newer(fields: Any) -> bool:
+    schema = fields.get("schema") if isinstance(fields, dict) else None
+    return isinstance(schema, int) and schema > RECORD_SCHEMA
 
 
 def record_line(record: TrialRecord) -> str:

@@ -156,6 +156,30 @@ def test_a_newer_schema_is_refused(run, name):
         load_run(run.path)
 
 
+def edited_trials(run, tmp_path, edit):
+    """A copy shared without its database, each line of its trials edited."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy, ignore=shutil.ignore_patterns("study.db*"))
+    lines = [json.loads(line) for line in (copy / "trials.jsonl").read_text().splitlines()]
+    (copy / "trials.jsonl").write_text("".join(json.dumps(edit(line)) + "\n" for line in lines))
+    return copy
+
+
+def test_trials_of_a_newer_schema_are_refused_and_not_passed_over(run, tmp_path):
+    copy = edited_trials(run, tmp_path, lambda trial: {**trial, "schema": 99})
+    with pytest.raises(FormatError, match=r"trials.jsonl: .*got schema 99"):
+        load_run(copy)
+
+
+def test_trials_of_another_model_are_refused_with_the_layers_in_which_they_differ(run, tmp_path):
+    def renamed(trial):
+        _first, *others = trial["policy"]
+        return {**trial, "policy": {"stem": "w8a8", **{other: trial["policy"][other] for other in others}}}
+
+    with pytest.raises(FormatError, match=r"trial 0 differs in .*stem"):
+        load_run(edited_trials(run, tmp_path, renamed))
+
+
 def test_a_read_only_run_can_be_opened(run):
     for path in [*run.path.iterdir(), run.path]:
         path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
