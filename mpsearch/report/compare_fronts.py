@@ -14,15 +14,14 @@ from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.front_plot import quantity_of, staircase
 from mpsearch.report.json_report import interval_json
-from mpsearch.report.pareto_table import interval_text
 from mpsearch.report.plot_axes import plot_axes
 from mpsearch.report.policy_changes import noise_text
 from mpsearch.report.scatter import Look, Mark, Scatter
 from mpsearch.report.shortened import shortened
-from mpsearch.report.units import UNIT_TEXTS, UNKNOWN
+from mpsearch.report.units import UNIT_TEXTS, UNKNOWN, interval_text
 from mpsearch.search.front_comparison import BestAtBudget, FrontComparison
 from mpsearch.search.run import Run
-from mpsearch.search.score_difference import difference_interval
+from mpsearch.search.score_difference import score_difference
 
 FRONTS_SCHEMA = 1
 _SYMBOLS = (("●", "o", "green"), ("▲", "^", "magenta"), ("■", "#", "cyan"), ("◆", "B", "yellow"))
@@ -233,11 +232,8 @@ def _noise(comparison: FrontComparison, row: BestAtBudget) -> str:
     first, second = row.best
     if first is None or second is None:
         return ""
-    runs = comparison.runs
-    interval = difference_interval(
-        first.accuracy, runs[0].interval(first), second.accuracy, runs[1].interval(second)
-    )
-    verdict = noise_text(second.accuracy - first.accuracy, interval)
+    samples = comparison.runs[0].validation_samples  # of both: fronts with others are not compared
+    verdict = noise_text(score_difference(first.accuracy, second.accuracy, samples))
     return verdict if verdict in {"", "within noise"} else "beyond noise"
 
 

@@ -23,14 +23,13 @@ from mpsearch.report.policy_changes import (
     change_table,
     cost_style,
     noise_text,
-    score_change,
 )
 from mpsearch.report.policy_table import REST, names_column, scheme_text
 from mpsearch.report.precision_strip import precision_legend
 from mpsearch.report.run_heading import run_heading
 from mpsearch.report.units import ColumnUnit
 from mpsearch.search.run import Run
-from mpsearch.search.score_difference import is_within_noise
+from mpsearch.search.score_difference import score_difference
 from mpsearch.search.trial_record import TrialRecord
 
 COMPARISON_SCHEMA = 1
@@ -103,13 +102,12 @@ def policies_json(run: Run, records: Sequence[TrialRecord]) -> dict[str, Any]:
 
 
 def _change_json(run: Run, first: TrialRecord, record: TrialRecord) -> dict[str, Any]:
-    change, interval = score_change(run, first, record)
-    bounds = interval_json(interval)
+    difference = score_difference(first.accuracy, record.accuracy, run.validation_samples)
     return {
         "number": record.number,
-        "accuracy": None if math.isnan(change) else change,
-        "interval": bounds,
-        "is_within_noise": None if bounds is None else is_within_noise(interval),
+        "accuracy": None if math.isnan(difference.change) else difference.change,
+        "interval": interval_json(difference.interval),
+        "is_within_noise": not difference.is_clear if difference.is_known else None,
         "latency_s": record.latency_s - first.latency_s,
         "memory_bytes": round(record.memory_bytes - first.memory_bytes),
         "energy_j": record.energy_j - first.energy_j,
@@ -237,11 +235,12 @@ def _verdict(run: Run, first: TrialRecord, other: TrialRecord) -> Text:
     """One sentence on the difference of two scores."""
     if not (first.is_complete and other.is_complete):
         return Text(f"Trial {other.number} or {first.number} failed: there is no score to compare.", "yellow")
-    change, interval = score_change(run, first, other)
+    difference = score_difference(first.accuracy, other.accuracy, run.validation_samples)
     sentence = (
-        f"Trial {other.number} scores {100 * change:+.2f} points against trial {first.number}, 95% interval "
-        f"{change_interval_text(interval)} from {run.validation_samples} validation samples: "
+        f"Trial {other.number} scores {100 * difference.change:+.2f} points against trial {first.number}, "
+        f"95% interval {change_interval_text(difference.interval)} from {run.validation_samples} validation "
+        "samples: "
     )
-    verdict = noise_text(change, interval)
+    verdict = noise_text(difference)
     style = {"better": "bold green", "worse": "bold red"}.get(verdict, "bold")
     return Text.assemble(sentence, (verdict or "unknown", style), ".")

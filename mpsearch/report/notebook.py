@@ -10,7 +10,7 @@ from mpsearch.report.front_svg import KNEE_COLOUR, front_svg
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.markup import Markup, element, joined
 from mpsearch.report.precision_strip import SYMBOLS, scheme_colour
-from mpsearch.report.units import ColumnUnit, factor_text
+from mpsearch.report.units import ColumnUnit, factor_text, interval_text
 from mpsearch.search.objective import COSTS
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
@@ -109,9 +109,7 @@ def _percent(share: float) -> str:
 
 
 def _score(score: float, interval: tuple[float, float]) -> Markup:
-    low, high = interval
-    spread = "" if math.isnan(low) else f" ({100 * low:.1f}–{100 * high:.1f})"
-    return joined(_percent(score), _quiet(spread))
+    return joined(_percent(score), _quiet("" if math.isnan(interval[0]) else f" ({interval_text(interval)})"))
 
 
 def _cost_cell(field: str, unit: ColumnUnit) -> Callable[[TrialRecord], str]:

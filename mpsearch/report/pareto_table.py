@@ -16,7 +16,7 @@ from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.layer_ruler import layer_ruler
 from mpsearch.report.precision_strip import PrecisionStrip, layers_a_cell, precision_strip
 from mpsearch.report.trial_selection import TrialSelection
-from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text
+from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text, interval_text
 from mpsearch.search.objective import COSTS, Objective
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
@@ -98,15 +98,6 @@ def failed_lines(run: Run) -> Text:
         if not record.is_complete
     ]  # fmt: skip
     return Text("\n").join(lines)
-
-
-def interval_text(interval: tuple[float, float]) -> str:
-    """(0.962, 0.989) -> "96.2–98.9": percent, two decimals where one would say nothing."""
-    low, high = interval
-    if math.isnan(low):
-        return UNKNOWN
-    decimals = 1 if high - low >= 0.01 else 2
-    return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}"
 
 
 def strip_column(run: Run, records: Sequence[TrialRecord]) -> StretchColumn:

@@ -14,10 +14,11 @@ from mpsearch.report.layer_ruler import layer_ruler
 from mpsearch.report.precision_strip import SYMBOLS, layers_a_cell, scheme_style
 from mpsearch.report.units import UNKNOWN, ColumnUnit
 from mpsearch.search.run import Run
-from mpsearch.search.score_difference import Interval, difference_interval, is_within_noise
+from mpsearch.search.score_difference import Interval, ScoreDifference, score_difference
 from mpsearch.search.trial_record import TrialRecord
 
 _LEAST_STRIP = 16
+_STYLES = {"better": "green", "worse": "red"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +27,6 @@ class NamedTrial:
 
     name: str
     record: TrialRecord
-
-
-def score_change(run: Run, reference: TrialRecord, other: TrialRecord) -> tuple[float, Interval]:
-    """What `other` scores more than `reference`, and the 95% interval of that, in shares of 1."""
-    interval = difference_interval(
-        reference.accuracy, run.interval(reference), other.accuracy, run.interval(other)
-    )
-    return other.accuracy - reference.accuracy, interval
 
 
 def difference_strip(
@@ -95,11 +88,11 @@ def _score_changes(run: Run, reference: TrialRecord, records: Sequence[TrialReco
     points = ColumnUnit(name="points", size=0.01, decimals=2)
     changes, intervals, verdicts = [], [], []
     for record in records:
-        change, interval = score_change(run, reference, record)
-        style = _score_style(change, interval)
-        changes.append(Text(points.change_text(change), style))
-        intervals.append(change_interval_text(interval))
-        verdicts.append(Text(noise_text(change, interval), style))
+        difference = score_difference(reference.accuracy, record.accuracy, run.validation_samples)
+        style = _STYLES.get(noise_text(difference), "dim")
+        changes.append(Text(points.change_text(difference.change), style))
+        intervals.append(change_interval_text(difference.interval))
+        verdicts.append(Text(noise_text(difference), style))
     columns = [
         Column(title="accuracy", unit="points", cells=changes, narrow_title="score"),
         Column(title="interval", unit="95%", cells=intervals, importance=5, style="dim"),
@@ -135,16 +128,13 @@ def change_interval_text(interval: Interval) -> str:
     return UNKNOWN if math.isnan(interval[0]) else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
 
 
-def noise_text(change: float, interval: Interval) -> str:
-    """Whether the scores of two policies differ by more than the choice of samples explains.
-
-    Empty where that is unknown: a trial failed, or the metric leaves 0..1.
-    """
-    if math.isnan(change) or math.isnan(interval[0]):
+def noise_text(difference: ScoreDifference) -> str:
+    """Whether two scores differ by more than the choice of samples explains; empty where that is unknown."""
+    if not difference.is_known:
         return ""
-    if is_within_noise(interval):
+    if not difference.is_clear:
         return "within noise"
-    return "better" if change > 0 else "worse"
+    return "better" if difference.change > 0 else "worse"
 
 
 def share_text(share: float) -> str:
@@ -159,9 +149,3 @@ def cost_style(change: float, unit: ColumnUnit) -> str:
     if unit.change_text(change) == "0":
         return "dim"
     return "green" if change < 0 else "red"
-
-
-def _score_style(change: float, interval: Interval) -> str:
-    if math.isnan(change) or is_within_noise(interval):
-        return "dim"
-    return "green" if change > 0 else "red"

@@ -11,7 +11,6 @@ from mpsearch.cost.cost_report import CostReport
 from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.layer_ruler import layer_ruler
-from mpsearch.report.pareto_table import interval_text
 from mpsearch.report.policy_changes import (
     NamedTrial,
     change_interval_text,
@@ -24,6 +23,7 @@ from mpsearch.report.units import (
     bytes_text,
     counted,
     factor_text,
+    interval_text,
     joules_text,
     percent_text,
     seconds_text,
@@ -32,7 +32,7 @@ from mpsearch.report.units import (
 from mpsearch.report.unquantized_text import unquantized_text
 from mpsearch.search.objective import COSTS
 from mpsearch.search.run import Run
-from mpsearch.search.score_difference import baseline_interval, difference_interval
+from mpsearch.search.score_difference import score_difference
 from mpsearch.search.trial_record import TrialRecord
 
 _ACROSS = 50  # layers in one line of the strip
@@ -175,17 +175,15 @@ def _strip(run: Run, record: TrialRecord) -> Text:
 
 
 def _score(run: Run, record: TrialRecord) -> str:
-    base, base_in = run.baseline.score, baseline_interval(run)
     interval = run.interval(record)
     text = f"{percent_text(record.accuracy)} {run.metric}"
     if math.isnan(interval[0]):
         return f"{text} on {run.validation_samples} validation samples"
-    change = record.accuracy - base
-    spread = difference_interval(base, base_in, record.accuracy, interval)
+    difference = score_difference(run.baseline.score, record.accuracy, run.validation_samples)
     return (
         f"{text}, 95% interval {interval_text(interval)} from {run.validation_samples} validation samples; "
-        f"{100 * change:+.2f} points to 32 bits ({change_interval_text(spread)}): "
-        f"{noise_text(change, spread)}"
+        f"{100 * difference.change:+.2f} points to 32 bits ({change_interval_text(difference.interval)}): "
+        f"{noise_text(difference)}"
     )
 
 

@@ -10,8 +10,16 @@ from rich.text import Text
 
 from mpsearch.report.execution_line import execution_line
 from mpsearch.report.facts_grid import FactsGrid
-from mpsearch.report.pareto_table import chosen_percentiles, interval_text
-from mpsearch.report.units import budgets_text, bytes_text, counted, joules_text, percent_text, seconds_text
+from mpsearch.report.pareto_table import chosen_percentiles
+from mpsearch.report.units import (
+    budgets_text,
+    bytes_text,
+    counted,
+    interval_text,
+    joules_text,
+    percent_text,
+    seconds_text,
+)
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import baseline_interval
 from mpsearch.search.searching import is_searching

@@ -40,6 +40,15 @@ def percent_text(fraction: float | None, decimals: int = 2) -> str:
     return UNKNOWN if fraction is None or _is_unknown(fraction) else f"{100 * fraction:.{decimals}f}%"
 
 
+def interval_text(interval: tuple[float, float]) -> str:
+    """(0.962, 0.989) -> "96.2–98.9": percent, two decimals where one would say nothing."""
+    low, high = interval
+    if math.isnan(low):
+        return UNKNOWN
+    decimals = 1 if high - low >= 0.01 else 2
+    return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}"
+
+
 # The unit of a quantity -> how its values are read.
 UNIT_TEXTS: dict[str, Callable[[float | None], str]] = {
     "1": percent_text,

@@ -27,9 +27,18 @@ class ScoreDifference:
     samples: int
 
     @property
+    def interval(self) -> Interval:
+        return self.low, self.high
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an interval: both trials have a score, and the metric stays in 0..1."""
+        return not math.isnan(self.low)
+
+    @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return not is_within_noise((self.low, self.high))
+        """Whether the interval leaves 0 out; False where nothing is known."""
+        return self.low > 0 or self.high < 0
 
 
 def score_difference(first: float, second: float, samples: int) -> ScoreDifference:
@@ -56,11 +65,6 @@ def difference_interval(first: float, first_in: Interval, second: float, second_
     below = math.hypot(second - second_in[0], first_in[1] - first)
     above = math.hypot(second_in[1] - second, first - first_in[0])
     return change - below, change + above
-
-
-def is_within_noise(interval: Interval) -> bool:
-    """Whether no difference at all is in the interval; True too where nothing is known."""
-    return not (interval[0] > 0 or interval[1] < 0)
 
 
 def baseline_interval(run: Run) -> Interval:

@@ -6,7 +6,6 @@ import math
 
 from mpsearch.errors import ConfigError
 
-CONFIDENCE = 0.95
 _Z = 1.959963984540054  # the normal quantile of 0.975
 
 

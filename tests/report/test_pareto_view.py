@@ -15,9 +15,10 @@ from mpsearch.report.csv_report import csv_report
 from mpsearch.report.fitted_table import Column, FittedTable
 from mpsearch.report.interval_bar import IntervalBars
 from mpsearch.report.json_report import json_report
-from mpsearch.report.pareto_table import interval_text, pareto_table, table_rows
+from mpsearch.report.pareto_table import pareto_table, table_rows
 from mpsearch.report.run_overview import run_overview
 from mpsearch.report.trial_selection import SORT_NAMES, TrialSelection
+from mpsearch.report.units import interval_text
 from mpsearch.search.measured import MeasuredLatency
 from mpsearch.search.trial_filter import TrialFilter
 

@@ -12,6 +12,7 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.report.policy_changes import NamedTrial, change_table, difference_strip, noise_text
 from mpsearch.report.policy_view import companions, policy_view
 from mpsearch.report.units import ColumnUnit
+from mpsearch.search.score_difference import score_difference
 
 
 def shown(view, width: int) -> str:
@@ -87,9 +88,10 @@ def test_a_failed_trial_is_shown_with_its_reason_and_without_a_score(finished_ru
 
 
 def test_a_difference_is_called_noise_where_its_interval_holds_none():
-    assert noise_text(0.01, (-0.01, 0.03)) == "within noise"
-    assert noise_text(0.03, (0.01, 0.05)) == "better"
-    assert noise_text(-0.03, (-0.05, -0.01)) == "worse"
+    assert noise_text(score_difference(0.9, 0.91, 100)) == "within noise"
+    assert noise_text(score_difference(0.8, 0.95, 1000)) == "better"
+    assert noise_text(score_difference(0.95, 0.8, 1000)) == "worse"
+    assert noise_text(score_difference(1.5, 0.8, 1000)) == ""
 
 
 def test_a_deep_policy_has_its_layers_numbered_line_by_line(finished_run):

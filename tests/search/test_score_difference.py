@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from mpsearch.search.score_difference import (
     baseline_interval,
     difference_interval,
-    is_within_noise,
     score_difference,
 )
 from mpsearch.search.uncertainty import score_interval
@@ -34,13 +33,14 @@ def test_the_difference_lies_inside_and_turns_with_the_order(first, second, samp
 
 
 def test_more_samples_turn_noise_into_a_difference():
-    assert is_within_noise(spread(0.95, 0.97, 100))
-    assert not is_within_noise(spread(0.95, 0.97, 10_000))
+    assert not score_difference(0.95, 0.97, 100).is_clear
+    assert score_difference(0.95, 0.97, 10_000).is_clear
 
 
 def test_what_is_unknown_is_never_called_a_difference():
-    unknown = (math.nan, math.nan)
-    assert is_within_noise(difference_interval(math.nan, unknown, 0.9, (0.8, 0.95)))
+    found = score_difference(math.nan, 0.9, 100)
+    assert not found.is_known
+    assert not found.is_clear
 
 
 def test_the_baseline_has_an_interval_too(finished_run):

@@ -61,7 +61,7 @@ def cost_cell(unit: str, change: float, palette: Palette, width: int) -> Text:
 
 def verdict(first: str, second: str, difference: ScoreDifference) -> str:
     """One sentence on which of two scores better, and whether that can be said."""
-    if math.isnan(difference.low):
+    if not difference.is_known:
         return (
             f"{second} scores {points_text(difference.change)} points against {first}; the spread is unknown."
         )

@@ -47,7 +47,7 @@ def comparison_head(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palet
         samples = scene.run.validation_samples
         spread = score_difference(a.accuracy, b.accuracy, samples)
         sentence = verdict("A", "B", spread)
-        if not math.isnan(spread.low):
+        if spread.is_known:
             sentence += (
                 " The interval takes the two as scored on different samples; on the same ones, as here, "
                 "it is narrower as a rule."
@@ -136,7 +136,7 @@ def _score_row(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palette, *
         spread = score_difference(scores[0], scores[1], samples)
         ink = "dim" if not spread.is_clear else "gain" if change > 0 else "loss"
         line.append(f"{points_text(change):>{_CHANGE}}", palette.ink(ink))
-        if not math.isnan(spread.low):
+        if spread.is_known:
             line.append(f"  {points_text(spread.low)} to {points_text(spread.high)}", palette.ink("dim"))
     else:
         line.append(f"{UNKNOWN:>{_CHANGE}}", palette.ink("dim"))

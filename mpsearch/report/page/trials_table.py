@@ -13,7 +13,7 @@ from mpsearch.report.markup import Markup, element, joined
 from mpsearch.report.page.page_data import PageData
 from mpsearch.report.page.sections import section
 from mpsearch.report.precision_strip import precision_text
-from mpsearch.report.units import ColumnUnit, factor_text
+from mpsearch.report.units import ColumnUnit, factor_text, interval_text
 from mpsearch.search.objective import COSTS
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
@@ -125,8 +125,7 @@ def _value_of(field: str) -> Callable[[TrialRecord], float]:
 def _score(score: float, interval: tuple[float, float] = (math.nan, math.nan)) -> Markup:
     if math.isnan(score):
         return joined("–")
-    low, high = interval
-    spread = "" if math.isnan(low) else f" ({100 * low:.1f}–{100 * high:.1f})"
+    spread = "" if math.isnan(interval[0]) else f" ({interval_text(interval)})"
     return joined(f"{100 * score:.2f}", element("small", spread))
 
 
