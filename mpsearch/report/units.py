@@ -49,6 +49,14 @@ def interval_text(interval: tuple[float, float]) -> str:
     return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}"
 
 
+def points_text(change: float) -> str:
+    """A change of a share in percentage points: "+0.42", "−1.20"; what rounds to none has no sign."""
+    if math.isnan(change):
+        return UNKNOWN
+    text = f"{100 * change:+.2f}"
+    return text.replace("-", "−") if float(text) else text[1:]
+
+
 # The unit of a quantity -> how its values are read.
 UNIT_TEXTS: dict[str, Callable[[float | None], str]] = {
     "1": percent_text,

@@ -10,6 +10,7 @@ from mpsearch.report.units import (
     factor_text,
     joules_text,
     percent_text,
+    points_text,
     seconds_text,
     spread_text,
     wait_text,
@@ -54,3 +55,9 @@ def test_a_column_takes_the_unit_of_its_least_value_so_that_numbers_align():
 
 def test_one_of_a_thing_is_not_many():
     assert [counted(count, "trial") for count in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
+
+
+def test_points_have_a_sign_unless_they_round_to_none():
+    assert [points_text(change) for change in (0.0042, -0.012, 0.00001, -0.00001, math.nan)] == [
+        "+0.42", "−1.20", "0.00", "0.00", "–",
+    ]  # fmt: skip

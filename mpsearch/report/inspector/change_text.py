@@ -7,7 +7,7 @@ import math
 from rich.text import Text
 
 from mpsearch.report.inspector.palette import Palette
-from mpsearch.report.units import UNIT_TEXTS, UNKNOWN
+from mpsearch.report.units import UNIT_TEXTS, UNKNOWN, points_text
 from mpsearch.search.score_difference import ScoreDifference
 
 UNCLEAR = "≈"
@@ -18,14 +18,6 @@ def signed(text: str, value: float) -> str:
     if math.isnan(value):
         return UNKNOWN
     return text if value == 0 else ("+" if value > 0 else "−") + text
-
-
-def points_text(change: float) -> str:
-    """A change of accuracy in percentage points: "+0.42", "−1.20"."""
-    if math.isnan(change):
-        return UNKNOWN
-    rounded = round(100 * change, 2)
-    return signed(f"{abs(rounded):.2f}", rounded)
 
 
 def cost_change(unit: str, change: float) -> str:

@@ -7,7 +7,7 @@ import math
 from rich.text import Text
 
 from mpsearch.cost.cost_report import CostReport, LayerCost
-from mpsearch.report.inspector.change_text import cost_cell, points_text, range_text, verdict
+from mpsearch.report.inspector.change_text import cost_cell, range_text, verdict
 from mpsearch.report.inspector.layer_rows import strip_lines
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.plot_picture import kind_of, mark_ink
@@ -15,7 +15,7 @@ from mpsearch.report.inspector.trade import difference
 from mpsearch.report.inspector.view_state import Scene
 from mpsearch.report.precision_strip import SYMBOLS
 from mpsearch.report.shortened import shortened
-from mpsearch.report.units import UNIT_TEXTS, UNKNOWN, percent_text, seconds_text
+from mpsearch.report.units import UNIT_TEXTS, UNKNOWN, percent_text, points_text, seconds_text
 from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.score_difference import score_difference
 from mpsearch.search.trial_record import TrialRecord

@@ -7,19 +7,20 @@ from typing import Literal
 
 from rich.text import Text
 
-from mpsearch.report.inspector.change_text import (
-    UNCLEAR,
-    cost_cell,
-    points_text,
-    range_text,
-    score_change,
-)
+from mpsearch.report.inspector.change_text import UNCLEAR, cost_cell, range_text, score_change
 from mpsearch.report.inspector.layer_rows import strip_lines
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.plot_picture import kind_of, mark_ink, symbol_of
 from mpsearch.report.inspector.trade import beaten_by, neighbours, trade
 from mpsearch.report.inspector.view_state import MARK_LETTERS, Scene
-from mpsearch.report.units import bytes_text, factor_text, joules_text, percent_text, seconds_text
+from mpsearch.report.units import (
+    bytes_text,
+    factor_text,
+    joules_text,
+    percent_text,
+    points_text,
+    seconds_text,
+)
 from mpsearch.search.trial_record import TrialRecord
 
 _LABEL, _VALUE, _SPREAD, _GAIN = 8, 8, 10, 7

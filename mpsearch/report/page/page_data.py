@@ -55,7 +55,6 @@ class PageData:
         return {
             "run": str(run.path),
             "metric": run.metric,
-            "samples": run.validation_samples,
             "objectives": {
                 name: {
                     "title": axis_title(objective, run.metric),

@@ -12,7 +12,7 @@ from mpsearch.report.page.notes import honest_notes
 from mpsearch.report.page.page_data import PageData
 from mpsearch.report.page.settings import Command, bench_line
 from mpsearch.report.precision_strip import SYMBOLS, precision_text, scheme_colour, scheme_meaning
-from mpsearch.report.units import bytes_text, counted, seconds_text
+from mpsearch.report.units import bytes_text, counted, points_text, seconds_text
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect
 from mpsearch.search.objective import OBJECTIVES, first_cost
 
@@ -234,18 +234,14 @@ def _effect_row(effect: LayerEffect) -> Markup:
     cells = [
         element("td", effect.choice, class_="left"),
         element("td", effect.scheme.name, class_="left"),
-        element("td", _points(effect.accuracy_change)),
-        element("td", f"{_points(low)} to {_points(high)}"),
+        element("td", points_text(effect.accuracy_change)),
+        element("td", f"{points_text(low)} to {points_text(high)}"),
         element("td", _saved(effect.latency_saved_s, seconds_text)),
         element("td", _saved(effect.memory_saved_bytes, bytes_text)),
         element("td", effect.verdict, class_=f"left verdict-{effect.verdict}"),
         element("td", str(effect.trials)),
     ]
     return element("tr", cells)
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _saved(value: float, text: Callable[[float | None], str]) -> str:

@@ -10,7 +10,7 @@ from textual.color import Color
 
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.report.ascii_letters import ascii_cells
-from mpsearch.report.inspector.change_text import cost_change, points_text, range_text, verdict
+from mpsearch.report.inspector.change_text import cost_change, range_text, verdict
 from mpsearch.report.inspector.compare_text import comparison_head, comparison_rows
 from mpsearch.report.inspector.cost_cache import CostCache
 from mpsearch.report.inspector.key_bar import Key, key_line
@@ -31,10 +31,6 @@ def scene(run):
 
 
 def test_changes_carry_their_sign_and_unit():
-    assert points_text(0.0042) == "+0.42"
-    assert points_text(-0.012) == "−1.20"
-    assert points_text(0.00001) == "0.00"
-    assert points_text(math.nan) == "–"
     assert cost_change("s", -3.1e-6) == "−3.10 µs"
     assert cost_change("B", 2048) == "+2.05 KB"
     assert cost_change("J", 0.0) == "="
