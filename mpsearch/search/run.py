@@ -271,8 +271,8 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
         if record.policy.keys() != layers:
             raise FormatError(
                 f"Trials in {path} must name the layers of its {folder.facts_file.name}; trial "
-                f"{record.number} differs in {', '.join(sorted(record.policy.keys() ^ layers))}. Restore the file that is of "
-                "another run."
+                f"{record.number} differs in {', '.join(sorted(record.policy.keys() ^ layers))}. Restore the "
+                "file that is of another run."
             )
     run = Run(
         path=folder.path,
