@@ -71,6 +71,14 @@ class PrecisionPolicy(Mapping[str, Scheme]):
         return first if all(scheme == first for scheme in self.values()) else None
 
     @property
+    def summary(self) -> str:
+        """`all-w1a1`, or how many layers take which scheme: `3 w1a1 + 2 w8a8`."""
+        uniform = self.uniform_scheme
+        if uniform is not None:
+            return f"all-{uniform.name}"
+        return " + ".join(f"{count} {scheme.name}" for scheme, count in self.counts().items())
+
+    @property
     def key(self) -> str:
         """Sixteen hex digits that name this policy, the same in every process."""
         text = json.dumps(dict(sorted(self.names().items())), separators=(",", ":"))

@@ -93,13 +93,13 @@ class KnownCosts:
                 raise BudgetError(
                     f"No policy{among} meets {cost.name} <= {asked}: "
                     f"the smallest reachable {cost.name} is {'' if reachable.is_exact else 'at least '}"
-                    f"{least}, at {self.describe(reachable.least_policy)}."
+                    f"{least}, at {reachable.least_policy.summary}."
                 )
         if len(bounded) < 2 or self._some_policy_meets(budgets, bounded):
             return
         reached = "; ".join(
             f"{cost.name} down to {cost.format(self._range(cost).least)} "
-            f"at {self.describe(self._range(cost).least_policy)}"
+            f"at {self._range(cost).least_policy.summary}"
             for cost in bounded
         )
         wanted = " and ".join(f"{cost.name} <= {cost.format(bounds[cost.name])}" for cost in bounded)
@@ -133,13 +133,6 @@ class KnownCosts:
             if found is not None:
                 return found
         return None
-
-    def describe(self, policy: PrecisionPolicy) -> str:
-        """`all-w1a1`, or how many layers take which scheme."""
-        uniform = policy.uniform_scheme
-        if uniform is not None:
-            return f"all-{uniform.name}"
-        return " + ".join(f"{count} {scheme.name}" for scheme, count in policy.counts().items())
 
     def _range(self, cost: Objective) -> CostRange:
         found: CostRange = getattr(self.extremes, cost.field)

@@ -111,11 +111,11 @@ def time_trials(
     for place, policy in enumerate([*policies] * ROUNDS):
         if place >= LEAST and time.perf_counter() - started > BUDGET_S:
             break
-        on_step(f"timing a trial of {_named(policy)}")
+        on_step(f"timing a trial of {policy.summary}")
         try:
             step_s, around_s, _ = _short_trial(small, baseline, policy, short, seed)
         except TrialError as error:
-            failures[policy] = f"{_named(policy)}: {error}"
+            failures[policy] = f"{policy.summary}: {error}"
             continue
         steps.setdefault(policy, []).extend(step_s)
         around.setdefault(policy, []).append(around_s)
@@ -164,13 +164,6 @@ def _score_s(model: torch.nn.Module, task: Task) -> float:
 def _quartiles(seconds: Sequence[float] | np.ndarray) -> Span:
     low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75]).tolist()
     return Span(least_s=low, likely_s=middle, most_s=high)
-
-
-def _named(policy: PrecisionPolicy) -> str:
-    uniform = policy.uniform_scheme
-    if uniform is not None:
-        return f"all-{uniform.name}"
-    return " + ".join(f"{count} {scheme.name}" for scheme, count in policy.counts().items())
 
 
 class _Enough(Exception):  # noqa: N818 - no error: the way out of a training loop

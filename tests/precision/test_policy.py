@@ -72,6 +72,8 @@ def test_counts_and_uniformity():
     assert mixed.counts() == {scheme_named("w1a1"): 1, scheme_named("w8a8"): 2}
     assert mixed.uniform_scheme is None
     assert PrecisionPolicy.uniform(["a", "b"], FULL_PRECISION).is_full_precision
+    assert mixed.summary == "1 w1a1 + 2 w8a8"
+    assert PrecisionPolicy.uniform(["a", "b"], FULL_PRECISION).summary == "all-w32a32"
 
 
 def test_schemes_are_ordered_from_fewest_to_most_bits():
