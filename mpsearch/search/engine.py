@@ -44,7 +44,7 @@ from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.runner import Runner
 from mpsearch.search.samplers import sampler_named
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.space_file import load_space
+from mpsearch.search.space_file import load_stored_space
 from mpsearch.search.study import StudyStore
 from mpsearch.search.trial_job import StepReport, Workload, usable_cpus, worthwhile_threads
 from mpsearch.search.trial_loop import RESUME, TrialLoop
@@ -286,7 +286,7 @@ class _Search:
         """
         if not self.folder.exists:
             return None
-        before = load_space(self.folder.space_file)
+        before = load_stored_space(self.folder.space_file)
         changed = before.differences(self.space)
         if changed:
             raise RunError(

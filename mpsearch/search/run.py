@@ -23,7 +23,7 @@ from mpsearch.search.pick import pick_trial
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.space_file import load_space
+from mpsearch.search.space_file import load_stored_space
 from mpsearch.search.trial_record import Costs, TrialRecord
 from mpsearch.search.uncertainty import score_interval
 from mpsearch.training.task_name import located
@@ -263,7 +263,7 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
         raise RunError(
             f"{path} must be the folder of a run; it has no {folder.facts_file.name}.{runs_near(folder.path)}"
         )
-    space = load_space(folder.space_file)
+    space = load_stored_space(folder.space_file)
     facts = RunFacts.from_dict(folder.read_json(folder.facts_file, schema=FACTS_SCHEMA))
     records = tuple(folder.read_records())
     layers = {layer.name for layer in facts.model.layers}

@@ -11,7 +11,7 @@ from mpsearch.search.built_in_spaces import built_in_spaces
 from mpsearch.search.run import runs_near
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.space_file import load_space
+from mpsearch.search.space_file import load_space, load_stored_space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def search_target(name_or_path: str | Path) -> SearchTarget:
         return SearchTarget(space=load_space(name_or_path))
     folder = RunFolder(path)
     if folder.exists:
-        return SearchTarget(space=load_space(folder.space_file), run=path)
+        return SearchTarget(space=load_stored_space(folder.space_file), run=path)
     if str(name_or_path) in built_in_spaces():
         return SearchTarget(space=load_space(built_in_spaces()[str(name_or_path)]))
     if folder.has_begun:

@@ -18,6 +18,7 @@ from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.task_name import relative_to, without_folder
 
 SPACE_SCHEMA = 1
+SPACE_END = "..."  # how YAML ends a document: a truncated file may be a valid, shorter one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +117,14 @@ class SearchSpace:
         return replace(self, task=replace(self.task, name=relative_to(folder, self.task.name)))
 
     def to_yaml(self) -> str:
-        """`to_dict` as YAML: the resolved space, which loads to an equal one."""
+        """`to_dict` as YAML: the resolved space, which loads to an equal one. It ends with `SPACE_END`."""
         text: str = yaml.safe_dump(
-            self.to_dict(), sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+            self.to_dict(),
+            sort_keys=False,
+            default_flow_style=None,
+            width=100,
+            allow_unicode=True,
+            explicit_end=True,
         )
         return text
 

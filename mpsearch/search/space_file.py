@@ -17,7 +17,14 @@ from mpsearch.search.built_in_spaces import built_in_spaces
 from mpsearch.search.nearest import did_you_mean
 from mpsearch.search.objective import objectives_named
 from mpsearch.search.overrides import Overrides
-from mpsearch.search.space import SPACE_SCHEMA, LayerRule, SearchSettings, SearchSpace, TaskReference
+from mpsearch.search.space import (
+    SPACE_END,
+    SPACE_SCHEMA,
+    LayerRule,
+    SearchSettings,
+    SearchSpace,
+    TaskReference,
+)
 from mpsearch.search.space_schema import SpaceForm, valid_keys
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.task_name import located
@@ -45,6 +52,20 @@ def load_space(name_or_path: str | Path) -> SearchSpace:
         raise ConfigError(f"{path} must be a readable text file; got: {error}.") from error
     space = parse_space(text, source=str(path), name=path.stem)
     return replace(space, task=replace(space.task, name=located(space.task.name, path.parent, Path.cwd())))
+
+
+def load_stored_space(path: Path) -> SearchSpace:
+    """The space of a run, as `SearchSpace.to_yaml` wrote it.
+
+    Raises: FormatError if the file is truncated; else as `load_space`.
+    """
+    space = load_space(path)
+    if path.read_text(encoding="utf-8").rstrip().rpartition("\n")[2] != SPACE_END:
+        raise FormatError(
+            f"{path} must end with a line {SPACE_END!r}; it is truncated. Restore it, or search in another "
+            "folder."
+        )
+    return space
 
 
 def find_space(name_or_path: str | Path) -> Path:

@@ -227,3 +227,13 @@ def test_minimising_turns_accuracy_around():
     objectives = objectives_named(["accuracy", "latency"])
     points = np.array([[0.9, 1.0], [0.8, 2.0]])
     assert non_dominated(minimised(points, objectives)).tolist() == [True, False]
+
+
+def test_a_space_that_is_cut_anywhere_is_refused(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    whole = (copy / "space.yaml").read_text()
+    for length in range(0, len(whole.rstrip()), 7):  # some of these are valid spaces, with other settings
+        (copy / "space.yaml").write_text(whole[:length])
+        with pytest.raises((FormatError, ConfigError)):
+            load_run(copy)
