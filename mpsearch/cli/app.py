@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -101,6 +102,7 @@ def main() -> None:
     """Run the command line; every deliberate error ends in one red line and exit code 2."""
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     debug = len(arguments) < len(sys.argv) - 1
+    _open_closed_streams()
     try:
         try:
             code = app(args=arguments, prog_name="mpsearch", standalone_mode=False)
@@ -141,6 +143,13 @@ def _refused(error: OSError) -> StorageError:
         f"{place} must be readable and writable; got: {error.strerror or error}. Check the name, its "
         "permissions and the disk; --debug shows where it was needed."
     )
+
+
+def _open_closed_streams() -> None:
+    """Started with an output that is closed (`>&-`), Python has None for it: nobody is to read that."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
 
 
 def _drop_unwritten_output() -> None:

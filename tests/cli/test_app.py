@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -199,6 +200,15 @@ def test_an_answer_that_cannot_be_written_is_an_error_of_one_line(searched, argu
     assert done.returncode == 2
     assert done.stderr.startswith("StorageError: Standard output")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_an_output_that_is_closed_from_the_start_is_written_to_nowhere(tmp_path, closed):
+    command = f"{shlex.quote(sys.executable)} -m mpsearch space list {closed}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("arguments", [["--json"], ["--csv"], []])
