@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,9 +24,10 @@ from mpsearch.search.held_out import score_front_on_test
 from mpsearch.search.history import history_of
 from mpsearch.search.journal import Journal, Log
 from mpsearch.search.known_costs import KnownCosts
-from mpsearch.search.local_runner import InProcessRunner, ProcessPoolRunner
 from mpsearch.search.narrowing import require_layer
+from mpsearch.search.open_runner import open_runner
 from mpsearch.search.overrides import Overrides
+from mpsearch.search.placement import Placement
 from mpsearch.search.preparation import (
     TracedTask,
     allowed_costs,
@@ -36,17 +37,17 @@ from mpsearch.search.preparation import (
     traced_task,
     usable_profile,
 )
+from mpsearch.search.processors import usable_cpus, worthwhile_threads
 from mpsearch.search.proposer import Proposer
 from mpsearch.search.resolve import full_precision_costs
 from mpsearch.search.run import Exporter, Run, load_run, reference_point
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, installed_version
 from mpsearch.search.run_folder import RunFolder
-from mpsearch.search.runner import Runner
 from mpsearch.search.samplers import sampler_named
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_stored_space
 from mpsearch.search.study import StudyStore
-from mpsearch.search.trial_job import StepReport, Workload, usable_cpus, worthwhile_threads
+from mpsearch.search.training_work import TrainingWork
 from mpsearch.search.trial_loop import RESUME, TrialLoop
 from mpsearch.search.trial_record import now_utc
 from mpsearch.training.baseline import Baseline
@@ -62,6 +63,10 @@ def run_search(
     trials: int | None = None,
     timeout_s: float | None = None,
     workers: int | None = None,
+    ray: str | None = None,
+    cpus_per_trial: float | None = None,
+    gpus_per_trial: float = 0.0,
+    trial_limit_s: float | None = None,
     budgets: Budgets | Mapping[str, Any] | None = None,
     overrides: Overrides | None = None,
     free: Sequence[str] = (),
@@ -91,16 +96,24 @@ def run_search(
     folder = RunFolder(Path(out))
     found = folder.create()
     with folder.locked(), _as_found_unless_begun(folder, found):
+        settled = with_settings(
+            space,
+            trials=trials,
+            workers=workers,
+            budgets=budgets,
+            overrides=overrides,
+            free=free,
+            seed=seed,
+            sampler=sampler,
+        )
         search = _Search(
-            space=with_settings(
-                space,
-                trials=trials,
-                workers=workers,
-                budgets=budgets,
-                overrides=overrides,
-                free=free,
-                seed=seed,
-                sampler=sampler,
+            space=settled,
+            placement=Placement(
+                workers=settled.search.workers if ray is None else workers,
+                ray=ray,
+                cpus_per_trial=cpus_per_trial,
+                gpus_per_trial=gpus_per_trial,
+                trial_limit_s=trial_limit_s,
             ),
             freed=tuple(free),
             folder=folder,
@@ -169,6 +182,7 @@ class _Search:
     profile: HardwareProfile | Path | None
     timeout_s: float | None
     threads: int
+    placement: Placement
     on_event: OnEvent | None
 
     def run(self) -> None:
@@ -257,7 +271,8 @@ class _Search:
                 )
             )
             if loop.has_work:
-                with self._runner(traced.task, baseline, threads, loop.report_step) as runner:
+                work = self._work(traced.task, baseline, threads)
+                with open_runner(work, self.placement, loop.report_step) as runner:
                     loop.run(runner)
         scored = score_front_on_test(
             facts,
@@ -333,20 +348,15 @@ class _Search:
         self.folder.write_json(self.folder.facts_file, facts.to_dict())
         return facts
 
-    def _runner(
-        self, task: Task, baseline: Baseline, threads: int, on_step: Callable[[StepReport], None]
-    ) -> Runner:
-        workload = Workload(
+    def _work(self, task: Task, baseline: Baseline, threads: int) -> TrainingWork:
+        return TrainingWork(
             reference=self.space.task,
             recipe=self.space.trial,
             seed=self.space.search.seed,
             threads=threads,
-            task=task if self.space.search.workers == 1 else self.task,
-            baseline=baseline,
+            task=task if self.placement.workers == 1 else self.task,
+            baseline=baseline if self.placement.workers == 1 or self.task is not None else None,
         )
-        if self.space.search.workers == 1:
-            return InProcessRunner(workload.load(), on_step)
-        return ProcessPoolRunner(workload, self.space.search.workers)
 
     def _finished(
         self, reason: Any, message: str, *, resume: str | None, front: tuple[int, ...] = ()

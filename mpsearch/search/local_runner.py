@@ -8,22 +8,15 @@ import pickle
 import signal
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from mpsearch.errors import ConfigError, MpsearchError, RunError
 from mpsearch.profiling.torch_threads import torch_threads
+from mpsearch.search.processors import usable_cpus
 from mpsearch.search.runner import Report, Runner
-from mpsearch.search.trial_job import (
-    LoadedWorkload,
-    Outcome,
-    StepReport,
-    TrialJob,
-    Workload,
-    run_job,
-    usable_cpus,
-)
+from mpsearch.search.trial_job import LoadedWork, Outcome, StepReport, TrialJob, Work
 
 _STARTS = 3  # times that workers may die in a row before any of them was ready
 _GOODBYE_S = 2.0
@@ -35,8 +28,11 @@ class InProcessRunner(Runner):
     `wait` runs the trial; `on_step` is called from within it.
     """
 
-    def __init__(self, loaded: LoadedWorkload, on_step: Callable[[StepReport], None] | None = None) -> None:
+    def __init__(
+        self, loaded: LoadedWork, threads: int, on_step: Callable[[StepReport], None] | None = None
+    ) -> None:
         self._loaded = loaded
+        self._threads = threads
         self._on_step = on_step
         self._job: TrialJob | None = None
 
@@ -60,8 +56,8 @@ class InProcessRunner(Runner):
             if self._on_step is not None:
                 self._on_step(StepReport(number=job.number, step=step, total=total, loss=loss))
 
-        with torch_threads(min(self._loaded.threads, len(usable_cpus()))):
-            outcome = run_job(self._loaded, job, on_step)
+        with torch_threads(min(self._threads, len(usable_cpus()))):
+            outcome = self._loaded.run(job, on_step)
         self._job = None
         return [outcome]
 
@@ -85,11 +81,11 @@ class ProcessPoolRunner(Runner):
     two cores run no faster than one after the other. A worker that dies (killed, out of memory) fails
     its trial and is replaced.
 
-    Raises: ConfigError if the workload cannot be sent to another process.
+    Raises: ConfigError if the work cannot be sent to another process.
     """
 
-    def __init__(self, workload: Workload, workers: int) -> None:
-        self._payload = _pickled(workload)
+    def __init__(self, work: Work, workers: int) -> None:
+        self._payload = _pickled(work)
         self._context = multiprocessing.get_context("spawn")  # a forked torch may hang
         self._failed_starts = 0
         self._waiting: deque[TrialJob] = deque()
@@ -192,9 +188,9 @@ def serve(pipe: Connection, payload: bytes, cpus: tuple[int, ...]) -> None:
 
     with contextlib.suppress(EOFError, OSError):  # the driver is gone
         try:
-            workload: Workload = pickle.loads(payload)  # noqa: S301 - from our own parent, over a pipe
-            torch.set_num_threads(min(len(cpus), workload.threads))
-            loaded = workload.load()
+            work: Work = pickle.loads(payload)  # noqa: S301 - from our own parent, over a pipe
+            torch.set_num_threads(min(len(cpus), work.threads))
+            loaded = work.load()
             pipe.send(None)
             while True:
                 job: TrialJob = pipe.recv()
@@ -202,15 +198,14 @@ def serve(pipe: Connection, payload: bytes, cpus: tuple[int, ...]) -> None:
                 def on_step(step: int, total: int, loss: float, number: int = job.number) -> None:
                     pipe.send(StepReport(number=number, step=step, total=total, loss=loss))
 
-                pipe.send(run_job(loaded, job, on_step))
+                pipe.send(loaded.run(job, on_step))
         except MpsearchError as error:
             pipe.send(error)
 
 
-def _pickled(workload: Workload) -> bytes:
-    sent = workload if workload.task is not None else replace(workload, baseline=None)
+def _pickled(work: Work) -> bytes:
     try:
-        return pickle.dumps(sent)
+        return pickle.dumps(work)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ConfigError(
             f"With several workers the task must be sent to other processes; got: {error}. Name it as "

@@ -33,13 +33,13 @@ from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.narrowing import narrowed, remarks
 from mpsearch.search.objective import COSTS
 from mpsearch.search.preparation import TracedTask, profiled_model, traced_task
+from mpsearch.search.processors import usable_cpus, worthwhile_threads
 from mpsearch.search.quantities import format_duration
 from mpsearch.search.quick_profile import LONGEST_PASS_S, QuickProfile, is_quick, quick_profile
 from mpsearch.search.reach import SpaceReach, random_codes, reach_of
 from mpsearch.search.resolve import ResolvedSpace, cost_model_of, full_precision_costs
 from mpsearch.search.search_plan import PlannedProfile, SearchPlan
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.trial_job import usable_cpus, worthwhile_threads
 from mpsearch.search.trial_timing import TimedBaseline, TimedTrials, time_baseline, time_trials
 from mpsearch.training.task import Task
 

@@ -52,6 +52,9 @@ class StoredTrial:
     attributes: Mapping[str, Any]
 
 
+News = BegunTrial | TrialRecord  # of another driver: it has begun, or finished, a trial
+
+
 class StudyStore:
     """One study in one database. Use as a context manager; only the holder of the run's lock may open it.
 
@@ -85,6 +88,14 @@ class StudyStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextmanager
+    def turn(self) -> Iterator[list[News]]:
+        """Be the only driver of this study that proposes and begins; yields what others did since the last.
+
+        A study in a file has one driver: there is no news.
+        """
+        yield []
 
     def history(self) -> list[StoredTrial]:
         """Everything that the study knows, in the order in which it was begun."""

@@ -17,7 +17,7 @@ from mpsearch.search.proposer import Proposer
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.runner import Runner
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.study import BegunTrial, StudyStore
+from mpsearch.search.study import BegunTrial, News, StudyStore
 from mpsearch.search.trial_job import Outcome, StepReport, TrialJob
 from mpsearch.search.trial_record import TrialRecord, now_utc
 
@@ -75,13 +75,8 @@ class TrialLoop:
         while True:
             while self._to_train_again and runner.running < runner.capacity and not self.clock.is_over:
                 self._train_again(self._to_train_again.popleft(), runner)
-            while runner.running < runner.capacity and self._may_begin(runner):
-                trial = self._next()
-                if trial is None:
-                    self._is_exhausted = True
-                    self._stop("exhausted", self._why_exhausted())
-                    break
-                self._begin(trial, runner)
+            while runner.running < runner.capacity and self._begin_next(runner):
+                pass
             if not runner.running:
                 return
             for report in runner.wait():
@@ -93,6 +88,25 @@ class TrialLoop:
 
     def report_step(self, report: StepReport) -> None:
         self.emit(TrialProgress(number=report.number, step=report.step, total=report.total, loss=report.loss))
+
+    def _begin_next(self, runner: Runner) -> bool:
+        """Begin a trial if one may be; no other driver of the study proposes meanwhile."""
+        with self.store.turn() as news:
+            for item in news:
+                self._hear(item)
+            if not self._may_begin(runner):
+                return False
+            trial = self._next()
+            if trial is None:
+                self._is_exhausted = True
+                self._stop("exhausted", self._why_exhausted())
+                return False
+            self._begin(trial, runner)
+        return True
+
+    def _hear(self, news: News) -> None:
+        """Take note of what another driver has begun or finished."""
+        raise NotImplementedError
 
     def _may_begin(self, runner: Runner) -> bool:
         if self._is_exhausted or len(self.journal.records) + runner.running >= self.total:

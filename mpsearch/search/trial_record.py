@@ -12,9 +12,9 @@ from mpsearch.cost.cost_report import CostReport
 from mpsearch.errors import FormatError
 from mpsearch.precision.policy import PrecisionPolicy
 
-RECORD_SCHEMA = 2
+RECORD_SCHEMA = 3
 
-State = Literal["complete", "failed"]
+State = Literal["complete", "stopped", "failed"]
 Origin = Literal["anchor", "sampler", "random"]
 
 
@@ -55,15 +55,47 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """What a trial scored at one of the lower fidelities: after `share` of the recipe's steps.
+
+    `score` and `loss` as in `TrialRecord`. Units: seconds of wall clock; `steps` are optimizer steps.
+    """
+
+    share: float
+    score: float
+    loss: float
+    seconds: float
+    steps: int
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> Rung:
+        """Raises: FormatError if it is not what `asdict` makes of a rung."""
+        try:
+            return cls(
+                share=float(fields["share"]),
+                score=float(fields["score"]),
+                loss=float(fields["loss"]),
+                seconds=float(fields["seconds"]),
+                steps=int(fields["steps"]),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise FormatError(
+                f"A rung must be numbers named share, score, loss, seconds and steps; got {fields!r:.200}."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
     """One finished trial.
 
-    `number` counts trials from 0 in the order they were begun. `score` (the metric, 0..1) and `loss` are of
-    the validation split, and None where the trial failed; `failure` then says why. `feasible` is judged by
+    `number` counts trials from 0 in the order they were begun. `rungs` are its scores at lower fidelities,
+    lowest first. `score` (the metric, 0..1) and `loss` are of the validation split at full fidelity, and None
+    where the trial was stopped at its last rung, or failed; `failure` then says why. `feasible` is judged by
     the budgets in force when the trial ended; a `Run` judges again by its own. `origin`: anchor (a uniform
     policy), sampler, or random (the sampler had nothing new). `started` and `ended` are ISO 8601, UTC.
+    `driver`: which of several drivers of one study ran it, and so keeps its weights; None where there is one.
 
-    Units: seconds of wall clock; `steps` are optimizer steps.
+    Units: seconds of wall clock; `steps` are optimizer steps; both over all rungs.
     """
 
     number: int
@@ -80,6 +112,8 @@ class TrialRecord:
     started: str
     ended: str
     failure: str | None = None
+    rungs: tuple[Rung, ...] = ()
+    driver: str | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -87,7 +121,7 @@ class TrialRecord:
 
     @property
     def accuracy(self) -> float:
-        """The score; NaN where the trial failed."""
+        """The score; NaN where there is none."""
         return math.nan if self.score is None else self.score
 
     @property
@@ -118,6 +152,7 @@ class TrialRecord:
             **fields,
             "policy": self.policy.names(),
             "costs": asdict(self.costs),
+            "rungs": [asdict(rung) for rung in self.rungs],
         }
 
     @classmethod
@@ -134,15 +169,17 @@ class TrialRecord:
         try:
             values["policy"] = PrecisionPolicy.from_names(values["policy"])
             values["costs"] = Costs.from_dict(values["costs"])
+            values["rungs"] = tuple(Rung.from_dict(rung) for rung in values["rungs"])
             record = cls(**values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(f"Not a trial record ({error}): {fields!r:.200}.") from error
         complete = record.state == "complete" and isinstance(record.score, (int, float))
+        stopped = record.state == "stopped" and record.score is None and len(record.rungs) > 0
         failed = record.state == "failed" and isinstance(record.failure, str)
-        if not (complete or failed) or not isinstance(record.number, int):
+        if not (complete or stopped or failed) or not isinstance(record.number, int):
             raise FormatError(
-                "A trial record must be complete with a score, or failed with a reason; got state "
-                f"{record.state!r:.40}, score {record.score!r:.40}, number {record.number!r:.40}."
+                "A trial record must be complete with a score, stopped at a rung, or failed with a reason; "
+                f"got state {record.state!r:.40}, score {record.score!r:.40}, number {record.number!r:.40}."
             )
         return record
 

@@ -92,12 +92,13 @@ class TrialRecipe:
             raise ConfigError(f"`ternary` must be one of {', '.join(TERNARY)}; got {self.ternary!r}.")
         _true_or_false(self, "augment", "bfloat16")
 
-    def steps_for(self, policy: PrecisionPolicy) -> int:
-        """How many steps that policy trains for."""
+    def steps_for(self, policy: PrecisionPolicy, share: float = 1.0) -> int:
+        """How many steps that policy trains for, at a fidelity of `share`: at least one."""
         if policy.is_full_precision:
             return 0
         low = sum(scheme.weight_bits < LOW_BITS for scheme in policy.values())
-        return round(self.steps * (1 + low / len(policy)) / 2) if low else self.high_bit_steps
+        steps = self.steps * (1 + low / len(policy)) / 2 if low else self.high_bit_steps
+        return max(1, round(share * steps))
 
     def learning_rate_for(self, policy: PrecisionPolicy) -> float:
         """The learning rate that policy's training starts from."""

@@ -51,10 +51,13 @@ def run_trial(
     policy: PrecisionPolicy,
     recipe: TrialRecipe,
     *,
+    share: float = 1.0,
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> TrialResult:
     """Score one policy: the better of calibrated only and fine-tuned, BatchNorm re-estimated in both.
+
+    `share` of the recipe's steps is trained, with the whole fall of the learning rate within them.
 
     The same arguments give the same score to the bit on the same machine and threads. Samples and their
     order follow from `seed` alone, so that policies are compared on the same batches.
@@ -80,7 +83,7 @@ def run_trial(
         calibrate(model, _inputs(task.train.sample(recipe.calibration_samples, generator)))
         statistics = task.train.sample(recipe.bn_samples, generator)
         calibrated = _scored(model, task, statistics)
-        steps = recipe.steps_for(policy)
+        steps = recipe.steps_for(policy, share)
         curve = fit(
             model,
             _optimizer(model, recipe, recipe.learning_rate_for(policy)),

@@ -54,7 +54,7 @@ def test_trials_come_back_as_they_were(finished_run, search_story):
     begun = next(entry for entry in objects if entry["event"] == "search_started")
     ended = [entry for entry in objects if entry["event"] == "trial_finished"]
     told = begun["trials"] + [entry["trial"] for entry in ended]
-    assert tuple(TrialRecord.from_dict({"schema": 2, **trial}) for trial in told) == finished_run.records
+    assert tuple(TrialRecord.from_dict({"schema": 3, **trial}) for trial in told) == finished_run.records
     assert set(ended[-1]["front"]) == set(finished_run.front.numbers)
     assert ended[-1]["best"] == finished_run.front.best().number
     assert ended[-1]["hypervolume"] == pytest.approx(finished_run.hypervolume)

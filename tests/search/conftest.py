@@ -120,7 +120,7 @@ class FakeTraining:
         self.baselines = 0
         self.answer = None
 
-    def run_trial(self, task, baseline, policy, recipe, *, seed=0, on_progress=None):
+    def run_trial(self, task, baseline, policy, recipe, *, share=1.0, seed=0, on_progress=None):
         self.trained.append(policy)
         if on_progress is not None:
             on_progress(1, 1, 0.5)
@@ -147,7 +147,7 @@ def scored(score, loss=0.1):
 def training(monkeypatch) -> FakeTraining:
     """Trials are scored by arithmetic; nothing reads the test split, whose scores need true weights."""
     fake = FakeTraining()
-    monkeypatch.setattr("mpsearch.search.trial_job.run_trial", fake.run_trial)
+    monkeypatch.setattr("mpsearch.search.training_work.run_trial", fake.run_trial)
     monkeypatch.setattr("mpsearch.search.engine.score_front_on_test", lambda facts, *rest, **more: facts)
     return fake
 

@@ -9,8 +9,10 @@ import pytest
 from mpsearch.errors import ConfigError, TaskError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.local_runner import InProcessRunner, ProcessPoolRunner
+from mpsearch.search.processors import worthwhile_threads
 from mpsearch.search.space import TaskReference
-from mpsearch.search.trial_job import Outcome, StepReport, TrialJob, Workload, worthwhile_threads
+from mpsearch.search.training_work import TrainingWork
+from mpsearch.search.trial_job import Outcome, StepReport, TrialJob
 from mpsearch.training.weights_file import read_weights
 
 LAYERS = ("0", "2", "4")
@@ -31,8 +33,8 @@ def outcomes(runner, count):
     return {outcome.number: outcome for outcome in found}
 
 
-def workload_of(space, **args):
-    return Workload(
+def work_of(space, **args):
+    return TrainingWork(
         reference=TaskReference(name=space.task.name, args=args), recipe=space.trial, seed=0, threads=1
     )
 
@@ -43,14 +45,14 @@ def test_small_models_train_on_one_thread_and_large_ones_on_more():
 
 
 class RunnerConformance:
-    """What any runner promises. A subclass makes one with `make(workload)`."""
+    """What any runner promises. A subclass makes one with `make(work)`."""
 
-    def make(self, workload):
+    def make(self, work):
         raise NotImplementedError
 
     @pytest.fixture
     def runner(self, space):
-        with self.make(workload_of(space)) as runner:
+        with self.make(work_of(space)) as runner:
             yield runner
 
     def test_a_job_comes_back_with_its_score_and_leaves_its_weights(self, runner, tmp_path):
@@ -68,7 +70,7 @@ class RunnerConformance:
     def test_the_score_of_a_policy_does_not_depend_on_the_runner(self, runner, space, tmp_path):
         runner.submit(job(0, "w1.58a8", tmp_path))
         there = outcomes(runner, 1)[0]
-        here = InProcessRunner(workload_of(space).load())
+        here = InProcessRunner(work_of(space).load(), 1)
         here.submit(job(1, "w1.58a8", tmp_path))
         assert outcomes(here, 1)[1].score == there.score
 
@@ -97,23 +99,23 @@ class RunnerConformance:
 
 
 class TestInProcessRunner(RunnerConformance):
-    def make(self, workload):
-        return InProcessRunner(workload.load())
+    def make(self, work):
+        return InProcessRunner(work.load(), work.threads)
 
     def test_steps_are_told_as_they_are_made(self, space, tmp_path):
         told = []
-        runner = InProcessRunner(workload_of(space).load(), told.append)
+        runner = InProcessRunner(work_of(space).load(), 1, told.append)
         runner.submit(job(5, "w1a1", tmp_path))
         outcomes(runner, 1)
         assert told[-1] == StepReport(number=5, step=2, total=2, loss=told[-1].loss)
 
 
 class TestProcessPoolRunner(RunnerConformance):
-    def make(self, workload):
-        return ProcessPoolRunner(workload, 2)
+    def make(self, work):
+        return ProcessPoolRunner(work, 2)
 
     def test_a_worker_that_is_killed_fails_its_trial_only_and_is_replaced(self, space, tmp_path):
-        with ProcessPoolRunner(workload_of(space, pause_s=0.3), 2) as runner:
+        with ProcessPoolRunner(work_of(space, pause_s=0.3), 2) as runner:
             first = set(runner.process_ids)
             runner.submit(job(0, "w1a1", tmp_path))
             runner.submit(job(1, "w1a1", tmp_path))
@@ -128,14 +130,14 @@ class TestProcessPoolRunner(RunnerConformance):
             assert outcomes(runner, 1)[2].failure is None
 
     def test_a_task_that_cannot_be_loaded_there_is_its_own_error(self, space):
-        missing = Workload(
+        missing = TrainingWork(
             reference=TaskReference(name="no_such_module:task"), recipe=space.trial, seed=0, threads=1
         )
         with self.make(missing) as runner, pytest.raises(TaskError, match="no_such_module"):
             runner.wait()
 
     def test_a_task_that_cannot_be_sent_is_refused_with_a_way_out(self, space, tiny_task):
-        held = Workload(reference=space.task, recipe=space.trial, seed=0, threads=1, task=tiny_task)
+        held = TrainingWork(reference=space.task, recipe=space.trial, seed=0, threads=1, task=tiny_task)
         with pytest.raises(ConfigError, match="use one worker"):
             self.make(held)
 

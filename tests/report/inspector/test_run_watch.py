@@ -62,7 +62,7 @@ def test_a_half_written_line_waits_for_its_other_half(watched, whole):
 
 
 def test_a_torn_line_in_the_middle_is_passed_over(watched, whole):
-    append(whole, '{"schema": 2, "numb\n' + record_line(whole.records[9]) + "\n")
+    append(whole, '{"schema": 3, "numb\n' + record_line(whole.records[9]) + "\n")
     assert [record.number for record in watched.look().run.records][-1] == 9
 
 
