@@ -68,5 +68,5 @@ def test_anything_else_is_a_format_error(value):
 
 @pytest.mark.parametrize("schema", [2, 4])
 def test_another_schema_is_refused_with_what_to_do(schema):
-    with pytest.raises(FormatError, match=rf"schema 2 can be read; got schema {schema}.*search again"):
+    with pytest.raises(FormatError, match=rf"schema 3 can be read; got schema {schema}.*search again"):
         TrialRecord.from_dict({"schema": schema})
