@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,20 +27,26 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.objective import Objective
 from mpsearch.search.resolve import ResolvedSpace
 from mpsearch.search.stored_records import LOCK_TIMEOUT_S, RECORD, require_sound, translated
-from mpsearch.search.trial_record import Origin, TrialRecord
+from mpsearch.search.trial_record import Origin, Rung, TrialRecord
 
 STUDY_NAME = "mpsearch"
-_BEGUN = "begun"  # user attribute of a trial, beside RECORD
+_BEGUN = "begun"  # user attributes of a trial, beside RECORD
+_RUNGS = "rungs"
+_ENDED = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BegunTrial:
-    """A trial that was given a number and has not ended; `attributes` are the sampler's own notes on it."""
+    """A trial that was given a number and has not ended.
+
+    `attributes` are the sampler's own notes on it; `rungs` its scores at lower fidelities, lowest first.
+    """
 
     number: int
     policy: PrecisionPolicy
     origin: Origin
     attributes: Mapping[str, Any]
+    rungs: tuple[Rung, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +65,8 @@ class StudyStore:
     """One study in one database. Use as a context manager; only the holder of the run's lock may open it.
 
     Trial of the study = trial begun or policy refused; user attribute `begun` or `refused` holds number and
-    origin, `record` the finished record. Parameters are codes of the choices.
+    origin, `rungs` its scores at lower fidelities, `record` the finished record. Parameters are codes of the
+    choices.
 
     Raises: FormatError if the database is truncated or corrupt; StorageError if it cannot be written.
     """
@@ -137,6 +144,7 @@ class StudyStore:
                             policy=self._policy(trial.params),
                             origin=begun["origin"],
                             attributes=dict(trial.system_attrs),
+                            rungs=_rungs_of(trial.user_attrs, self.path),
                         )
                     )
             for number in sorted(set(written) - known):
@@ -152,19 +160,28 @@ class StudyStore:
                     state=TrialState.RUNNING,
                     params=self._params(codes),
                     distributions=self.distributions,
-                    user_attrs={_BEGUN: {"number": trial.number, "origin": trial.origin}},
+                    user_attrs={
+                        _BEGUN: {"number": trial.number, "origin": trial.origin},
+                        _RUNGS: [asdict(rung) for rung in trial.rungs],
+                    },
                     constraints=dict(violations),
                     system_attrs=dict(trial.attributes),
                 )
             )
             self._places[trial.number] = self._study.get_trials(deepcopy=False)[-1].number
 
+    def keep_rung(self, number: int, rung: Rung) -> None:
+        """Write down what a running trial scored at a lower fidelity; on disk when this returns."""
+        with self._translated():
+            trial_id = self._trial_id(self._places[number])
+            rungs = self._storage.get_trial_user_attrs(trial_id)[_RUNGS]
+            self._storage.set_trial_user_attr(trial_id, _RUNGS, [*rungs, asdict(rung)])
+
     def finish(self, record: TrialRecord) -> None:
         """Write a finished trial. It counts from the moment its record is in, the first commit of two."""
         place = self._places.pop(record.number)
         with self._translated():
-            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, place)
-            self._storage.set_trial_user_attr(trial_id, RECORD, record.to_dict())
+            self._storage.set_trial_user_attr(self._trial_id(place), RECORD, record.to_dict())
             self._tell(place, record)
 
     def refuse(
@@ -199,7 +216,7 @@ class StudyStore:
     def _adopt(self, record: TrialRecord) -> None:
         self._study.add_trial(
             create_trial(
-                state=TrialState.COMPLETE if record.is_complete else TrialState.FAIL,
+                state=_ENDED[record.state],
                 values=self._values(record) if record.is_complete else None,
                 params=self._params(self.resolved.codes(record.policy)),
                 distributions=self.distributions,
@@ -208,13 +225,16 @@ class StudyStore:
         )
 
     def _values(self, record: TrialRecord) -> list[float]:
-        return [getattr(record, objective.field) for objective in self.objectives]
+        return [objective.of(record) for objective in self.objectives]
 
     def _tell(self, place: int, record: TrialRecord) -> None:
         if record.is_complete:
             self._study.tell(place, self._values(record))
         else:
-            self._study.tell(place, state=TrialState.FAIL)
+            self._study.tell(place, state=_ENDED[record.state])
+
+    def _trial_id(self, place: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, place)
 
     def _params(self, codes: Any) -> dict[str, int]:
         return {choice.name: int(code) for choice, code in zip(self.resolved.choices, codes, strict=True)}
@@ -272,6 +292,13 @@ def quiet_optuna() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def _rungs_of(attributes: Mapping[str, Any], path: Path) -> tuple[Rung, ...]:
+    try:
+        return tuple(Rung.from_dict(rung) for rung in attributes.get(_RUNGS, ()))
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
 
 
 def _record_of(attributes: Mapping[str, Any], path: Path) -> TrialRecord | None:
