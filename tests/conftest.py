@@ -17,9 +17,10 @@ from mpsearch.models.model_trace import ModelTrace, TracedLayer, UnquantizedModu
 from mpsearch.plan.step import call_step
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES, Scheme
+from mpsearch.search.costs import Costs
 from mpsearch.search.run import BaselineScore, Run
 from mpsearch.search.space_file import parse_space
-from mpsearch.search.trial_record import Costs, TrialRecord
+from mpsearch.search.trial_record import TrialRecord
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.trial_record import TrialRecord
 
 
@@ -31,7 +30,7 @@ class BudgetStatus:
 def budget_statuses(budgets: Budgets, records: Iterable[TrialRecord]) -> tuple[BudgetStatus, ...]:
     """One a bound, and one for all together where there are several."""
     complete = [record for record in records if record.is_complete]
-    single = {name: Budgets(**{OBJECTIVES[name].field: bound}) for name, bound in budgets.bounds().items()}
+    single = {name: Budgets.of({name: bound}) for name, bound in budgets.bounds().items()}
     statuses = [_status(name, budget, complete) for name, budget in single.items()]
     if len(statuses) > 1:
         statuses.append(_status(None, budgets, complete))

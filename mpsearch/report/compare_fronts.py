@@ -263,8 +263,8 @@ def fronts_plot(
         knee = comparison.runs[place].front.knee().number if front else None
         marks += [
             Mark(
-                x=getattr(record, axes[0].field),
-                y=getattr(record, axes[1].field),
+                x=axes[0].of(record),
+                y=axes[1].of(record),
                 kind=f"run {place}",
                 label=f"knee {record.number}" if record.number == knee else "",
                 is_on_front=record.number in stairs,

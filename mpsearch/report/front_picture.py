@@ -82,8 +82,8 @@ def front_picture(run: Run, x: str | None = None, y: str | None = None) -> Front
         marks.append(
             PictureMark(
                 number=record.number,
-                x=x_axis.place(getattr(record, across.field)),
-                y=y_axis.place(getattr(record, up.field)),
+                x=x_axis.place(across.of(record)),
+                y=y_axis.place(up.of(record)),
                 x_ends=_ends(x_axis, ends) if across.name == "accuracy" else None,
                 y_ends=_ends(y_axis, ends) if up.name == "accuracy" else None,
                 is_on_front=record.number in run.front,
@@ -106,7 +106,7 @@ def front_picture(run: Run, x: str | None = None, y: str | None = None) -> Front
 
 def _shown(run: Run, objective: Objective) -> list[float]:
     """All values that the axis must reach: of an accuracy also where the front's intervals end."""
-    values = [getattr(record, objective.field) for record in run.records if record.is_complete]
+    values = [objective.of(record) for record in run.records if record.is_complete]
     if objective.name == "accuracy":
         values += [end for r in run.front.records for end in run.interval(r) if not math.isnan(end)]
     return values

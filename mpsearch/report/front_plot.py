@@ -57,8 +57,8 @@ def front_plot(
         is_left_out = not wanted.keeps(run, record)
         marks.append(
             Mark(
-                x=getattr(record, x_axis.field),
-                y=getattr(record, y_axis.field),
+                x=x_axis.of(record),
+                y=y_axis.of(record),
                 kind="left out" if is_left_out and kind in _PLAIN_KINDS else kind,
                 label=label,
                 hint=str(record.number) if record.number in run.front and not is_left_out else "",
@@ -100,8 +100,7 @@ def staircase(records: Sequence[TrialRecord], axes: tuple[Objective, Objective])
 def _of_baseline(run: Run, objective: Objective) -> float:
     if objective.name == "accuracy":
         return run.baseline.score
-    value: float = getattr(run.baseline.costs, objective.field)
-    return value
+    return objective.of(run.baseline.costs)
 
 
 def _look(run: Run, record: TrialRecord, landmark: Landmark | None) -> tuple[MarkKind, str]:

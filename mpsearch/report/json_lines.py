@@ -30,7 +30,6 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -50,6 +49,7 @@ from mpsearch.search.events import (
     TrialProgress,
     TrialStarted,
 )
+from mpsearch.search.objective import objective_named
 from mpsearch.search.trial_record import TrialRecord
 
 SCHEMA = 1
@@ -121,16 +121,12 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
 
 
 def _search_started(event: SearchStarted, state: SearchState) -> dict[str, Any]:
-    baseline = {"score": event.baseline_score, "costs": asdict(event.baseline_costs)}
+    baseline = {"score": event.baseline_score, "costs": event.baseline_costs.to_dict()}
     return {
         "name": event.name,
         "out": str(event.out),
         "objectives": [objective.name for objective in event.objectives],
-        "budgets": {
-            field: bound
-            for field in event.budgets.__slots__
-            if (bound := getattr(event.budgets, field)) is not None
-        },
+        "budgets": {objective_named(name).field: bound for name, bound in event.budgets.bounds().items()},
         "policies": event.policies,
         "total": event.total,
         "finished": event.finished,

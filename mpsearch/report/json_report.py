@@ -64,7 +64,7 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
             "accuracy": base.score,
             "interval": interval_json(baseline_interval(run)),
             "test_accuracy": base.test_score,
-            **asdict(base.costs),
+            **base.costs.to_dict(),
         },
         "profile": {
             "name": run.profile.name,
@@ -94,7 +94,7 @@ def trial_json(run: Run, record: TrialRecord) -> dict[str, Any]:
         "number": record.number,
         "policy": record.policy.names(),
         "interval": interval_json(run.interval(record)),
-        **{objective.field: getattr(record, objective.field) for objective in OBJECTIVES.values()},
+        **{objective.field: objective.of(record) for objective in OBJECTIVES.values()},
         "accuracy": record.score,  # null where the trial failed
         "memory_bytes": round(record.memory_bytes),
         "test_accuracy": run.test_scores.get(record.number),

@@ -96,7 +96,7 @@ class LineView:
         columns = [
             head,
             f"{percent_text(record.accuracy):>7}",
-            *(f"{UNIT_TEXTS[cost.unit](getattr(record, cost.field)):>8}" for cost in costs),
+            *(f"{UNIT_TEXTS[cost.unit](cost.of(record)):>8}" for cost in costs),
             f"{note:<11}" if self.state.started.budgets else f"{note:<5}",
             f"hypervolume {event.hypervolume:.4f}",
             left,

@@ -53,9 +53,9 @@ class FrontPlot:
             return _empty("The front appears here with the first trials.", width, height)
         cost = first_cost(started.objectives)
         complete = state.complete()
-        low, high = getattr(started.least_costs, cost.field), getattr(started.greatest_costs, cost.field)
-        costs = [getattr(record, cost.field) for record in complete]
-        costs.append(getattr(started.baseline_costs, cost.field))
+        low, high = cost.of(started.least_costs), cost.of(started.greatest_costs)
+        costs = [cost.of(record) for record in complete]
+        costs.append(cost.of(started.baseline_costs))
         x_axis = _cost_axis(cost, min(low, *costs), max(high, *costs))
         y_axis = self._accuracy_axis([started.baseline_score, *(record.accuracy for record in complete)])
         canvas = Canvas(width - _GUTTER - 1, height - _FRAME)
@@ -164,14 +164,14 @@ def _draw(
     assert state.started is not None
     new = state.new()
     ranked = sorted(
-        (_look(state, record, new), x_axis.place(getattr(record, cost.field)), y_axis.place(record.accuracy))
+        (_look(state, record, new), x_axis.place(cost.of(record)), y_axis.place(record.accuracy))
         for record in state.complete()
     )
     if not is_ascii:
         _staircase(canvas, state, cost, x_axis, y_axis)
     if not any(record.policy.is_full_precision for record in state.complete()):
         costs = state.started.baseline_costs
-        place = x_axis.place(getattr(costs, cost.field)), y_axis.place(state.started.baseline_score)
+        place = x_axis.place(cost.of(costs)), y_axis.place(state.started.baseline_score)
         ranked.append(((4, _BASELINE, "32-bit"), *place))
     for (_, (symbol, plain, style), _), x, y in ranked:
         canvas.symbol(x, y, plain if is_ascii else symbol, style)
@@ -208,8 +208,7 @@ def _look(
 def _staircase(canvas: Canvas, state: SearchState, cost: Objective, x_axis: Axis, y_axis: Axis) -> None:
     """Joins the trials that nothing cheaper beats."""
     steps = stairs(
-        (x_axis.place(getattr(record, cost.field)), y_axis.place(record.accuracy))
-        for record in state.complete()
+        (x_axis.place(cost.of(record)), y_axis.place(record.accuracy)) for record in state.complete()
     )
     for start, end in pairwise(stair_line(steps)):
         canvas.segment(start, end, "green dim")

@@ -197,7 +197,7 @@ def trial_row(state: SearchState, record: TrialRecord | None, width: int, note: 
         return row.append(f"  failed: {record.failure}", "red")
     row.append(f" {percent_text(record.accuracy):>{_ACCURACY}}", "bold")
     for cost in costs:
-        row.append(f" {UNIT_TEXTS[cost.unit](getattr(record, cost.field)):>{_COST}}")
+        row.append(f" {UNIT_TEXTS[cost.unit](cost.of(record)):>{_COST}}")
     if note is None or not note.plain or row.cell_len + 2 + note.cell_len > width:
         return row
     return row.append("  ").append_text(note)
@@ -305,7 +305,7 @@ def _outcomes(status: BudgetStatus) -> list[str]:
     if status.name is None:
         return [f"nearest: trial {number}", f"near: {number}"]
     objective = OBJECTIVES[status.name]
-    reached = UNIT_TEXTS[objective.unit](getattr(status.nearest, objective.field))
+    reached = UNIT_TEXTS[objective.unit](objective.of(status.nearest))
     if objective.direction == "maximize":
         return [f"nearest {reached} (trial {number})", f"nearest {reached}", reached]
     over = f"{100 * status.excess:.0f}% over" if status.excess >= 0.0095 else "<1% over"

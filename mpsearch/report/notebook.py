@@ -73,7 +73,7 @@ def _table(run: Run) -> Markup:
         columns.append(("test", "%", lambda r: _percent(run.test_scores.get(r.number, math.nan))))
     shown = {*(o.name for o in run.objectives), *run.budgets.bounds(), "latency", "memory"}
     for cost in (cost for cost in COSTS if cost.name in shown):
-        unit = ColumnUnit.fitting(cost.unit, [getattr(record, cost.field) for record in records])
+        unit = ColumnUnit.fitting(cost.unit, [cost.of(record) for record in records])
         columns.append((cost.name.replace("_", " "), unit.name, _cost_cell(cost.field, unit)))
     columns += [
         ("faster", "than 32-bit", lambda r: factor_text(base.latency_s / r.latency_s)),

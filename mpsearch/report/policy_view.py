@@ -105,7 +105,7 @@ def _better(run: Run, record: TrialRecord) -> list[NamedTrial]:
     better = [
         other
         for other in run.front.records
-        if all(o.sign * getattr(other, o.field) <= o.sign * getattr(record, o.field) for o in run.objectives)
+        if all(o.sign * o.of(other) <= o.sign * o.of(record) for o in run.objectives)
     ]
     best = max(better, key=lambda other: (other.accuracy, -other.latency_s), default=None)
     return [] if best is None else [NamedTrial(name="beats it", record=best)]

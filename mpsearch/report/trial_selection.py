@@ -15,7 +15,7 @@ from mpsearch.search.trial_record import TrialRecord
 
 def _by_objective(name: str) -> Callable[[Run, TrialRecord], float]:
     objective = OBJECTIVES[name]
-    return lambda _run, record: objective.sign * float(getattr(record, objective.field))
+    return lambda _run, record: objective.sign * objective.of(record)
 
 
 def _by_measured(run: Run, record: TrialRecord) -> float:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from mpsearch.errors import ConfigError
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.costs import Costs
+from mpsearch.search.objective import objective_named
 from mpsearch.search.quantities import parse_size_bytes
-from mpsearch.search.trial_record import Costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
     """Upper bounds on costs and a lower bound on accuracy; None where there is no bound.
+
+    `on_devices`: (`latency@pi5`, bound) and the like, of further profiles, in the order of their names.
 
     Units: bytes, seconds, joules; accuracy is a share of 1.
     """
@@ -25,42 +26,61 @@ class Budgets:
     latency_p99_s: float | None = None
     memory_bytes: float | None = None
     energy_j: float | None = None
+    on_devices: tuple[tuple[str, float], ...] = ()
+
+    @classmethod
+    def of(cls, bounds: Mapping[str, float]) -> Budgets:
+        """The inverse of `bounds`.
+
+        Raises: ConfigError if a name is unknown.
+        """
+        named = {objective_named(name): bound for name, bound in bounds.items()}
+        return cls(
+            **{objective.field: bound for objective, bound in named.items() if objective.device is None},
+            on_devices=tuple(sorted((o.name, bound) for o, bound in named.items() if o.device is not None)),
+        )
 
     @classmethod
     def parse(cls, texts: Mapping[str, Any]) -> Budgets:
-        """From `{"memory": "60KB", "latency_p95": "400us", "energy": "5uJ", "accuracy": 0.9}`.
+        """From `{"memory": "60KB", "latency_p95": "400us", "latency@pi5": "2ms", "accuracy": 0.9}`.
 
         Memory may be a number (bytes). A bare number of seconds or joules is refused: 400 would be
         a latency budget that bounds nothing.
 
         Raises: ConfigError if a name is unknown or a value is not a quantity of its kind.
         """
-        parsed: dict[str, float] = {}
-        for name, value in texts.items():
-            if name not in OBJECTIVES:
-                raise ConfigError(f"A budget must be one of {', '.join(OBJECTIVES)}; got {name!r}.")
-            if value is not None:
-                parsed[OBJECTIVES[name].field] = _parse_bound(name, value)
-        return cls(**parsed)
+        return cls.of({name: _parse_bound(name, text) for name, text in texts.items() if text is not None})
 
     def __bool__(self) -> bool:
-        return any(getattr(self, field.name) is not None for field in fields(self))
+        return bool(self.bounds())
 
     def bounds(self) -> dict[str, float]:
         """Objective name -> bound, only where there is one."""
-        pairs = ((name, getattr(self, objective.field)) for name, objective in OBJECTIVES.items())
-        return {name: bound for name, bound in pairs if bound is not None}
+        own = {
+            "accuracy": self.accuracy,
+            "latency": self.latency_s,
+            "latency_p95": self.latency_p95_s,
+            "latency_p99": self.latency_p99_s,
+            "memory": self.memory_bytes,
+            "energy": self.energy_j,
+        }
+        return {name: bound for name, bound in own.items() if bound is not None} | dict(self.on_devices)
+
+    def with_bound(self, name: str, bound: float | None) -> Budgets:
+        """The same but for the bound of one objective, which None lifts."""
+        others = {other: value for other, value in self.bounds().items() if other != name}
+        return Budgets.of(others if bound is None else {**others, name: bound})
 
     def texts(self) -> dict[str, str | float]:
         """The inverse of `parse`, exact: 60 KB is written `60000 B` where that is its value."""
         return {
-            name: bound if name == "accuracy" else f"{bound!r}{OBJECTIVES[name].unit}"
+            name: bound if name == "accuracy" else f"{bound!r}{objective_named(name).unit}"
             for name, bound in self.bounds().items()
         }
 
     def __str__(self) -> str:
         texts = [
-            f"{name} {'>=' if name == 'accuracy' else '<='} {OBJECTIVES[name].format(bound)}"
+            f"{name} {'>=' if name == 'accuracy' else '<='} {objective_named(name).format(bound)}"
             for name, bound in self.bounds().items()
         ]
         return ", ".join(texts) or "none"
@@ -68,7 +88,7 @@ class Budgets:
     def cost_violations(self, costs: Costs) -> dict[str, float]:
         """Objective name -> relative excess over its bound (<= 0: met), for each bounded cost."""
         return {
-            name: getattr(costs, OBJECTIVES[name].field) / bound - 1
+            name: objective_named(name).of(costs) / bound - 1
             for name, bound in self.bounds().items()
             if name != "accuracy"
         }
@@ -86,4 +106,4 @@ def _parse_bound(name: str, value: Any) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if name == "memory" and is_number:
         return parse_size_bytes(f"{float(value)!r}B")
-    return OBJECTIVES[name].parse(value)
+    return objective_named(name).parse(value)

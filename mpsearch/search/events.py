@@ -9,10 +9,11 @@ from typing import Literal
 
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.costs import Costs
 from mpsearch.search.history import HistoryPoint
 from mpsearch.search.objective import Objective
 from mpsearch.search.overrides import Overrides
-from mpsearch.search.trial_record import Costs, Origin, TrialRecord
+from mpsearch.search.trial_record import Origin, TrialRecord
 
 Stage = Literal["task", "profile", "baseline", "search", "test"]
 

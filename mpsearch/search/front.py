@@ -15,9 +15,10 @@ from mpsearch.pareto.dominance import non_dominated
 from mpsearch.pareto.knee import knee_index
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.costs import Costs
 from mpsearch.search.objective import OBJECTIVES, Objective, minimised
 from mpsearch.search.overrides import Overrides
-from mpsearch.search.trial_record import Costs, TrialRecord
+from mpsearch.search.trial_record import TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ class FrontPoint:
         return self._export(self.number, out, format=format, **options)
 
     def __repr__(self) -> str:
-        costs = ", ".join(f"{o.name} {o.format(getattr(self.record, o.field))}" for o in OBJECTIVES.values())
+        costs = ", ".join(f"{o.name} {o.format(o.of(self.record))}" for o in OBJECTIVES.values())
         return f"FrontPoint({self.number}: {costs})"
 
 
@@ -86,7 +87,7 @@ class Front:
         kept = non_dominated(minimised(points_of(self._competing, objectives), objectives))
         members = [record for record, keep in zip(self._competing, kept, strict=True) if keep]
         order = [o for o in objectives if o.direction == "minimize"] or list(objectives)
-        members.sort(key=lambda record: (*(getattr(record, o.field) for o in order), record.number))
+        members.sort(key=lambda record: (*(o.of(record) for o in order), record.number))
         self.records = tuple(members)
 
     def __len__(self) -> int:
@@ -172,7 +173,7 @@ def competitors(records: Iterable[TrialRecord], overrides: Overrides) -> tuple[T
 
 def points_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> np.ndarray:
     """Objectives in natural units, (P, M)."""
-    rows = [[getattr(record, o.field) for o in objectives] for record in records]
+    rows = [[o.of(record) for o in objectives] for record in records]
     return np.array(rows, dtype=float).reshape(len(records), len(objectives))
 
 

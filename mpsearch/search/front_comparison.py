@@ -133,7 +133,7 @@ def _front(run: Run, objectives: tuple[Objective, ...]) -> tuple[TrialRecord, ..
     kept = non_dominated(minimised(points_of(competing, objectives), objectives))
     members = [record for record, keep in zip(competing, kept, strict=True) if keep]
     cost = first_cost(objectives)
-    return tuple(sorted(members, key=lambda record: (getattr(record, cost.field), record.number)))
+    return tuple(sorted(members, key=lambda record: (cost.of(record), record.number)))
 
 
 def _share(
@@ -165,7 +165,7 @@ def _best_at_budgets(
     for objective in objectives:
         if objective.direction == "maximize" or not members:
             continue
-        costs = [float(getattr(record, objective.field)) for record in members]
+        costs = [objective.of(record) for record in members]
         for bound in _round_bounds(min(costs), max(costs)):
             best = tuple(_best(run, objective, bound) for run in runs)
             found.append(BestAtBudget(objective=objective, bound=bound, best=best))
@@ -181,5 +181,5 @@ def _round_bounds(least: float, most: float) -> list[float]:
 
 def _best(run: Run, objective: Objective, bound: float) -> TrialRecord | None:
     competing = competitors(run.records, run.overrides)
-    fitting = [r for r in competing if getattr(r, objective.field) <= bound]
+    fitting = [r for r in competing if objective.of(r) <= bound]
     return max(fitting, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)

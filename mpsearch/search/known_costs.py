@@ -13,9 +13,9 @@ from mpsearch.cost.extremes import CostRange, Extremes
 from mpsearch.errors import BudgetError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.costs import Costs
 from mpsearch.search.objective import COSTS, Objective
 from mpsearch.search.resolve import Codes, ResolvedSpace, all_codes
-from mpsearch.search.trial_record import Costs
 
 ENUMERABLE = 1 << 18  # policies that are cheaper to try all than to reason about
 _DRAWS = 4096

@@ -13,9 +13,10 @@ from mpsearch.errors import ConfigError, RunError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES, Scheme
 from mpsearch.search.accuracy_model import AccuracyModel, LeftOut
+from mpsearch.search.costs import Costs
 from mpsearch.search.resolve import Choice, resolve
 from mpsearch.search.run import Run
-from mpsearch.search.trial_record import Costs, TrialRecord
+from mpsearch.search.trial_record import TrialRecord
 
 Verdict = Literal["safe", "costly", "unclear"]
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from mpsearch.errors import ConfigError
+from mpsearch.hardware.device_name import device_name
+from mpsearch.pareto.hypervolume import MAX_OBJECTIVES
+from mpsearch.search.nearest import did_you_mean
 from mpsearch.search.quantities import (
     format_duration,
     format_energy,
@@ -19,25 +22,56 @@ from mpsearch.search.quantities import (
     parse_size_bytes,
 )
 
+if TYPE_CHECKING:
+    from mpsearch.search.costs import Costs
+    from mpsearch.search.trial_record import TrialRecord
+
 Direction = Literal["maximize", "minimize"]
+AT = "@"  # latency@pi5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
     """One axis of the front.
 
-    `field` is the key in tables and JSON, with its unit in its name; `unit` is that unit (1: none).
+    `field` is the key in tables and JSON, with its unit in its name; `unit` is that unit (1: none). `device`
+    is the profile that it is of, None where that is the search's main one: `latency@pi5`, `latency_s@pi5`.
     """
 
     name: str
     field: str
     direction: Direction
     unit: str
+    device: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The name without the device: what `latency` and `latency@pi5` share."""
+        return self.name.partition(AT)[0]
+
+    @property
+    def attribute(self) -> str:
+        """The field without the device, as costs of one machine name it."""
+        return self.field.partition(AT)[0]
 
     @property
     def sign(self) -> float:
         """Factor that turns a value into one to be minimised."""
         return -1.0 if self.direction == "maximize" else 1.0
+
+    def of(self, scored: TrialRecord | Costs) -> float:
+        """The value of a trial, or of what a policy costs.
+
+        Raises: FormatError if nothing is known of the device.
+        """
+        value: float = getattr(scored if self.device is None else scored.on(self.device), self.attribute)
+        return value
+
+    def on(self, device: str) -> Objective:
+        """The same cost on another device."""
+        return replace(
+            self, name=f"{self.kind}{AT}{device}", field=f"{self.attribute}{AT}{device}", device=device
+        )
 
     def format(self, value: float) -> str:
         """The value as a person reads it."""
@@ -78,6 +112,35 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 COSTS: tuple[Objective, ...] = tuple(o for o in OBJECTIVES.values() if o.direction == "minimize")
+OF_DEVICES: tuple[Objective, ...] = tuple(cost for cost in COSTS if cost.unit in {"s", "J"})
+
+
+def costs_on(devices: Iterable[str]) -> tuple[Objective, ...]:
+    """All costs: those of the main profile, then of each further device what differs there."""
+    return (*COSTS, *(cost.on(device) for device in devices for cost in OF_DEVICES))
+
+
+def all_objectives(devices: Iterable[str]) -> dict[str, Objective]:
+    """Name -> accuracy and all costs, of the main profile and of each further device."""
+    return {**OBJECTIVES, **{cost.name: cost for cost in costs_on(devices)}}
+
+
+def objective_named(name: str) -> Objective:
+    """`latency`, or `latency@pi5` for the profile of that name.
+
+    Raises: ConfigError if there is no such objective.
+    """
+    kind, at, device = name.partition(AT)
+    if not at and kind in OBJECTIVES:
+        return OBJECTIVES[kind]
+    known = {cost.name: cost for cost in OF_DEVICES}
+    if at and kind in known:
+        return known[kind].on(device_name(device))
+    raise ConfigError(
+        f"An objective or budget must be one of {', '.join(OBJECTIVES)}, or {', '.join(known)} with the name "
+        f"of a further profile ({OF_DEVICES[0].on('NAME').name}); got {name!r:.100}."
+        f"{did_you_mean(kind, known if at else OBJECTIVES)}"
+    )
 
 
 def first_cost(objectives: Sequence[Objective]) -> Objective:
@@ -88,11 +151,9 @@ def first_cost(objectives: Sequence[Objective]) -> Objective:
 def objectives_named(names: Sequence[str]) -> tuple[Objective, ...]:
     """The objectives of those names, in that order.
 
-    Raises: ConfigError if one is unknown or named twice, or accuracy is not among them.
+    Raises: ConfigError if one is unknown or named twice, accuracy is not among them, or they are too many.
     """
-    unknown = [name for name in names if name not in OBJECTIVES]
-    if unknown:
-        raise ConfigError(f"An objective must be one of {', '.join(OBJECTIVES)}; got {unknown[0]!r}.")
+    objectives = tuple(objective_named(name) for name in names)
     if len(set(names)) != len(names):
         raise ConfigError(f"Each objective must be named once; got {', '.join(names)}.")
     if "accuracy" not in names:
@@ -100,7 +161,12 @@ def objectives_named(names: Sequence[str]) -> tuple[Objective, ...]:
             f"`objectives` must hold accuracy, the only one that must be learnt; got {list(names)}. "
             "For costs alone, `mpsearch plan` prints the cheapest policies."
         )
-    return tuple(OBJECTIVES[name] for name in names)
+    if len(names) > MAX_OBJECTIVES:
+        raise ConfigError(
+            f"A search must have at most {MAX_OBJECTIVES} objectives; got {len(names)}: {', '.join(names)}. "
+            "Make some of them budgets: a budget counts as none."
+        )
+    return objectives
 
 
 def minimised(points: np.ndarray, objectives: Sequence[Objective]) -> np.ndarray:

@@ -183,7 +183,7 @@ class Proposer:
         return {"overrides": len(self.overrides.broken_by(policy)) / len(policy)}
 
     def _values(self, record: TrialRecord) -> list[float]:
-        return [getattr(record, objective.field) for objective in self.objectives]
+        return [objective.of(record) for objective in self.objectives]
 
     def _params(self, codes: Codes) -> dict[str, int]:
         choices = self.known.resolved.choices

@@ -16,9 +16,9 @@ from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace, TracedLayer
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES, Scheme
+from mpsearch.search.costs import Costs
 from mpsearch.search.nearest import did_you_mean
 from mpsearch.search.space import LayerRule, SearchSpace
-from mpsearch.search.trial_record import Costs
 
 Codes = NDArray[np.int64]
 _SHOWN_REASONS = 5

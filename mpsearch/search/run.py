@@ -15,6 +15,7 @@ from mpsearch.models.model_trace import ModelTrace
 from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.costs import Costs
 from mpsearch.search.front import Front, FrontPoint, box_shares
 from mpsearch.search.measured import MeasuredLatency, read_measured
 from mpsearch.search.objective import Objective
@@ -24,7 +25,7 @@ from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_stored_space
-from mpsearch.search.trial_record import Costs, TrialRecord
+from mpsearch.search.trial_record import TrialRecord
 from mpsearch.search.uncertainty import score_interval
 from mpsearch.training.task_name import located
 
@@ -224,7 +225,7 @@ def reference_point(objectives: tuple[Objective, ...], greatest: Costs) -> dict[
     and profile only, so hypervolumes of searches over the same three compare.
     """
     return {
-        o.name: 0.0 if o.direction == "maximize" else 1.1 * getattr(greatest, o.field) for o in objectives
+        o.name: 0.0 if o.direction == "maximize" else 1.1 * o.of(greatest) for o in objectives
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mpsearch.errors import FormatError
 from mpsearch.models.model_trace import ModelTrace
-from mpsearch.search.trial_record import Costs
+from mpsearch.search.costs import Costs
 
 FACTS_SCHEMA = 3
 
@@ -54,8 +54,8 @@ class RunFacts:
             "schema": FACTS_SCHEMA,
             "created": self.created,
             "version": self.version,
-            "baseline": asdict(self.baseline),
-            "greatest_costs": asdict(self.greatest_costs),
+            "baseline": {**asdict(self.baseline), "costs": self.baseline.costs.to_dict()},
+            "greatest_costs": self.greatest_costs.to_dict(),
             "metric": self.metric,
             "validation_samples": self.validation_samples,
             "test_samples": self.test_samples,

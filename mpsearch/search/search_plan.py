@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.search.checkup import BUSY
+from mpsearch.search.costs import Costs
 from mpsearch.search.estimate import Span, TimeEstimate
 from mpsearch.search.objective import Objective
 from mpsearch.search.reach import CostReach, Share, SpaceReach
 from mpsearch.search.resolve import ResolvedSpace
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.trial_record import Costs
 
 PLAN_SCHEMA = 1
 ProfileOrigin = Literal["given", "run", "quick", "none"]
@@ -118,7 +118,7 @@ class SearchPlan:
 
     def full_precision_value(self, cost: Objective) -> float | None:
         """What 32 bits everywhere cost."""
-        return None if self.full_precision is None else float(getattr(self.full_precision, cost.field))
+        return None if self.full_precision is None else cost.of(self.full_precision)
 
 
 def _share(share: Share | None) -> dict[str, Any] | None:

@@ -4,54 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from mpsearch.cost.cost_report import CostReport
 from mpsearch.errors import FormatError
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.costs import Costs, DeviceCosts
 
 RECORD_SCHEMA = 3
 
 State = Literal["complete", "stopped", "failed"]
 Origin = Literal["anchor", "sampler", "random"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """What a policy costs on the profiled machine; known before training.
-
-    `latency_s` is a median; the others are percentiles.
-    """
-
-    latency_s: float
-    latency_p95_s: float
-    latency_p99_s: float
-    memory_bytes: int
-    energy_j: float
-
-    @classmethod
-    def of(cls, report: CostReport) -> Costs:
-        """The totals of a report."""
-        return cls(**{field.name: getattr(report, field.name) for field in dataclass_fields(cls)})
-
-    @classmethod
-    def from_dict(cls, fields: Any) -> Costs:
-        """Raises: FormatError if it is not an object of the costs."""
-        try:
-            return cls(
-                latency_s=float(fields["latency_s"]),
-                latency_p95_s=float(fields["latency_p95_s"]),
-                latency_p99_s=float(fields["latency_p99_s"]),
-                memory_bytes=int(fields["memory_bytes"]),
-                energy_j=float(fields["energy_j"]),
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise FormatError(
-                f"Costs must be numbers named {', '.join(field.name for field in dataclass_fields(cls))}; "
-                f"got {fields!r:.200}."
-            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +107,10 @@ class TrialRecord:
     def energy_j(self) -> float:
         return self.costs.energy_j
 
+    def on(self, device: str) -> DeviceCosts:
+        """As `Costs.on`."""
+        return self.costs.on(device)
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON object; `from_dict` is its inverse."""
         fields = {name: getattr(self, name) for name in self.__slots__}
@@ -151,7 +118,7 @@ class TrialRecord:
             "schema": RECORD_SCHEMA,
             **fields,
             "policy": self.policy.names(),
-            "costs": asdict(self.costs),
+            "costs": self.costs.to_dict(),
             "rungs": [asdict(rung) for rung in self.rungs],
         }
 

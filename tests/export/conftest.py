@@ -12,8 +12,9 @@ from torch import Generator, nn
 
 from mpsearch.models.trace import trace_model
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.costs import Costs
 from mpsearch.search.run import Run
-from mpsearch.search.trial_record import Costs, TrialRecord
+from mpsearch.search.trial_record import TrialRecord
 from mpsearch.training.baseline import trained_baseline
 from mpsearch.training.recipe import BaselineRecipe, TrialRecipe
 from mpsearch.training.split import Split

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.costs import Costs
 from mpsearch.search.events import (
     Event,
     Notice,
@@ -22,7 +23,6 @@ from mpsearch.search.events import (
 from mpsearch.search.front_keeper import FrontKeeper
 from mpsearch.search.history import run_history
 from mpsearch.search.run import Run
-from mpsearch.search.trial_record import Costs
 
 
 def started(run: Run, *, earlier: int = 0, workers: int = 1, budgets: Budgets | None = None) -> SearchStarted:

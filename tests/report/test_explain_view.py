@@ -21,11 +21,11 @@ from mpsearch.report.explain_json import explain_json
 from mpsearch.report.explain_summary import next_command
 from mpsearch.report.explain_view import chosen_choices, explain_view
 from mpsearch.report.forest_plot import ForestAxis, Whisker
+from mpsearch.search.costs import Costs
 from mpsearch.search.layer_effects import layer_effects
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.resolve import resolve
 from mpsearch.search.space_file import parse_space
-from mpsearch.search.trial_record import Costs
 
 SPACE = """
 schema: 1

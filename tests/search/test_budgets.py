@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from mpsearch.errors import ConfigError
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.trial_record import Costs
+from mpsearch.search.costs import Costs
 
 positive = st.none() | st.floats(1e-300, 1e300)
 budgets = st.builds(

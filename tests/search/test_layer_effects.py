@@ -10,10 +10,10 @@ import pytest
 from mpsearch.errors import ConfigError, RunError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
+from mpsearch.search.costs import Costs
 from mpsearch.search.layer_effects import FitQuality, layer_effects
 from mpsearch.search.resolve import resolve
 from mpsearch.search.space_file import parse_space
-from mpsearch.search.trial_record import Costs
 
 GROUPED = """
 schema: 1

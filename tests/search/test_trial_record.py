@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from mpsearch.errors import FormatError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
-from mpsearch.search.trial_record import Costs, TrialRecord, now_utc
+from mpsearch.search.costs import Costs
+from mpsearch.search.trial_record import TrialRecord, now_utc
 
 numbers = st.floats(0, 1e12)
 records = st.builds(

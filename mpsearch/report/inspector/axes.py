@@ -7,7 +7,7 @@ from typing import Literal
 
 from mpsearch.report.axis import Axis, Quantity, ScaleKind
 from mpsearch.report.units import UNIT_TEXTS
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import OBJECTIVES, objective_named
 
 Scale = Literal["auto", "linear", "log"]
 SCALES: tuple[Scale, ...] = ("auto", "linear", "log")
@@ -16,11 +16,11 @@ AXIS_NAMES: tuple[str, ...] = tuple(OBJECTIVES)
 
 def value_text(name: str, value: float) -> str:
     """A value of that axis with its unit: "12.3 µs"."""
-    return UNIT_TEXTS[OBJECTIVES[name].unit](value)
+    return UNIT_TEXTS[objective_named(name).unit](value)
 
 
 def quantity_of(name: str) -> Quantity:
-    unit = OBJECTIVES[name].unit
+    unit = objective_named(name).unit
     return Quantity(name=name, text=UNIT_TEXTS[unit], is_fraction=unit == "1")
 
 

@@ -15,7 +15,7 @@ from mpsearch.report.inspector.axes import value_text
 from mpsearch.report.inspector.budget_drag import bound_of, is_floor
 from mpsearch.report.inspector.dialog import Dialog, Problem
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import OBJECTIVES, objective_named
 from mpsearch.search.run import Run
 
 _EXAMPLES = {"1": "90%", "s": "300us", "B": "60KB", "J": "5uJ"}
@@ -26,8 +26,8 @@ def typed_text(budgets: Budgets, name: str) -> str:
     bound = bound_of(budgets, name)
     if bound is None:
         return ""
-    text = OBJECTIVES[name].format(bound)
-    return text if OBJECTIVES[name].parse(text) == bound else str(budgets.texts()[name])
+    text = objective_named(name).format(bound)
+    return text if objective_named(name).parse(text) == bound else str(budgets.texts()[name])
 
 
 def budgets_of(texts: dict[str, str]) -> Budgets:
@@ -37,7 +37,7 @@ def budgets_of(texts: dict[str, str]) -> Budgets:
 
 def reached_text(run: Run, name: str) -> str:
     """From the least to the greatest that a trial of the run has."""
-    values = [getattr(r, OBJECTIVES[name].field) for r in run.records if r.is_complete]
+    values = [objective_named(name).of(r) for r in run.records if r.is_complete]
     return f"{value_text(name, min(values))} – {value_text(name, max(values))}" if values else ""
 
 

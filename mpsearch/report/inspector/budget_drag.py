@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from mpsearch.report.axis import Axis
 from mpsearch.report.inspector.axes import value_at
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import objective_named
 
 _FIGURES = 3
 _DECIMALS = 3  # of an accuracy
@@ -18,7 +17,7 @@ STEP = 0.02  # of the axis, for a key
 
 def is_floor(name: str) -> bool:
     """Whether a budget of that name is a lower bound."""
-    return OBJECTIVES[name].direction == "maximize"
+    return objective_named(name).direction == "maximize"
 
 
 def bound_of(budgets: Budgets, name: str) -> float | None:
@@ -26,7 +25,7 @@ def bound_of(budgets: Budgets, name: str) -> float | None:
 
 
 def with_bound(budgets: Budgets, name: str, bound: float | None) -> Budgets:
-    return replace(budgets, **{OBJECTIVES[name].field: bound})
+    return budgets.with_bound(name, bound)
 
 
 def parked_place(name: str) -> float:

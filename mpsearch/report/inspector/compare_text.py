@@ -145,7 +145,7 @@ def _score_row(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palette, *
 
 def _cost_row(name: str, a: TrialRecord, b: TrialRecord, palette: Palette) -> Text:
     objective = OBJECTIVES[name]
-    values = (getattr(a, objective.field), getattr(b, objective.field))
+    values = (objective.of(a), objective.of(b))
     return _values_row(name.removeprefix("latency_"), values, unit=objective.unit, palette=palette)
 
 

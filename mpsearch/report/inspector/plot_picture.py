@@ -17,7 +17,7 @@ from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.view_state import MARK_LETTERS, Scene, is_off_scale
 from mpsearch.report.landmarks import uniform_name
 from mpsearch.report.staircase import stair_line
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import objective_named
 
 LEAST_WIDTH, LEAST_HEIGHT = 12, 4  # of the plot's body, in cells
 _ROWS_AROUND = 4  # title of y above; axis, ticks and title of x below
@@ -117,7 +117,7 @@ def _drawn_symbol(scene: Scene, number: int, palette: Palette) -> Cell:
     symbol, style = symbol_of(scene, number, palette)
     record = scene.record_of[number]
     for axis, name, low, high in ((scene.x_axis, scene.x, "◁", "▷"), (scene.y_axis, scene.y, "▽", "△")):
-        value = getattr(record, OBJECTIVES[name].field)
+        value = objective_named(name).of(record)
         if is_off_scale(axis, value):
             return (low if axis.place(value) < 0 else high), style
     return symbol, style

@@ -67,6 +67,6 @@ def beaten_by(scene: Scene, record: TrialRecord) -> TrialRecord | None:
     better = [
         other
         for other in scene.run.front.records
-        if all(o.sign * getattr(other, o.field) <= o.sign * getattr(record, o.field) for o in objectives)
+        if all(o.sign * o.of(other) <= o.sign * o.of(record) for o in objectives)
     ]
     return max(better, key=lambda r: (r.accuracy, -r.latency_s), default=None)

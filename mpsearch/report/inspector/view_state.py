@@ -11,7 +11,7 @@ from mpsearch.report.inspector.axes import Scale, fitted_axis
 from mpsearch.report.inspector.spots import Spot, walk_order
 from mpsearch.report.staircase import stairs
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.objective import OBJECTIVES, first_cost
+from mpsearch.search.objective import first_cost, objective_named
 from mpsearch.search.run import Run
 from mpsearch.search.trial_filter import TrialFilter
 from mpsearch.search.trial_record import TrialRecord
@@ -161,8 +161,7 @@ def pair_to_compare(marks: Sequence[int], cursor: int | None) -> tuple[int, int]
 
 
 def _value(record: TrialRecord, name: str) -> float:
-    value: float = getattr(record, OBJECTIVES[name].field)
-    return value
+    return objective_named(name).of(record)
 
 
 def _inside(place: float) -> float:

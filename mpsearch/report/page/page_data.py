@@ -72,7 +72,7 @@ class PageData:
             ],
             "layers": [{"name": name, "kind": run.model.layer(name).kind} for name in self.layers],
             "baseline": {"accuracy": base.score} | {
-                name: getattr(base.costs, objective.field)
+                name: objective.of(base.costs)
                 for name, objective in OBJECTIVES.items() if name != "accuracy"
             },
             "trials": self.trials.to_json(),

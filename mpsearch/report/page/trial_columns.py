@@ -51,7 +51,7 @@ class TrialColumns:
             numbers=tuple(record.number for record in records),
             strips=tuple(precision_text(record.policy, layers) for record in records),
             values={
-                name: tuple(rounded(getattr(record, objective.field)) for record in records)
+                name: tuple(rounded(objective.of(record)) for record in records)
                 for name, objective in OBJECTIVES.items()
             },
             low=tuple(rounded(low) for low, _ in intervals),

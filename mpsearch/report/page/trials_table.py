@@ -99,7 +99,7 @@ def _columns(run: Run, shown: list[TrialRecord]) -> list[_Column]:
         )  # fmt: skip
     names = {*(o.name for o in run.objectives), *run.budgets.bounds(), "latency", "memory", "energy"}
     for cost in (cost for cost in COSTS if cost.name in names):
-        unit = ColumnUnit.fitting(cost.unit, [getattr(record, cost.field) for record in shown])
+        unit = ColumnUnit.fitting(cost.unit, [cost.of(record) for record in shown])
         columns.append(
             _Column(title=cost.name.replace("_", " "), unit=unit.name, cell=_text_of(cost.field, unit),
                     value=_value_of(cost.field))

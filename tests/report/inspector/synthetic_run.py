@@ -15,12 +15,13 @@ from mpsearch.models.model_trace import ModelTrace, TracedLayer
 from mpsearch.plan.step import call_step
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES
+from mpsearch.search.costs import Costs
 from mpsearch.search.measured import MeasuredLatency, measured_line
 from mpsearch.search.run import Run
 from mpsearch.search.run_facts import BaselineScore, RunFacts
 from mpsearch.search.run_folder import RunFolder, record_line
 from mpsearch.search.space_file import parse_space
-from mpsearch.search.trial_record import Costs, TrialRecord
+from mpsearch.search.trial_record import TrialRecord
 
 SPACE = """
 schema: 1
