@@ -45,8 +45,12 @@ def search(
     trials: int | None = None,
     timeout: str | float | None = None,
     sampler: str | None = None,
+    fidelities: Sequence[float] | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    ray: str | None = None,
+    cpus_per_trial: float | None = None,
+    gpus_per_trial: float = 0.0,
     out: str | Path | None = None,
     hw: HardwareProfile | str | Path | None = None,
     threads: int = 1,
@@ -70,6 +74,8 @@ def search(
     free        names, as they were given, whose pins and prohibitions from before are lifted
     trial       how each policy is fine-tuned
     timeout     no trial begins after that time: "30m", or seconds
+    ray         run trials over Ray: "local", "auto" or "HOST:PORT"; see docs/scaling-out.md
+    fidelities  shares of a trial's steps, such as (0.1, 0.3): only the best third of each goes on to the next
     out         the run folder; default `runs/NAME`, or that of the run that goes on
     hw          a hardware profile; default: measured now on `threads` threads
     on_event    called with each event, in place of the progress on standard error (`progress`)
@@ -118,11 +124,15 @@ def search(
             trials=trials,
             timeout_s=parse_duration_s(timeout) if isinstance(timeout, str) else timeout,
             workers=workers,
+            ray=ray,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
             budgets=budgets,
             overrides=Overrides.parse(pin, forbid),
             free=[free] if isinstance(free, str) else free,
             seed=seed,
             sampler=sampler,
+            fidelities=fidelities,
             threads=threads,
             on_event=listener,
             exporter=export_trial,

@@ -83,6 +83,15 @@ def search(
         Sampler | None,
         typer.Option(help="What proposes policies.", show_default="the space's", rich_help_panel=_HOW),
     ] = None,
+    fidelities: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARES",
+            help="Train first for shares of the steps, as 0.1,0.3; the best third of each goes on.",
+            show_default="the space's",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
     hw: Annotated[
         Path | None,
         typer.Option(
@@ -105,6 +114,27 @@ def search(
         int | None,
         typer.Option(help="Trials at a time.", min=1, show_default="the space's", rich_help_panel=_WHERE),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="local|auto|HOST:PORT",
+            help="Run trials over Ray: a cluster of this machine alone, the one it is in, or that one.",
+            show_default="no Ray",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
+    cpus_per_trial: Annotated[
+        float | None,
+        typer.Option(
+            help="Ray's processors for one trial: 2, 0.5.",
+            show_default="the threads that the model is worth",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
+    gpus_per_trial: Annotated[
+        float, typer.Option(help="Ray's GPUs for one trial: 1, 0.25.", rich_help_panel=_WHERE)
+    ] = 0.0,
     out: Annotated[
         Path | None,
         typer.Option(help="The run folder.", show_default="runs/NAME-OF-THE-SPACE, or the run's own"),
@@ -133,7 +163,7 @@ def search(
     from mpsearch.report.progress import search_view
     from mpsearch.report.run_overview import next_step, run_overview
     from mpsearch.search.overrides import Overrides
-    from mpsearch.search.quantities import parse_duration_s
+    from mpsearch.search.quantities import parse_duration_s, parse_shares
     from mpsearch.search.run_folder import RunFolder
     from mpsearch.search.search_target import search_target
 
@@ -146,6 +176,7 @@ def search(
         min_accuracy=min_accuracy,
     )
     timeout_s = None if timeout is None else parse_duration_s(timeout)
+    shares = None if fidelities is None else parse_shares(fidelities)
     overrides = Overrides.parse(pin, forbid)
     target = search_target(space)
     folder = target.folder(out)
@@ -166,11 +197,15 @@ def search(
                 trials=trials,
                 timeout_s=timeout_s,
                 workers=workers,
+                ray=ray,
+                cpus_per_trial=cpus_per_trial,
+                gpus_per_trial=gpus_per_trial,
                 budgets=budgets,
                 overrides=overrides,
                 free=free or (),
                 seed=seed,
                 sampler=None if sampler is None else sampler.value,
+                fidelities=shares,
                 threads=threads,
                 on_event=view,
             )

@@ -72,6 +72,7 @@ def run_search(
     free: Sequence[str] = (),
     seed: int | None = None,
     sampler: str | None = None,
+    fidelities: Sequence[float] | None = None,
     threads: int = 1,
     on_event: OnEvent | None = None,
     exporter: Exporter | None = None,
@@ -105,6 +106,7 @@ def run_search(
             free=free,
             seed=seed,
             sampler=sampler,
+            fidelities=fidelities,
         )
         search = _Search(
             space=settled,
@@ -146,10 +148,11 @@ def with_settings(
     free: Sequence[str] = (),
     seed: int | None = None,
     sampler: str | None = None,
+    fidelities: Sequence[float] | None = None,
 ) -> SearchSpace:
     """The space with what is not None replaced; budgets replace those of the same name.
 
-    Overrides named in `free` are lifted before `overrides` join the rest.
+    `fidelities` as in `TrialRecipe`; the last one, 1, may be left out. Overrides named in `free` are lifted before `overrides` join the rest.
 
     Raises: ConfigError if a value is out of range, or an override still holds what `free` names.
     """
@@ -162,10 +165,15 @@ def with_settings(
         sampler_named(sampler)
     settings: dict[str, Any] = {**given, "sampler": sampler}
     changes = {name: value for name, value in settings.items() if value is not None}
+    trial = space.trial
+    if fidelities is not None:
+        shares = tuple(fidelities)
+        trial = replace(trial, fidelities=shares if 1 in shares else (*shares, 1.0))
     asked = budgets if isinstance(budgets, Budgets) else Budgets.parse(budgets or {})
     return replace(
         space,
         search=replace(space.search, **changes),
+        trial=trial,
         budgets=Budgets.parse({**space.budgets.texts(), **asked.texts()}),
         overrides=space.overrides.without(free).joined(overrides or Overrides()),
     )

@@ -85,6 +85,14 @@ def parse_fraction(value: str | float) -> float:
     return share
 
 
+def parse_shares(text: str) -> tuple[float, ...]:
+    """"0.1,0.3" or "10%, 30%".
+
+    Raises: ConfigError if a part is no number from 0 to 1.
+    """
+    return tuple(parse_fraction(part) for part in text.split(","))
+
+
 def format_size(size_bytes: float) -> str:
     """`41.2 KB`: three figures, decimal units."""
     return _format(size_bytes, (("GB", 1e9), ("MB", 1e6), ("KB", 1e3), ("B", 1)))

@@ -108,7 +108,7 @@ class SearchSpace:
             "objectives": [objective.name for objective in self.objectives],
             "budgets": self.budgets.texts(),
             "overrides": self.overrides.texts(),
-            "trial": asdict(self.trial),
+            "trial": {**asdict(self.trial), "fidelities": list(self.trial.fidelities)},
             "search": asdict(self.search),
         }
 

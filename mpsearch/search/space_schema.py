@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import SCHEMES, Scheme, scheme_named
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.objective import OBJECTIVES, objectives_named
+from mpsearch.search.objective import OBJECTIVES, objective_named, objectives_named
 from mpsearch.search.samplers import sampler_named
 from mpsearch.search.space import SPACE_SCHEMA
 from mpsearch.training.recipe import TrialRecipe
@@ -86,6 +86,7 @@ def _checked_budget(name: str) -> BeforeValidator:
 
 _BUDGETS: Any = {name: (Annotated[Any, _checked_budget(name)], None) for name in OBJECTIVES}
 BudgetsForm = create_model("BudgetsForm", __base__=Strict, **_BUDGETS)
+_MOST_BUDGETS = 100
 
 
 def _checked_layers(value: Any) -> Any:
@@ -112,7 +113,14 @@ class _TrialBase(Strict):
         return self
 
 
-_RECIPE_TYPES = get_type_hints(TrialRecipe)
+def _tuple_of_list(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+_RECIPE_TYPES = {
+    **get_type_hints(TrialRecipe),
+    "fidelities": Annotated[tuple[float, ...], BeforeValidator(_tuple_of_list)],
+}
 _TRIAL: Any = {field.name: (_RECIPE_TYPES[field.name], field.default) for field in fields(TrialRecipe)}
 TrialForm = create_model("TrialForm", __base__=_TrialBase, **_TRIAL)
 
@@ -141,6 +149,28 @@ class SpaceForm(Strict):
     overrides: OverridesForm = OverridesForm()
     trial: TrialForm = Field(default_factory=TrialForm)  # type: ignore[valid-type]
     search: SearchForm = SearchForm()
+
+
+def space_form(budgets: Any) -> type[SpaceForm]:
+    """The form of a space whose budgets, as they were read, may name further devices: `latency@pi5`.
+
+    Raises: ConfigError if they are too many.
+    """
+    further = [name for name in budgets if _is_of_device(name)] if isinstance(budgets, dict) else []
+    if len(further) > _MOST_BUDGETS:
+        raise ConfigError(f"A space must have at most {_MOST_BUDGETS} budgets; got {len(further)}.")
+    if not further:
+        return SpaceForm
+    own: Any = {name: (Annotated[Any, _checked_budget(name)], None) for name in further}
+    form: Any = create_model("BudgetsForm", __base__=BudgetsForm, **own)
+    return create_model("SpaceForm", __base__=SpaceForm, budgets=(form, Field(default_factory=form)))
+
+
+def _is_of_device(name: Any) -> bool:
+    try:
+        return isinstance(name, str) and objective_named(name).device is not None
+    except ConfigError:
+        return False
 
 
 # Where each form stands, for the keys that are valid there; * is any place of a list.

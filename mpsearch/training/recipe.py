@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from mpsearch.errors import ConfigError
@@ -11,6 +12,7 @@ from mpsearch.precision.policy import PrecisionPolicy
 OPTIMIZERS = ("sgd", "adam")
 TERNARY = ("twn", "absmean")
 LOW_BITS = 2  # below this, weights are relearnt; from here on, they are only adjusted
+MOST_FIDELITIES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,10 @@ class TrialRecipe:
     T is `temperature`. `bfloat16` and `augment` as for the baseline; scores are always computed in 32 bits.
     Weight decay acts on weights only, not on scales, thresholds, biases and normalization.
 
+    `fidelities` are shares of those steps, rising to 1: a policy is first trained for the lowest, and the best
+    one in `reduction` of each goes on to the next, from the 32-bit weights again and with a fall of the
+    learning rate of its own (`mpsearch.search.promotion`). (1.0,) trains every policy once, in full.
+
     Raises: ConfigError if a value is out of range.
     Source: Liu et al. 2025, arXiv:2502.02631 (relearn or adjust); Hinton et al. 2015, arXiv:1503.02531.
     """
@@ -78,10 +84,16 @@ class TrialRecipe:
     bn_samples: int = 1000
     augment: bool = False
     bfloat16: bool = False
+    fidelities: tuple[float, ...] = (1.0,)
+    reduction: int = 3
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "steps", "high_bit_steps", "batch_size")
         _at_least(self, 2, "calibration_samples", "bn_samples")  # one sample has no variance
+        _at_least(self, 2, "reduction")  # with 1, every policy would be trained at every fidelity
+        if isinstance(self.fidelities, list):
+            object.__setattr__(self, "fidelities", tuple(self.fidelities))
+        _shares(self.fidelities)
         _positive(self, "learning_rate", "low_bit_learning_rate", "temperature")
         _not_negative(self, "weight_decay")
         if not _is_number(self.distillation_weight) or not 0 <= self.distillation_weight <= 1:
@@ -108,6 +120,22 @@ class TrialRecipe:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _shares(fidelities: object) -> None:
+    """Raises: ConfigError unless they rise to 1."""
+    shares = fidelities if isinstance(fidelities, tuple) else ()
+    is_rising = (
+        0 < len(shares) <= MOST_FIDELITIES
+        and all(_is_number(share) and 0 < share <= 1 for share in shares)
+        and all(low < high for low, high in pairwise(shares))
+        and shares[-1] == 1
+    )
+    if not is_rising:
+        raise ConfigError(
+            f"`fidelities` must be at most {MOST_FIDELITIES} shares of the steps that rise to 1, such as "
+            f"[0.1, 0.3, 1]; got {fidelities!r:.100}."
+        )
 
 
 def _at_least(recipe: object, least: int, *names: str) -> None:
