@@ -18,10 +18,10 @@ from mpsearch.search.trial_record import TrialRecord, now_utc
 class Journal:
     """Records, weights of the front and front.csv of one run; `front` and `records` mirror them in memory.
 
-    A finished trial: (1) its weights get their final name, (2) the study gets the record, which makes it
-    count, (3) trials.jsonl, (4) front.csv, (5) weights that left the front are removed. Whatever is missing
-    after a kill is put right by `repair`. Weights are kept for the front with and without overrides, which
-    may be lifted.
+    A finished trial: (1) its weights get their final name, (2) trials.jsonl, which is synced: from then on it
+    counts, whatever the study's database does; (3) the study, (4) front.csv, (5) weights that left the front
+    are removed. Whatever is missing after a kill is put right by `StudyStore.recover` and `repair`. Weights
+    are kept for the front with and without overrides, which may be lifted.
     """
 
     def __init__(
@@ -49,21 +49,34 @@ class Journal:
             for part in parts_in(self.folder.path):
                 part.unlink(missing_ok=True)
 
-    def add(self, record: TrialRecord, weights: Path) -> None:
-        """Write a finished trial."""
-        before = self.front.lasting
-        front = self.front.with_record(record)
-        is_kept = record.number in front.lasting
+    def add(self, record: TrialRecord, weights: Path) -> TrialRecord:
+        """Write a finished trial; returns the record that counts, as `StudyStore.finish`."""
+        kept = self.folder.checkpoint(record.number)
+        is_kept = record.number in self.front.with_record(record).lasting
         with storing(weights):
             if is_kept:
-                weights.replace(self.folder.checkpoint(record.number))
+                weights.replace(kept)
             else:
                 weights.unlink(missing_ok=True)
-        self._store.finish(record)
-        self.front = front
-        self.records.append(record)
         self.folder.append_record(record)
-        if is_kept:
+        counted = self._store.finish(record)
+        if counted != record:
+            with storing(kept):
+                kept.unlink(missing_ok=True)
+            self.folder.rewrite_records([*self.records, counted])
+        self._count(counted)
+        return counted
+
+    def mirror(self, record: TrialRecord) -> None:
+        """Write a trial that another driver has finished, and that the study has."""
+        self.folder.append_record(record)
+        self._count(record)
+
+    def _count(self, record: TrialRecord) -> None:
+        before = self.front.lasting
+        self.front = self.front.with_record(record)
+        self.records.append(record)
+        if record.number in self.front.lasting:
             self._write_front()
             for number in before - self.front.lasting:
                 with storing(self.folder.checkpoints):
@@ -71,7 +84,11 @@ class Journal:
 
     def without_weights(self) -> list[TrialRecord]:
         """Trials on the front that overrides put there, long after their weights were removed."""
-        return [record for record in self.front.records if not self.folder.checkpoint(record.number).exists()]
+        return [
+            record
+            for record in self.front.records
+            if record.driver == self._store.driver and not self.folder.checkpoint(record.number).exists()
+        ]
 
     def keep_weights(self, number: int, weights: Path) -> None:
         """Of a trial that was trained again for them."""

@@ -1,25 +1,26 @@
 """The truth on disk: an Optuna study in SQLite that one process writes.
 
-SQLite is in WAL mode while a search runs: a commit then costs one append, not two synced files (18 ms a
-trial of 20 layers against 80), and readers never hold the writer up. A commit survives kill -9; what a power
-cut could take from it is in trials.jsonl, which is synced. On a clean close the journal is folded
-back, so that a finished run is one plain file, readable from a read-only folder.
+SQLite is in WAL mode while a search runs: a commit then costs one append, not two synced files, and readers
+never hold the writer up. A commit survives kill -9; what a power cut could take from it is in trials.jsonl,
+which is synced. On a clean close the journal is folded back, so that a finished run is one plain file,
+readable from a read-only folder. docs/storage.md has the measurements behind this choice.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, QueuePool, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from mpsearch.errors import FormatError
@@ -27,12 +28,15 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.objective import Objective
 from mpsearch.search.resolve import ResolvedSpace
 from mpsearch.search.stored_records import LOCK_TIMEOUT_S, RECORD, require_sound, translated
+from mpsearch.search.study_rows import StudyRow, StudyRows, open_study
 from mpsearch.search.trial_record import Origin, Rung, TrialRecord
 
 STUDY_NAME = "mpsearch"
-_BEGUN = "begun"  # user attributes of a trial, beside RECORD
-_RUNGS = "rungs"
+BEGUN = "begun"  # user attributes of a trial, beside RECORD
+RUNGS = "rungs"
 _ENDED = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,13 @@ class BegunTrial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LostTrial:
+    """A trial whose driver does not answer any more: another may begin it again, under the same number."""
+
+    trial: BegunTrial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTrial:
     """What a sampler is told again when a search goes on: a record, or a policy refused for its costs."""
 
@@ -58,37 +69,31 @@ class StoredTrial:
     attributes: Mapping[str, Any]
 
 
-News = BegunTrial | TrialRecord  # of another driver: it has begun, or finished, a trial
+News = BegunTrial | LostTrial | TrialRecord  # another driver has begun, lost or finished a trial
 
 
 class StudyStore:
     """One study in one database. Use as a context manager; only the holder of the run's lock may open it.
 
-    Trial of the study = trial begun or policy refused; user attribute `begun` or `refused` holds number and
-    origin, `rungs` its scores at lower fidelities, `record` the finished record. Parameters are codes of the
-    choices.
+    Trial of the study = trial begun or policy refused; user attribute `begun` holds number and origin,
+    `rungs` its scores at lower fidelities, `record` the finished record. Parameters are codes of the choices.
+    Every step is one commit: a trial is begun or not, finished or not.
 
     Raises: FormatError if the database is truncated or corrupt; StorageError if it cannot be written.
     """
 
+    driver: str | None = None  # which of several drivers of one study this is; a file has one
+
     def __init__(self, path: Path, resolved: ResolvedSpace, objectives: tuple[Objective, ...]) -> None:
-        self.path = path
         self.resolved = resolved
         self.objectives = objectives
         self.distributions = distributions_of(resolved)
-        require_sound(path)
-        with self._translated():
-            self._storage = _open_storage(path)
-            with quiet_optuna():
-                self._study = optuna.create_study(
-                    study_name=STUDY_NAME,
-                    storage=self._storage,
-                    directions=[objective.direction for objective in objectives],
-                    load_if_exists=True,
-                )
-        self._places: dict[int, int] = {}  # our number -> the study's
+        self.where = str(path)
+        self._path = path
+        self._places: dict[int, int] = {}  # number of a running trial -> its row
+        self._engine, self._rows = self._opened()
 
-    def __enter__(self) -> StudyStore:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -105,107 +110,68 @@ class StudyStore:
         yield []
 
     def history(self) -> list[StoredTrial]:
-        """Everything that the study knows, in the order in which it was begun."""
-        with self._translated():
-            trials = self._study.get_trials(deepcopy=False)
-        stored = []
-        for trial in trials:
-            record = _record_of(trial.user_attrs, self.path)
-            if record is None and trial.state != TrialState.PRUNED:
-                continue
-            policy = self._policy(trial.params)
-            stored.append(StoredTrial(policy=policy, record=record, attributes=dict(trial.system_attrs)))
-        return stored
+        """Everything that has ended, in the order in which it was begun."""
+        return self._commit(lambda connection: self._stored(self._rows.read(connection)))
 
     def recover(self, written: Mapping[int, TrialRecord]) -> list[BegunTrial]:
         """Make the study whole again after a kill or a power cut; return the trials to run again.
 
-        `written`: the records of trials.jsonl. A power cut may have taken the study's last commits; what is
-        in that file, which is synced, goes back in. A running trial whose record is known is completed. The
-        others are failed in the study, to be begun anew under the same number.
+        `written`: the records of trials.jsonl, which is synced before the study: what it has and the study
+        lacks goes in. The trials returned still run in the study, until they are begun again or abandoned.
         """
-        lost = []
-        with self._translated():
-            known = {
-                stored.record.number for stored in self.history() if stored.record is not None
-            }  # running ones with a record included
-            running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            for trial in running:
-                record = _record_of(trial.user_attrs, self.path)
-                if record is not None:
-                    self._tell(trial.number, record)
-                    continue
-                self._study.tell(trial.number, state=TrialState.FAIL)
-                begun = trial.user_attrs.get(_BEGUN)
-                if isinstance(begun, dict) and begun["number"] not in written:
-                    lost.append(
-                        BegunTrial(
-                            number=int(begun["number"]),
-                            policy=self._policy(trial.params),
-                            origin=begun["origin"],
-                            attributes=dict(trial.system_attrs),
-                            rungs=_rungs_of(trial.user_attrs, self.path),
-                        )
-                    )
-            for number in sorted(set(written) - known):
-                self._adopt(written[number])
-        return lost
+        return self._commit(lambda connection: self._recovered(connection, written))
 
-    def begin(self, trial: BegunTrial, violations: Mapping[str, float]) -> None:
-        """Write down that a trial runs, in one commit. `violations` are those of its known costs."""
-        codes = self.resolved.codes(trial.policy)
-        with self._translated():
-            self._study.add_trial(
-                create_trial(
-                    state=TrialState.RUNNING,
-                    params=self._params(codes),
-                    distributions=self.distributions,
-                    user_attrs={
-                        _BEGUN: {"number": trial.number, "origin": trial.origin},
-                        _RUNGS: [asdict(rung) for rung in trial.rungs],
-                    },
-                    constraints=dict(violations),
-                    system_attrs=dict(trial.attributes),
-                )
-            )
-            self._places[trial.number] = self._study.get_trials(deepcopy=False)[-1].number
+    def begin(self, trial: BegunTrial, violations: Mapping[str, float]) -> bool:
+        """Write down that a trial runs, in one commit; a lost one goes on in its old row.
+
+        `violations` are those of its known costs. False where another driver came first: propose another.
+        """
+        self._places[trial.number] = self._commit(
+            lambda connection: self._begun(connection, trial, violations)
+        )
+        return True
+
+    def abandon(self, number: int) -> None:
+        """Give a trial up that was lost and is not wanted any more."""
+        row = self._places.pop(number)
+        self._commit(lambda connection: self._rows.end(connection, row, TrialState.FAIL))
 
     def keep_rung(self, number: int, rung: Rung) -> None:
         """Write down what a running trial scored at a lower fidelity; on disk when this returns."""
-        with self._translated():
-            trial_id = self._trial_id(self._places[number])
-            rungs = self._storage.get_trial_user_attrs(trial_id)[_RUNGS]
-            self._storage.set_trial_user_attr(trial_id, _RUNGS, [*rungs, asdict(rung)])
+        row = self._places[number]
 
-    def finish(self, record: TrialRecord) -> None:
-        """Write a finished trial. It counts from the moment its record is in, the first commit of two."""
-        place = self._places.pop(record.number)
-        with self._translated():
-            self._storage.set_trial_user_attr(self._trial_id(place), RECORD, record.to_dict())
-            self._tell(place, record)
+        def keep(connection: Connection) -> None:
+            rungs = self._rows.attribute(connection, row, RUNGS) or []
+            if asdict(rung) not in rungs:
+                self._rows.set_attribute(connection, row, RUNGS, [*rungs, asdict(rung)])
+
+        self._commit(keep)
+
+    def finish(self, record: TrialRecord) -> TrialRecord:
+        """Write a finished trial; returns the record that counts, another driver's where that came first."""
+        row = self._places[record.number]
+        counted = self._commit(lambda connection: self._finished(connection, row, record))
+        del self._places[record.number]
+        return counted
 
     def refuse(
         self, policy: PrecisionPolicy, violations: Mapping[str, float], attributes: Mapping[str, Any]
     ) -> None:
         """Write down that a policy was proposed and not trained, for its known costs."""
-        with self._translated():
-            self._study.add_trial(
-                create_trial(
-                    state=TrialState.PRUNED,
-                    params=self._params(self.resolved.codes(policy)),
-                    distributions=self.distributions,
-                    constraints=dict(violations),
-                    system_attrs=dict(attributes),
-                )
-            )
+        refused = create_trial(
+            state=TrialState.PRUNED,
+            params=self._params(policy),
+            distributions=self.distributions,
+            constraints=dict(violations),
+            system_attrs=dict(attributes),
+        )
+        self._commit(lambda connection: self._rows.add(connection, refused))
 
     def close(self) -> None:
         """Fold the journal back into the database."""
-        with self._translated():
-            self._storage.remove_session()
-            self._storage.engine.dispose()
+        self._engine.dispose()
         try:
-            connection = sqlite3.connect(self.path, timeout=1)
+            connection = sqlite3.connect(self._path, timeout=1)
             try:
                 connection.execute("PRAGMA journal_mode=DELETE")
             finally:
@@ -213,40 +179,148 @@ class StudyStore:
         except sqlite3.Error:
             return  # a reader is there, or the disk is full: the journal stays, and is read with the database
 
-    def _adopt(self, record: TrialRecord) -> None:
-        self._study.add_trial(
+    def _opened(self) -> tuple[Engine, StudyRows]:
+        require_sound(self._path)
+        with self._translated():
+            _make_wal(self._path)
+            with quiet_optuna():
+                engine, rows = open_study(
+                    STUDY_NAME,
+                    directions_of(self.objectives),
+                    "sqlite://",
+                    lambda: sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S, check_same_thread=False),
+                    poolclass=QueuePool,
+                )
+            engine.dispose()
+            event.listen(engine, "connect", _leave_syncing_to_the_journal)
+        return engine, rows
+
+    def _commit(self, step: Callable[[Connection], _T]) -> _T:
+        """Do a step as one transaction."""
+        with self._translated(), self._engine.begin() as connection:
+            return step(connection)
+
+    def _stored(self, rows: list[StudyRow]) -> list[StoredTrial]:
+        stored = []
+        for row in rows:
+            record = self._record(row.user)
+            if record is not None:
+                stored.append(StoredTrial(policy=record.policy, record=record, attributes=row.system))
+            elif row.state == TrialState.PRUNED:
+                policy = self._policy(row.params)
+                stored.append(StoredTrial(policy=policy, record=None, attributes=row.system))
+        return stored
+
+    def _recovered(self, connection: Connection, written: Mapping[int, TrialRecord]) -> list[BegunTrial]:
+        lost = []
+        known = set()
+        for row in self._rows.read(connection):
+            record = self._record(row.user)
+            if record is not None:
+                known.add(record.number)
+                if row.state == TrialState.RUNNING:  # of an mpsearch that ended a trial in two commits
+                    self._end(connection, row.row, record)
+            elif row.state == TrialState.RUNNING and self._is_own(row):
+                trial = self._running_trial(row)
+                if trial.number in written:
+                    self._finished(connection, row.row, written[trial.number])
+                    known.add(trial.number)
+                else:
+                    self._places[trial.number] = row.row
+                    lost.append(trial)
+        for number in sorted(set(written) - known):
+            self._adopt(connection, written[number])
+        return lost
+
+    def _is_own(self, row: StudyRow) -> bool:
+        """Whether this driver began a running trial, in this process or in one that was killed."""
+        begun = row.user.get(BEGUN)
+        return isinstance(begun, dict) and begun.get("driver") == self.driver
+
+    def _begun(self, connection: Connection, trial: BegunTrial, violations: Mapping[str, float]) -> int:
+        row = self._places.get(trial.number)
+        notes = self._notes(trial)
+        if row is not None:
+            self._rows.set_attribute(connection, row, BEGUN, notes)
+            return row
+        return self._rows.add(
+            connection,
             create_trial(
-                state=_ENDED[record.state],
-                values=self._values(record) if record.is_complete else None,
-                params=self._params(self.resolved.codes(record.policy)),
+                state=TrialState.RUNNING,
+                params=self._params(trial.policy),
                 distributions=self.distributions,
-                user_attrs={RECORD: record.to_dict()},
-            )
+                user_attrs={BEGUN: notes, RUNGS: [asdict(rung) for rung in trial.rungs]},
+                constraints=dict(violations),
+                system_attrs=dict(trial.attributes),
+            ),
         )
 
-    def _values(self, record: TrialRecord) -> list[float]:
-        return [objective.of(record) for objective in self.objectives]
+    def _notes(self, trial: BegunTrial) -> dict[str, Any]:
+        return {"number": trial.number, "origin": trial.origin}
 
-    def _tell(self, place: int, record: TrialRecord) -> None:
-        if record.is_complete:
-            self._study.tell(place, self._values(record))
-        else:
-            self._study.tell(place, state=_ENDED[record.state])
+    def _finished(self, connection: Connection, row: int, record: TrialRecord) -> TrialRecord:
+        if self._rows.state(connection, row) == TrialState.RUNNING:
+            self._end(connection, row, record)
+            return record
+        counted = self._record({RECORD: self._rows.attribute(connection, row, RECORD)})
+        if counted is None:  # somebody gave it up meanwhile: a finished trial counts all the same
+            self._adopt(connection, record)
+            return record
+        return counted
 
-    def _trial_id(self, place: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, place)
+    def _end(self, connection: Connection, row: int, record: TrialRecord) -> None:
+        self._rows.set_attribute(connection, row, RECORD, record.to_dict())
+        self._rows.end(connection, row, _ENDED[record.state], self._values(record))
 
-    def _params(self, codes: Any) -> dict[str, int]:
+    def _adopt(self, connection: Connection, record: TrialRecord) -> None:
+        adopted = create_trial(
+            state=_ENDED[record.state],
+            values=self._values(record),
+            params=self._params(record.policy),
+            distributions=self.distributions,
+            user_attrs={RECORD: record.to_dict()},
+        )
+        self._rows.add(connection, adopted)
+
+    def _values(self, record: TrialRecord) -> list[float] | None:
+        return [objective.of(record) for objective in self.objectives] if record.is_complete else None
+
+    def _params(self, policy: PrecisionPolicy) -> dict[str, int]:
+        codes = self.resolved.codes(policy)
         return {choice.name: int(code) for choice, code in zip(self.resolved.choices, codes, strict=True)}
 
-    def _policy(self, params: Mapping[str, Any]) -> PrecisionPolicy:
+    def _running_trial(self, row: StudyRow) -> BegunTrial:
         try:
-            return self.resolved.policy([int(params[choice.name]) for choice in self.resolved.choices])
+            begun = row.user[BEGUN]
+            return BegunTrial(
+                number=int(begun["number"]),
+                policy=self._policy(row.params),
+                origin=begun["origin"],
+                attributes=row.system,
+                rungs=tuple(Rung.from_dict(rung) for rung in row.user.get(RUNGS, ())),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(
+                f"A running trial in {self.where} must have what mpsearch writes; got {row.user!r:.200}. "
+                "Restore the study, or search in another folder."
+            ) from error
+
+    def _policy(self, params: Mapping[str, int]) -> PrecisionPolicy:
+        try:
+            return self.resolved.policy([params[choice.name] for choice in self.resolved.choices])
         except (KeyError, IndexError) as error:
             raise FormatError(
-                f"The trials in {self.path} must belong to this space; one does not ({error!r}). "
+                f"The trials in {self.where} must belong to this space; one does not ({error!r}). "
                 "Search in another folder."
             ) from error
+
+    def _record(self, attributes: Mapping[str, Any]) -> TrialRecord | None:
+        if attributes.get(RECORD) is None:
+            return None
+        try:
+            return TrialRecord.from_dict(attributes[RECORD])
+        except FormatError as error:
+            raise FormatError(f"{self.where}: {error}") from error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -254,7 +328,7 @@ class StudyStore:
         try:
             yield
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
-            raise translated(error, self.path) from error
+            raise translated(error, self._path) from error
 
 
 def distributions_of(resolved: ResolvedSpace) -> dict[str, BaseDistribution]:
@@ -262,17 +336,12 @@ def distributions_of(resolved: ResolvedSpace) -> dict[str, BaseDistribution]:
     return {choice.name: IntDistribution(0, len(choice.schemes) - 1) for choice in resolved.choices}
 
 
-def _open_storage(path: Path) -> optuna.storages.RDBStorage:
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+def directions_of(objectives: tuple[Objective, ...]) -> list[StudyDirection]:
+    return [StudyDirection[objective.direction.upper()] for objective in objectives]
 
-    url = f"sqlite:///{path.resolve()}"
-    _make_wal(path)
-    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_TIMEOUT_S}})
-    storage.engine.dispose()
-    event.listen(storage.engine, "connect", prepare)
-    return storage
+
+def _leave_syncing_to_the_journal(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _make_wal(path: Path) -> None:
@@ -292,19 +361,3 @@ def quiet_optuna() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(before)
-
-
-def _rungs_of(attributes: Mapping[str, Any], path: Path) -> tuple[Rung, ...]:
-    try:
-        return tuple(Rung.from_dict(rung) for rung in attributes.get(_RUNGS, ()))
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
-
-
-def _record_of(attributes: Mapping[str, Any], path: Path) -> TrialRecord | None:
-    if RECORD not in attributes:
-        return None
-    try:
-        return TrialRecord.from_dict(attributes[RECORD])
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
