@@ -17,6 +17,10 @@ def open_runner(work: Work, placement: Placement, on_step: Callable[[StepReport]
 
     Raises: ConfigError if the work cannot be sent to other processes; RunError if workers cannot be started.
     """
+    if placement.ray is not None:
+        from mpsearch.search.ray_runner import RayRunner  # noqa: PLC0415 - Ray only where it is asked for
+
+        return RayRunner(work, placement)
     if placement.workers in (None, 1):
         return InProcessRunner(work.load(), work.threads, on_step)
     return ProcessPoolRunner(work, placement.workers)
