@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from mpsearch.errors import ConfigError
 from mpsearch.search.nearest import did_you_mean
@@ -12,27 +13,43 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 STARTUP_TRIALS = 10  # random ones before a model is fitted; the anchors count
+GENERATION = "RestartableNsga2Sampler:generation"  # its note on a trial; who has none is no parent
+KEPT_GENERATIONS = 2  # when older trials are left out; a generation's parents come from the one before
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerFactory:
+    """Seed -> a sampler, which is told about `most_told` finished trials at most: see `SamplerMemory`."""
+
+    make: Callable[[int], BaseSampler]
+    most_told: int
+
+    def __call__(self, seed: int) -> BaseSampler:
+        return self.make(seed)
 
 
 def _tpe(seed: int) -> BaseSampler:
-    """Multivariate tree-structured Parzen estimator. Schemes are integers: they are ordered."""
+    """Multivariate tree-structured Parzen estimator. Schemes are integers: they are ordered.
+
+    Running trials count as bad ones (constant liar), so that several asked at a time lie apart.
+    """
     from optuna.samplers import TPESampler  # noqa: PLC0415 - optuna is slow to import
 
-    return TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP_TRIALS)
+    return TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=STARTUP_TRIALS)
 
 
 def _nsga2(seed: int) -> BaseSampler:
     """Genetic search with non-dominated sorting; a population that fits tens of trials, not thousands."""
-    from optuna.samplers import NSGAIISampler  # noqa: PLC0415
+    from mpsearch.search.nsga2_sampler import RestartableNsga2Sampler  # noqa: PLC0415
 
-    return NSGAIISampler(seed=seed, population_size=20)
+    return RestartableNsga2Sampler(seed=seed, population_size=20)
 
 
 def _gp(seed: int) -> BaseSampler:
-    """Gaussian process with expected hypervolume improvement."""
+    """Gaussian process with expected hypervolume improvement, of a batch where trials run."""
     from optuna.samplers import GPSampler  # noqa: PLC0415
 
-    return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+    return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS, warn_independent_sampling=False)
 
 
 def _random(seed: int) -> BaseSampler:
@@ -41,9 +58,14 @@ def _random(seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-SamplerFactory = Callable[[int], "BaseSampler"]
+MOST_TOLD = {"tpe": 500, "nsga2": 500, "gp": 100, "random": 500}
 
-SAMPLERS: dict[str, SamplerFactory] = {"tpe": _tpe, "nsga2": _nsga2, "gp": _gp, "random": _random}
+SAMPLERS: dict[str, SamplerFactory] = {
+    "tpe": SamplerFactory(_tpe, MOST_TOLD["tpe"]),
+    "nsga2": SamplerFactory(_nsga2, MOST_TOLD["nsga2"]),
+    "gp": SamplerFactory(_gp, MOST_TOLD["gp"]),
+    "random": SamplerFactory(_random, MOST_TOLD["random"]),
+}
 
 
 def sampler_named(name: str) -> SamplerFactory:
@@ -56,3 +78,10 @@ def sampler_named(name: str) -> SamplerFactory:
             f"A sampler must be one of {', '.join(SAMPLERS)}; got {name!r}.{did_you_mean(name, SAMPLERS)}"
         )
     return SAMPLERS[name]
+
+
+def aged(notes: Mapping[str, Any], by: int) -> dict[str, Any]:
+    """A sampler's notes on a trial with its generation counted from another one; the first is 0."""
+    if GENERATION not in notes:
+        return dict(notes)
+    return {**notes, GENERATION: max(0, notes[GENERATION] - by)}
