@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -49,13 +50,9 @@ def history_of(
     competing = {r.number for r in competitors(finished, overrides)}
     keeper = FrontKeeper(objectives, reference)
     points: list[HistoryPoint] = []
-    busy_s, busy_until = 0.0, float("-inf")
+    busy = _Busy(finished)
     for record in finished:
-        # What lies before `busy_until` is counted already: parallel trials overlap.
-        ended = datetime.fromisoformat(record.ended).timestamp()
-        began = max(ended - record.seconds, busy_until)
-        busy_s += max(0.0, ended - began)
-        busy_until = max(busy_until, ended)
+        busy_s = busy.until(record.ended)
         keeper = keeper.with_record(record) if record.number in competing else keeper
         points.append(
             HistoryPoint(
@@ -66,3 +63,34 @@ def history_of(
             )
         )
     return tuple(points)
+
+
+class _Busy:
+    """For how long at least one of the trials ran, up to a time; each is asked for in order."""
+
+    def __init__(self, records: Iterable[TrialRecord]) -> None:
+        spans = [
+            (_timestamp(ended), seconds) for record in records for ended, seconds in _trainings(record)
+        ]
+        self._left = deque(sorted(spans))
+        self._busy_s, self._busy_until = 0.0, float("-inf")
+
+    def until(self, ended: str) -> float:
+        """Seconds."""
+        while self._left and self._left[0][0] <= _timestamp(ended):
+            # What lies before `_busy_until` is counted already: parallel trials overlap.
+            end, seconds = self._left.popleft()
+            self._busy_s += max(0.0, end - max(end - seconds, self._busy_until))
+            self._busy_until = max(self._busy_until, end)
+        return self._busy_s
+
+
+def _trainings(record: TrialRecord) -> Iterator[tuple[str, float]]:
+    """When each of a trial's trainings ended, and its seconds: one a rung, and one at full fidelity."""
+    yield from ((rung.ended, rung.seconds) for rung in record.rungs)
+    if not record.is_stopped:
+        yield record.ended, record.seconds - sum(rung.seconds for rung in record.rungs)
+
+
+def _timestamp(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

@@ -21,7 +21,7 @@ Origin = Literal["anchor", "sampler", "random"]
 class Rung:
     """What a trial scored at one of the lower fidelities: after `share` of the recipe's steps.
 
-    `score` and `loss` as in `TrialRecord`. Units: seconds of wall clock; `steps` are optimizer steps.
+    `score`, `loss` and `ended` as in `TrialRecord`. Units: seconds of wall clock; `steps` are optimizer steps.
     """
 
     share: float
@@ -29,6 +29,7 @@ class Rung:
     loss: float
     seconds: float
     steps: int
+    ended: str
 
     @classmethod
     def from_dict(cls, fields: Any) -> Rung:
@@ -40,10 +41,12 @@ class Rung:
                 loss=float(fields["loss"]),
                 seconds=float(fields["seconds"]),
                 steps=int(fields["steps"]),
+                ended=str(fields["ended"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise FormatError(
-                f"A rung must be numbers named share, score, loss, seconds and steps; got {fields!r:.200}."
+                f"A rung must be numbers named share, score, loss, seconds and steps, and the time when it "
+                f"`ended`; got {fields!r:.200}."
             ) from error
 
 
@@ -55,7 +58,8 @@ class TrialRecord:
     lowest first. `score` (the metric, 0..1) and `loss` are of the validation split at full fidelity, and None
     where the trial was stopped at its last rung, or failed; `failure` then says why. `feasible` is judged by
     the budgets in force when the trial ended; a `Run` judges again by its own. `origin`: anchor (a uniform
-    policy), sampler, or random (the sampler had nothing new). `started` and `ended` are ISO 8601, UTC.
+    policy), sampler, or random (the sampler had nothing new). `started` and `ended` are ISO 8601, UTC; a
+    trial ended with its last rung where it was stopped there.
     `driver`: which of several drivers of one study ran it, and so keeps its weights; None where there is one.
 
     Units: seconds of wall clock; `steps` are optimizer steps; both over all rungs.
@@ -81,6 +85,15 @@ class TrialRecord:
     @property
     def is_complete(self) -> bool:
         return self.state == "complete"
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was given up at a lower fidelity, without having failed."""
+        return self.state == "stopped"
+
+    @property
+    def is_failed(self) -> bool:
+        return self.state == "failed"
 
     @property
     def accuracy(self) -> float:
