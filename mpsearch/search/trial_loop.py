@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +18,13 @@ from mpsearch.search.proposer import Proposer
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.runner import Runner
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.study import BegunTrial, News, StudyStore
+from mpsearch.search.study import BegunTrial, LostTrial, News, StudyStore
 from mpsearch.search.trial_job import Outcome, StepReport, TrialJob
 from mpsearch.search.trial_record import TrialRecord, now_utc
 
 MAX_SAME_FAILURES = 10
 RESUME = "Give the same command again to go on."
+OTHERS_POLL_S = 1.0  # how often other drivers are looked at where only their trials still run
 
 
 @dataclass(kw_only=True, eq=False)
@@ -48,6 +50,8 @@ class TrialLoop:
         self.message = "All trials are done."
         self.resume: str | None = None
         self._running: dict[int, tuple[BegunTrial, str]] = {}
+        self._elsewhere: dict[int, BegunTrial] = {}  # what other drivers of the study run
+        self._has_waited = False
         self._failures: deque[str] = deque(maxlen=MAX_SAME_FAILURES)
         used = [record.number for record in self.journal.records] + [trial.number for trial in self.lost]
         self._next_number = max(used, default=-1) + 1
@@ -78,7 +82,9 @@ class TrialLoop:
             while runner.running < runner.capacity and self._begin_next(runner):
                 pass
             if not runner.running:
-                return
+                if not self._await_others():
+                    return
+                continue
             for report in runner.wait():
                 if isinstance(report, Outcome):
                     with uninterrupted():
@@ -105,11 +111,39 @@ class TrialLoop:
         return True
 
     def _hear(self, news: News) -> None:
-        """Take note of what another driver has begun or finished."""
-        raise NotImplementedError
+        """Take note of what another driver has begun, lost or finished."""
+        number = news.trial.number if isinstance(news, LostTrial) else news.number
+        self._next_number = max(self._next_number, number + 1)
+        self.lost = deque(trial for trial in self.lost if trial.number != number)
+        before = self._elsewhere.pop(number, None)
+        if before is not None and not isinstance(news, TrialRecord):
+            self.proposer.forget(number, before.policy)
+        match news:
+            case BegunTrial():
+                self._elsewhere[number] = news
+                self.proposer.begin(number, news.policy, news.origin)
+            case LostTrial():
+                self.lost.append(news.trial)
+            case TrialRecord():
+                self.journal.mirror(news)
+                self.proposer.finish(news)
+                self._tell_finished(news)
+
+    def _await_others(self) -> bool:
+        """Wait a moment if trials of other drivers run still: they count too, or are lost and begun here."""
+        if not self._elsewhere or self.clock.is_over:
+            return False
+        if not self._has_waited:
+            count = len(self._elsewhere)
+            self.emit(Notice(message=f"Waiting for {count} trials that other drivers of the study run."))
+            self._has_waited = True
+        time.sleep(OTHERS_POLL_S)
+        self._is_exhausted = False  # what they lose is to be tried
+        return True
 
     def _may_begin(self, runner: Runner) -> bool:
-        if self._is_exhausted or len(self.journal.records) + runner.running >= self.total:
+        running = runner.running + len(self._elsewhere)
+        if self._is_exhausted or len(self.journal.records) + running >= self.total:
             return False
         if self.clock.is_over:
             self._stop("timeout", "The time is over.", RESUME)
@@ -123,6 +157,7 @@ class TrialLoop:
             is_wanted &= self.space.overrides.allows(trial.policy)
             if is_wanted and not self.proposer.has_seen(trial.policy):
                 return self.proposer.begin(trial.number, trial.policy, trial.origin)
+            self.store.abandon(trial.number)
         while self._anchors:
             policy = self._anchors.popleft()
             if not self.proposer.has_seen(policy):
@@ -136,7 +171,11 @@ class TrialLoop:
 
     def _begin(self, trial: BegunTrial, runner: Runner) -> None:
         costs = self.known.costs(trial.policy)
-        self.store.begin(trial, self.space.budgets.cost_violations(costs))
+        if not self.store.begin(trial, self.space.budgets.cost_violations(costs)):
+            self.proposer.forget(trial.number, trial.policy)
+            if trial.origin == "anchor":
+                self._anchors.appendleft(trial.policy)
+            return
         self._running[trial.number] = (trial, now_utc())
         runner.submit(TrialJob(number=trial.number, policy=trial.policy, weights=self._weights(trial.number)))
         self.emit(TrialStarted(number=trial.number, policy=trial.policy, origin=trial.origin))
@@ -160,10 +199,15 @@ class TrialLoop:
             started=started,
             ended=now_utc(),
             failure=outcome.failure,
+            driver=self.store.driver,
         )
         record = replace(record, feasible=self.space.admits(record))
-        self.journal.add(record, self._weights(record.number))
+        record = self.journal.add(record, self._weights(record.number))
         self.proposer.finish(record)
+        self._tell_finished(record)
+        self._stop_if_always_failing(record)
+
+    def _tell_finished(self, record: TrialRecord) -> None:
         self.emit(
             TrialFinished(
                 record=record,
@@ -175,7 +219,6 @@ class TrialLoop:
                 best=self.journal.best(),
             )
         )
-        self._stop_if_always_failing(record)
 
     def _train_again(self, record: TrialRecord, runner: Runner) -> None:
         self._again[record.number] = record
