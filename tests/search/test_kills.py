@@ -1,0 +1,240 @@
+"""Nothing is lost: searches are killed at random moments, and their files audited.
+
+The default run kills a dozen times, `pytest -m slow tests/search/test_kills.py` two hundred times.
+"""
+
+import contextlib
+import importlib.util
+import itertools
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TRIALS = 14
+MANY = pytest.mark.slow
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+auditor, killing = load("run_auditor"), load("killed_searches")
+
+
+@pytest.fixture(scope="module")
+def searches(tmp_path_factory):
+    with killing.WarmSearches(tmp_path_factory.mktemp("searches")) as warm:
+        yield warm
+
+
+@pytest.fixture
+def new_lives(tmp_path, space_of, profile, searches):
+    """A function: a run that nobody has searched into yet, for `Lives`."""
+    profile.save(tmp_path / "profile.json")
+    name = space_of().task.name
+    numbers = itertools.count()
+
+    def build(*options, trials=TRIALS, pause_s=0.002):
+        folder = tmp_path / f"lives-{next(numbers)}"
+        folder.mkdir()
+        space = space_of(task=f'{{name: "{name}", args: {{pause_s: {pause_s}}}}}', search="{sampler: random}")
+        (folder / "space.yaml").write_text(space.to_yaml())
+        command = ["search", str(folder / "space.yaml"), "--hw", str(tmp_path / "profile.json"), *options]
+        return killing.Lives(searches, folder, command, trials, auditor.audit)
+
+    return build
+
+
+@pytest.fixture
+def whole(new_lives, searches):
+    """How long a search takes in seconds, and between how many steps it can be killed."""
+    if searches.whole is None:
+        new_lives("--workers", "1").come_to_the_end()  # trains the baseline, into the cache
+        began = time.monotonic()
+        life = new_lives("--workers", "1").begin(die_at=0)
+        assert life.wait() == 0, life.errors.read_text()
+        searches.whole = time.monotonic() - began, int(Path(f"{life.output}.moments").read_text())
+    return searches.whole
+
+
+@pytest.fixture
+def finished(new_lives, searches, tmp_path):
+    """A copy of a finished run, and what its search has told."""
+    if searches.finished is None:
+        searches.finished = new_lives("--workers", "1")
+        searches.finished.come_to_the_end()
+    copied = tmp_path / "copied"
+    shutil.copytree(searches.finished.run, copied)
+    return copied, searches.finished
+
+
+def forget_in_the_study(run):
+    with contextlib.closing(sqlite3.connect(run / "study.db")) as connection, connection:
+        connection.execute("DELETE FROM trial_user_attributes WHERE key = 'record' AND trial_id = 3")
+
+
+def tear(path):
+    os.truncate(path, path.stat().st_size - 30)
+
+
+def repeat_a_line(run):
+    lines = (run / "trials.jsonl").read_text().splitlines(keepends=True)
+    (run / "trials.jsonl").write_text("".join([*lines, lines[5]]))
+
+
+def change_a_score(run):
+    with contextlib.closing(sqlite3.connect(run / "study.db")) as connection, connection:
+        connection.execute(
+            "UPDATE trial_user_attributes SET value_json = replace(value_json, '\"score\": 0.', "
+            "'\"score\": 0.0') WHERE key = 'record' AND trial_id = 3"
+        )
+
+
+def overwrite_the_database(run):
+    content = bytearray((run / "study.db").read_bytes())
+    content[8192:16384] = bytes(8192)
+    (run / "study.db").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "finding"),
+    [
+        (forget_in_the_study, "was announced and is not in the study"),
+        (lambda run: tear(run / "trials.jsonl"), "was announced and is not in trials.jsonl"),
+        (repeat_a_line, "is 2 times in trials.jsonl"),
+        (change_a_score, "otherwise than it was announced"),
+        (overwrite_the_database, r"study\.db"),
+        (lambda run: tear(min((run / "checkpoints").iterdir())), "bytes, .* were announced"),
+        (lambda run: min((run / "checkpoints").iterdir()).unlink(), "on the front, are missing"),
+        (lambda run: (run / "checkpoints" / ".3.part.safetensors").touch(), "half-written files"),
+        (lambda run: (run / ".front.csv.ab12.part").touch(), "half-written files"),
+    ],
+)
+def test_the_auditor_sees_damage(finished, damage, finding):
+    run, lives = finished
+
+    def audit():
+        return auditor.audit(run, lives.outputs, total=TRIALS, is_over=True, before=lives.found)[0]
+
+    assert not audit()
+    damage(run)
+    problems = audit()
+    assert any(re.search(finding, problem) for problem in problems), problems
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=MANY)])
+def test_a_driver_killed_at_any_time_loses_nothing(new_lives, whole, kills):
+    generator = random.Random(kills)
+    seconds, _ = whole
+    killed = 0
+    while killed < kills:
+        lives = new_lives("--workers", generator.choice(("1", "2")))
+        status = None
+        while status != 0:
+            life = lives.begin()
+            if killed < kills:
+                time.sleep(generator.uniform(0, seconds))
+                life.signal(signal.SIGKILL)
+            status = life.wait()
+            killed += status == -signal.SIGKILL
+            lives.audit(life)
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(60, marks=MANY)])
+def test_a_driver_killed_between_any_two_steps_on_files_loses_nothing(new_lives, whole, kills):
+    """Between each open, rename, removal and commit; the many are spread evenly, so that none is left out."""
+    _, moments = whole
+    generator = random.Random(kills)
+    steps = sorted({round(moments * (place + generator.random()) / kills) for place in range(kills)} - {0})
+    lives, killed = new_lives("--workers", "1"), 0
+    for step in steps:
+        life = lives.begin(die_at=step)
+        status = life.wait()
+        lives.audit(life)
+        killed += status == -signal.SIGKILL
+        if len(lives.outputs) == 4 or status == 0:
+            lives.come_to_the_end()
+            lives = new_lives("--workers", "1")
+    assert killed >= 0.5 * len(steps)  # a later life has less to do, and may end before its step
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=MANY)])
+def test_a_killed_worker_fails_its_trial_alone(new_lives, kills):
+    generator = random.Random(kills)
+    killed = 0
+    while killed < kills:
+        lives = new_lives("--workers", "2", pause_s=0.01)
+        life = lives.begin()
+        in_this_life = 0
+        while killed < kills and in_this_life < 3:
+            wanted = len(life.events("trial_finished")) + 2
+            if not life.wait_for(wanted) or life.wait(generator.uniform(0, 0.05)) is not None:
+                break
+            workers = life.family()
+            if workers:
+                os.kill(generator.choice(workers), signal.SIGKILL)
+                killed, in_this_life = killed + 1, in_this_life + 1
+        assert life.wait() == 0, life.errors.read_text()
+        lives.audit(life)
+        failures = [record["failure"] for record in lives.found[-1].values() if record["state"] == "failed"]
+        assert len(failures) <= in_this_life
+        assert all("SIGKILL" in failure for failure in failures), failures
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=MANY)])
+def test_driver_and_workers_killed_at_once_lose_nothing(new_lives, whole, kills):
+    generator = random.Random(kills)
+    seconds, _ = whole
+    killed = 0
+    while killed < kills:
+        lives = new_lives("--workers", "2", pause_s=0.01)
+        for _ in range(4):
+            if killed == kills:
+                break
+            life = lives.begin()
+            time.sleep(generator.uniform(0, 3 * seconds))
+            doomed = [life.process, *life.family()]
+            generator.shuffle(doomed)
+            for process in doomed:
+                if life.status is None:
+                    os.kill(process, signal.SIGKILL)
+            killed += life.wait() == -signal.SIGKILL
+            lives.audit(life)
+        lives.come_to_the_end()
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=MANY)])
+def test_what_a_power_cut_takes_from_the_study_is_taken_back_from_the_synced_lines(new_lives, whole, kills):
+    """The study's journal is not synced at each commit: any of its end may go. A line may be torn."""
+    generator = random.Random(kills)
+    seconds, _ = whole
+    lives, cuts, took = new_lives("--workers", "1"), 0, 0
+    while cuts < kills:
+        life = lives.begin()
+        life.wait_for(generator.randrange(2, 6))
+        if life.wait(generator.uniform(0, 0.2 * seconds)) is None:
+            life.kill()
+        lives.audit(life)
+        journal = lives.run / "study.db-wal"
+        if journal.exists():
+            before = len(auditor.read_study_file(lives.run / "study.db").records)
+            os.truncate(journal, generator.randrange(journal.stat().st_size))
+            with (lives.run / "trials.jsonl").open("a") as file:
+                file.write('{"schema": 3, "number": 99, "pol')
+            took += before - len(auditor.read_study_file(lives.run / "study.db").records)
+            cuts += 1
+        lives.come_to_the_end()
+        lives = new_lives("--workers", "1")
+    assert took > 0
