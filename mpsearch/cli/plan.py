@@ -104,7 +104,7 @@ def plan(
     from mpsearch.search.planning import plan_search
 
     asked = with_settings(loaded, trials=trials, workers=workers, budgets=budgets, overrides=overrides)
-    stored = RunFolder(Path("runs") / loaded.name).profile_file
+    stored = RunFolder(Path("runs") / loaded.name)
     progress = messages()
     try:
         if progress.is_terminal:

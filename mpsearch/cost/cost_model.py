@@ -193,4 +193,4 @@ class CostModel:
 
         Raises: ConfigError if a group names an unknown layer or shares no scheme.
         """
-        return Extremes(self, groups).all()
+        return Extremes([self], groups).all()

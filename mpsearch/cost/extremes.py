@@ -47,19 +47,21 @@ class CostExtremes:
 class Extremes:
     """Minimises weighted sums of costs over the policies in which the layers of each group agree.
 
-    `schemes`: what each layer may take, where that is less than the model knows. Costs are sums of terms over
-    few layers each, so this is exact wherever the model's graph is nearly a chain; see `least_sum`.
+    `models`: one network on one or several devices, which agree in layers and schemes. `schemes`: what each
+    layer may take, where that is less than the models know. Costs are sums of terms over few layers each, so
+    this is exact wherever the model's graph is nearly a chain; see `least_sum`.
 
     Raises: ConfigError if a group names an unknown layer or shares no scheme.
     """
 
     def __init__(
         self,
-        model: CostModel,
+        models: Sequence[CostModel],
         groups: Sequence[Sequence[str]] = (),
         schemes: Mapping[str, Sequence[Scheme]] | None = None,
     ) -> None:
-        self._model = model
+        self._models = tuple(models)
+        model = self._model = self._models[0]
         self._choices = _partition(model.layers, groups)
         shared = [_shared_schemes(schemes or model.schemes, choice) for choice in self._choices]
         self._sizes = [len(taken) for taken in shared]
@@ -72,39 +74,46 @@ class Extremes:
                 own = model.schemes[layer]
                 self._codes[place] = np.array([own.index(scheme) for scheme in taken], np.int64)
 
-        scopes = [{self._variable_of[layer] for layer in term.layers} for term in model.terms]
+        scopes = [{self._variable_of[layer] for layer in term.layers} for m in models for term in m.terms]
         self._order = elimination_order(scopes, self._sizes)
 
     def least(self, weights: NDArray[np.float64]) -> tuple[float, PrecisionPolicy, bool]:
         """The least weighted sum of costs, a policy near it, and whether that reaches it.
 
-        Shape: weights (5,), as `COST_COLUMNS`.
+        Shape: weights (5 a model,), as `COST_COLUMNS` of each.
         """
-        factors, is_exact = [], True
-        for term in self._model.terms:
-            costs = np.nan_to_num(term.table, nan=np.inf)[:, weights != 0] @ weights[weights != 0]
-            factor, is_whole = factor_of(term, costs, self._variable_of, self._codes)
-            factors.append(factor)
-            is_exact = is_exact and is_whole
+        factors, is_exact, constant = [], True, 0.0
+        for model, own in zip(self._models, weights.reshape(len(self._models), -1), strict=True):
+            if not own.any():
+                continue
+            constant += float(model.constant @ own)
+            for term in model.terms:
+                costs = np.nan_to_num(term.table, nan=np.inf)[:, own != 0] @ own[own != 0]
+                factor, is_whole = factor_of(term, costs, self._variable_of, self._codes)
+                factors.append(factor)
+                is_exact = is_exact and is_whole
         found: Least = least_sum(factors, self._sizes, self._order, is_exact=is_exact)
         codes = [
             int(self._codes[place][found.values[self._variable_of[place]]])
             for place in range(len(self._model.layers))
         ]
-        bound = found.bound + float(self._model.constant @ weights)
-        return bound, self._model.policy(codes), found.is_exact
+        return found.bound + constant, self._model.policy(codes), found.is_exact
 
     def all(self) -> CostExtremes:
-        return CostExtremes(**{name: self._range(name) for name in COST_COLUMNS})
+        """Those of the first model."""
+        return CostExtremes(**{name: self.range(name) for name in COST_COLUMNS})
 
-    def _range(self, name: str) -> CostRange:
-        weights = np.array([float(column == name) for column in COST_COLUMNS])
+    def range(self, name: str, place: int = 0) -> CostRange:
+        """The range of one of `COST_COLUMNS` of the model at that place."""
+        model = self._models[place]
+        weights = np.zeros(len(self._models) * len(COST_COLUMNS))
+        weights[place * len(COST_COLUMNS) + COST_COLUMNS.index(name)] = 1.0
         least, least_policy, is_least_exact = self.least(weights)
         greatest, greatest_policy, is_greatest_exact = self.least(-weights)
         if is_least_exact:  # free of the rounding of another order of summation
-            least = float(getattr(self._model.evaluate(least_policy), name))
+            least = float(getattr(model.evaluate(least_policy), name))
         if is_greatest_exact:
-            greatest = -float(getattr(self._model.evaluate(greatest_policy), name))
+            greatest = -float(getattr(model.evaluate(greatest_policy), name))
         return CostRange(
             least=least,
             least_policy=least_policy,

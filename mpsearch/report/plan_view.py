@@ -158,6 +158,9 @@ def _cost_notes(plan: SearchPlan) -> Iterator[RenderableType]:
     elif profile.origin != "none":
         whose = "of this machine" if not profile.differences else "of another machine"
         yield Text(f"latencies from profile {profile.name!r}, {whose}", "dim")
+    if plan.further:
+        names = " and ".join(f"{further.name!r}" for further in plan.further)
+        yield Text(f"those behind an @ from profile{'s' if len(plan.further) > 1 else ''} {names}", "dim")
     if profile.interpolated_layers:
         yield Text(
             f"the latency of {profile.interpolated_layers} layers is interpolated from other shapes", "dim"

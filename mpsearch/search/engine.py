@@ -16,9 +16,16 @@ from mpsearch.search.budgets import Budgets
 from mpsearch.search.clock import Clock
 from mpsearch.search.events import (
     Event,
+    Notice,
     OnEvent,
     SearchFinished,
     SearchStarted,
+)
+from mpsearch.search.further_profiles import (
+    GivenProfile,
+    further_profiles,
+    given_profiles,
+    with_devices,
 )
 from mpsearch.search.held_out import score_front_on_test
 from mpsearch.search.history import history_of
@@ -32,7 +39,6 @@ from mpsearch.search.preparation import (
     TracedTask,
     allowed_costs,
     baseline_of,
-    given_profile,
     known_costs,
     traced_task,
     usable_profile,
@@ -59,7 +65,7 @@ def run_search(
     *,
     out: str | Path,
     task: Task | None = None,
-    profile: HardwareProfile | str | Path | None = None,
+    profile: GivenProfile | Sequence[GivenProfile] | None = None,
     trials: int | None = None,
     timeout_s: float | None = None,
     workers: int | None = None,
@@ -85,7 +91,8 @@ def run_search(
     `threads` threads, budgets and overrides checked. Then the 32-bit baseline, the uniform policies (as near
     as the overrides let them come), and the sampler, until `trials` trials are there (failed ones count),
     `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the front is scored once
-    on the test split. `task` replaces the space's own, for a task that has no name.
+    on the test split. `task` replaces the space's own, for a task that has no name. `profile` may be several,
+    the main one first: each further one gives policies a latency and an energy on that device.
 
     Raises: ConfigError, BudgetError, TaskError, DataError, TraceError, ProfileError, UnmeasuredError
     before any training, and the folder is then as it was but for a profile that was measured; RunError if
@@ -120,7 +127,7 @@ def run_search(
             freed=tuple(free),
             folder=folder,
             task=task,
-            profile=given_profile(profile),
+            profiles=given_profiles(profile),
             timeout_s=timeout_s,
             threads=threads,
             on_event=on_event,
@@ -187,7 +194,7 @@ class _Search:
     freed: tuple[str, ...]
     folder: RunFolder
     task: Task | None
-    profile: HardwareProfile | Path | None
+    profiles: tuple[HardwareProfile | Path, ...]
     timeout_s: float | None
     threads: int
     placement: Placement
@@ -206,6 +213,15 @@ class _Search:
             raise
 
     def _run(self) -> None:
+        further = further_profiles(self.profiles, self.folder)
+        self.space, joined = with_devices(self.space, [device.name for device in further], self.folder)
+        for objective in joined:
+            self.emit(
+                Notice(
+                    message=f"{objective.name} joins the objectives: neither they nor the budgets name "
+                    f"{objective.device}."
+                )
+            )
         known_facts = self._stored_facts()
         traced = traced_task(self.space, self.task, self.emit)
         for pattern in self.freed:
@@ -217,18 +233,18 @@ class _Search:
             )
         profile = usable_profile(
             traced,
-            given=self.profile,
+            given=self.profiles[0] if self.profiles else None,
             stored=self.folder.profile_file,
             has_begun=known_facts is not None,
             threads=self.threads,
             emit=self.emit,
         )
-        known = known_costs(self.space, traced, profile, self.emit)
+        known = known_costs(self.space, traced, profile, self.emit, further)
         allowed = allowed_costs(self.space, traced, known)
         macs = sum(layer.macs for layer in traced.trace.layers)
         threads = min(worthwhile_threads(macs, self.space.trial.batch_size), len(usable_cpus()))
         baseline = baseline_of(traced.task, threads, self.emit)
-        facts = self._settle(known_facts, traced, profile, known, baseline)
+        facts = self._settle(known_facts, traced, profile, further, known, baseline)
         reference = reference_point(self.space.objectives, facts.greatest_costs)
         with StudyStore(self.folder.database, known.resolved, self.space.objectives) as store:
             lost = store.recover(self.folder.written_records())
@@ -325,6 +341,7 @@ class _Search:
         facts: RunFacts | None,
         traced: TracedTask,
         profile: HardwareProfile,
+        further: Sequence[HardwareProfile],
         known: KnownCosts,
         baseline: Baseline,
     ) -> RunFacts:
@@ -338,6 +355,8 @@ class _Search:
         if facts is not None:
             return facts
         profile.save(self.folder.profile_file)
+        for device in further:
+            device.save(self.folder.device_profile_file(device.name))
         facts = RunFacts(
             created=now_utc(),
             version=installed_version(),
@@ -345,7 +364,7 @@ class _Search:
                 key=baseline.key,
                 score=baseline.validation_score,
                 loss=baseline.validation_loss,
-                costs=full_precision_costs(traced.trace, profile),
+                costs=full_precision_costs(traced.trace, profile, further),
             ),
             greatest_costs=known.greatest_costs(),
             model=traced.trace,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.cost.cost_model import CostModel
+from mpsearch.cost.cost_term import COST_COLUMNS
 from mpsearch.cost.extremes import CostRange, Extremes
 from mpsearch.errors import BudgetError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.costs import Costs
-from mpsearch.search.objective import COSTS, Objective
+from mpsearch.search.costs import Costs, DeviceCosts
+from mpsearch.search.objective import Objective, costs_on
 from mpsearch.search.resolve import Codes, ResolvedSpace, all_codes
 
 ENUMERABLE = 1 << 18  # policies that are cheaper to try all than to reason about
@@ -29,15 +31,32 @@ class KnownCosts:
     """Costs of every policy of a resolved space. They are sums of parts that depend on a few layers each.
 
     `model` may know more than the space allows: a space that overrides narrowed costs what it did before.
+    `on_devices`: the models of further devices, by the names of their profiles.
 
-    Shape: codes (P, C) -> costs (P, 5), in the order of `COSTS`: s, s, s, bytes, J.
+    Shape: codes (P, C) -> costs (P, K), in the order of `columns`: s, s, s, bytes, J, then s, s, s, J of each
+    further device.
     """
 
-    def __init__(self, resolved: ResolvedSpace, model: CostModel) -> None:
+    def __init__(
+        self, resolved: ResolvedSpace, model: CostModel, on_devices: Mapping[str, CostModel] | None = None
+    ) -> None:
         self.resolved = resolved
         self.model = model
-        self._least = Extremes(model, [choice.layers for choice in resolved.choices], resolved.schemes)
-        self.extremes = self._least.all()
+        self.on_devices = dict(on_devices or {})
+        self.columns = costs_on(self.on_devices)
+        self._models: dict[str | None, CostModel] = {None: model}
+        self._models.update(self.on_devices)
+        devices = list(self._models)
+        self._least = Extremes(
+            list(self._models.values()), [choice.layers for choice in resolved.choices], resolved.schemes
+        )
+        self._ranges = {
+            cost.name: self._least.range(cost.attribute, devices.index(cost.device)) for cost in self.columns
+        }
+        self._weighed = [
+            len(COST_COLUMNS) * devices.index(cost.device) + COST_COLUMNS.index(cost.attribute)
+            for cost in self.columns
+        ]
         self._cheapest_found: dict[tuple[float, ...], tuple[float, Codes]] = {}
         place = {layer: column for column, layer in enumerate(model.layers)}
         known = model.schemes
@@ -54,24 +73,28 @@ class KnownCosts:
         of_layers = np.tile(self._pinned_codes, (len(codes), 1))
         for choice, layer, code_of in self._codes_of:
             of_layers[:, layer] = code_of[codes[:, choice]]
-        costs = self.model.evaluate_batch(of_layers)
-        return np.stack([getattr(costs, cost.field) for cost in COSTS], axis=1)
+        costs = {device: model.evaluate_batch(of_layers) for device, model in self._models.items()}
+        return np.stack([getattr(costs[cost.device], cost.attribute) for cost in self.columns], axis=1)
 
     def costs(self, policy: PrecisionPolicy) -> Costs:
         row = self.evaluate(self.resolved.codes(policy)[None])[0]
-        return _as_costs(dict(zip([cost.field for cost in COSTS], row.tolist(), strict=True)))
+        return self._as_costs(row.tolist())
 
     def greatest_costs(self) -> Costs:
         """Each cost at its own greatest, which no single policy need reach."""
-        return _as_costs({cost.field: self._range(cost).greatest for cost in COSTS})
+        return self._as_costs([self.range_of(cost).greatest for cost in self.columns])
 
     def least_costs(self) -> Costs:
         """Each cost at its own least, which no single policy need reach."""
-        return _as_costs({cost.field: self._range(cost).least for cost in COSTS})
+        return self._as_costs([self.range_of(cost).least for cost in self.columns])
+
+    def range_of(self, cost: Objective) -> CostRange:
+        """What policies cost at least and at most."""
+        return self._ranges[cost.name]
 
     def feasible(self, codes: Codes, budgets: Budgets) -> NDArray[np.bool_]:
         """Which policies meet the bounds on costs. Shape: codes (P, C) -> (P,)."""
-        met: NDArray[np.bool_] = np.all(self.evaluate(codes) <= _bounds(budgets), axis=1)
+        met: NDArray[np.bool_] = np.all(self.evaluate(codes) <= self._bounds(budgets), axis=1)
         return met
 
     def require_reachable(self, budgets: Budgets, among: str = "") -> None:
@@ -85,9 +108,9 @@ class KnownCosts:
         Raises: BudgetError with the least reachable value and its policy.
         """
         bounds = budgets.bounds()
-        bounded = [cost for cost in COSTS if cost.name in bounds]
+        bounded = [cost for cost in self.columns if cost.name in bounds]
         for cost in bounded:
-            reachable = self._range(cost)
+            reachable = self.range_of(cost)
             if reachable.least > bounds[cost.name]:
                 asked, least = _told_apart(cost, bounds[cost.name], reachable.least)
                 raise BudgetError(
@@ -98,8 +121,8 @@ class KnownCosts:
         if len(bounded) < 2 or self._some_policy_meets(budgets, bounded):
             return
         reached = "; ".join(
-            f"{cost.name} down to {cost.format(self._range(cost).least)} "
-            f"at {self._range(cost).least_policy.summary}"
+            f"{cost.name} down to {cost.format(self.range_of(cost).least)} "
+            f"at {self.range_of(cost).least_policy.summary}"
             for cost in bounded
         )
         wanted = " and ".join(f"{cost.name} <= {cost.format(bounds[cost.name])}" for cost in bounded)
@@ -120,8 +143,8 @@ class KnownCosts:
             allowed = np.concatenate(blocks)
             return _first_unseen(allowed[generator.permutation(len(allowed))], seen)
         sizes = self.resolved.sizes
-        scale = _bounds(budgets)
-        cheap = np.stack([self._cheapest(_weights(scale, k))[1] for k in range(len(COSTS))])
+        scale = self._bounds(budgets)
+        cheap = np.stack([self._cheapest(_weights(scale, k))[1] for k in range(len(scale))])
         for _ in range(_ROUNDS):
             drawn = generator.integers(0, sizes, size=(_DRAWS, len(sizes)))
             lean = generator.random((_DRAWS, 1)) ** 0.5
@@ -134,18 +157,16 @@ class KnownCosts:
                 return found
         return None
 
-    def _range(self, cost: Objective) -> CostRange:
-        found: CostRange = getattr(self.extremes, cost.field)
-        return found
-
     def _cheapest(self, weights: NDArray[np.float64]) -> tuple[float, Codes]:
         """A bound that no policy's weighted sum of costs goes below, and a policy (C,) at it or near it.
 
-        Shape: weights (5,).
+        Shape: weights (K,), as `columns`.
         """
         key = tuple(weights.tolist())
         if key not in self._cheapest_found:
-            bound, policy, _ = self._least.least(weights)
+            of_models = np.zeros(len(self._models) * len(COST_COLUMNS))
+            of_models[self._weighed] = weights
+            bound, policy, _ = self._least.least(of_models)
             self._cheapest_found[key] = bound, self.resolved.codes(policy)
         return self._cheapest_found[key]
 
@@ -153,9 +174,9 @@ class KnownCosts:
         if self.resolved.policies <= ENUMERABLE:
             return any(self.feasible(codes, budgets).any() for codes in all_codes(self.resolved))
         bounds = np.array([budgets.bounds()[cost.name] for cost in bounded])
-        columns = [COSTS.index(cost) for cost in bounded]
+        columns = [self.columns.index(cost) for cost in bounded]
         for multipliers in _simplex(len(bounded)):
-            weights = np.zeros(len(COSTS))
+            weights = np.zeros(len(self.columns))
             weights[columns] = multipliers / bounds
             least, codes = self._cheapest(weights)
             if (self.evaluate(codes[None])[0][columns] <= bounds).all():
@@ -164,20 +185,26 @@ class KnownCosts:
                 return False
         return True
 
+    def _bounds(self, budgets: Budgets) -> NDArray[np.float64]:
+        bounds = budgets.bounds()
+        return np.array([bounds.get(cost.name, np.inf) for cost in self.columns])
+
+    def _as_costs(self, row: Sequence[float]) -> Costs:
+        """Of one policy, or of none. Shape: row (K,)."""
+        values: dict[str | None, dict[str, Any]] = {device: {} for device in self._models}
+        for cost, value in zip(self.columns, row, strict=True):
+            values[cost.device][cost.attribute] = value
+        own = values.pop(None)
+        return Costs(
+            **{**own, "memory_bytes": round(own["memory_bytes"])},
+            devices=tuple(DeviceCosts(device=str(device), **of_it) for device, of_it in values.items()),
+        )
+
 
 def _told_apart(cost: Objective, bound: float, least: float) -> tuple[str, str]:
     """Both as people read them; in the base unit where three figures make them equal."""
     short = cost.format(bound), cost.format(least)
     return short if short[0] != short[1] else (f"{bound:.9g} {cost.unit}", f"{least:.9g} {cost.unit}")
-
-
-def _as_costs(values: dict[str, float]) -> Costs:
-    return Costs(**{**values, "memory_bytes": round(values["memory_bytes"])})  # type: ignore[arg-type]
-
-
-def _bounds(budgets: Budgets) -> NDArray[np.float64]:
-    bounds = budgets.bounds()
-    return np.array([bounds.get(cost.name, np.inf) for cost in COSTS])
 
 
 def _weights(scale: NDArray[np.float64], column: int) -> NDArray[np.float64]:

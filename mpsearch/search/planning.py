@@ -29,15 +29,17 @@ from mpsearch.search.estimate import (
     steps_range,
     trials_span,
 )
+from mpsearch.search.further_profiles import GivenProfile, further_profiles, given_profiles, with_devices
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.narrowing import narrowed, remarks
-from mpsearch.search.objective import COSTS
+from mpsearch.search.objective import COSTS, OBJECTIVES
 from mpsearch.search.preparation import TracedTask, profiled_model, traced_task
 from mpsearch.search.processors import usable_cpus, worthwhile_threads
 from mpsearch.search.quantities import format_duration
 from mpsearch.search.quick_profile import LONGEST_PASS_S, QuickProfile, is_quick, quick_profile
 from mpsearch.search.reach import SpaceReach, random_codes, reach_of
-from mpsearch.search.resolve import ResolvedSpace, cost_model_of, full_precision_costs
+from mpsearch.search.resolve import ResolvedSpace, cost_model_of, device_models, full_precision_costs
+from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.search_plan import PlannedProfile, SearchPlan
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.trial_timing import TimedBaseline, TimedTrials, time_baseline, time_trials
@@ -53,16 +55,16 @@ def plan_search(
     *,
     source: str = "",
     task: Task | None = None,
-    profile: HardwareProfile | Path | None = None,
-    stored: Path | None = None,
+    profile: GivenProfile | Sequence[GivenProfile] | None = None,
+    stored: RunFolder | None = None,
     threads: int = 1,
     with_time: bool = True,
     on_step: OnStep = lambda _: None,
 ) -> SearchPlan:
     """Load the task, trace its model, price its policies, and time a few steps of training.
 
-    Latencies come from `profile`, else from the file `stored` (that of a run which would go on), else from a
-    quick measurement on `threads` threads, if a pass is short. Nothing is written.
+    Latencies come from `profile` (or several, the main one first), else from the run `stored`, which would go
+    on, else from a quick measurement on `threads` threads, if a pass is short. Nothing is written.
 
     Raises: ConfigError, TaskError, DataError, TraceError as a search; UnmeasuredError if the profile that is
     given lacks a layer. Budgets that no policy meets are part of the plan.
@@ -73,16 +75,20 @@ def plan_search(
     traced = traced_task(space, task, lambda _: None)
     load_s = time.perf_counter() - started
     resolved = narrowed(traced.resolved, space.overrides)
-    planned, measured, quick = _profile(traced, profile, stored, threads, on_step)
+    profiles = given_profiles(profile)
+    further = further_profiles(profiles, stored if not profiles else None)
+    space, _ = with_devices(space, [device.name for device in further])
+    planned, measured, quick = _profile(traced, profiles[0] if profiles else None, stored, threads, on_step)
     on_step("pricing policies")
     if measured is None:
         known = KnownCosts(resolved, _without_latency(traced))
         told = tuple(cost for cost in COSTS if cost.unit != "s")
         full = None
     else:
-        known = KnownCosts(resolved, cost_model_of(space, traced.trace, measured))
-        told = COSTS
-        full = full_precision_costs(traced.trace, measured)
+        on_devices = device_models(space, traced.trace, further)
+        known = KnownCosts(resolved, cost_model_of(space, traced.trace, measured), on_devices)
+        told = known.columns
+        full = full_precision_costs(traced.trace, measured, further)
     reach = reach_of(known, space.budgets, costs=told, seed=space.search.seed)
     estimate = None
     if with_time and reach.is_feasible:
@@ -99,6 +105,7 @@ def plan_search(
         resolved=resolved,
         remarks=remarks(traced.resolved, space.overrides),
         profile=planned,
+        further=tuple(_planned("given" if profiles else "run", device) for device in further),
         reach=reach,
         full_precision=full,
         time=estimate,
@@ -110,7 +117,7 @@ def plan_search(
 def _profile(
     traced: TracedTask,
     given: HardwareProfile | Path | None,
-    stored: Path | None,
+    stored: RunFolder | None,
     threads: int,
     on_step: OnStep,
 ) -> tuple[PlannedProfile, HardwareProfile | None, QuickProfile | None]:
@@ -118,8 +125,8 @@ def _profile(
     if asked is not None:
         return _planned("given", asked), asked, None
     wanted = profiled_model(traced)
-    if stored is not None and stored.exists():
-        existing = HardwareProfile.load(stored)
+    if stored is not None and stored.profile_file.exists():
+        existing = HardwareProfile.load(stored.profile_file)
         if wanted.is_measured_in(existing):
             return _planned("run", existing), existing, None
     if not is_quick(wanted, threads):
@@ -154,7 +161,7 @@ def _profiling(
 ) -> TimePart:
     """What the search will take to measure its profile."""
     if quick is not None:
-        latency = known.extremes.latency_s
+        latency = known.range_of(OBJECTIVES["latency"])
         span = quick.whole_span(profiled_model(traced), (latency.least + latency.greatest) / 2)
         return TimePart(name="profile", span=span, detail="once; noise on the machine makes it longer")
     if planned.origin == "none":

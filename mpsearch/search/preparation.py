@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from mpsearch.errors import ConfigError, RunError
+from mpsearch.errors import RunError
 from mpsearch.hardware.fingerprint import probe_machine
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace
@@ -19,7 +19,7 @@ from mpsearch.profiling.torch_threads import torch_threads
 from mpsearch.search.events import Event, Notice, StageProgress, StageStarted
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.narrowing import narrowed, remarks
-from mpsearch.search.resolve import ResolvedSpace, cost_model_of, resolve
+from mpsearch.search.resolve import ResolvedSpace, cost_model_of, device_models, resolve
 from mpsearch.search.space import SearchSpace
 from mpsearch.training.baseline import Baseline, trained_baseline
 from mpsearch.training.layout import prepare_model
@@ -116,22 +116,32 @@ def usable_profile(
     return measured
 
 
-def known_costs(space: SearchSpace, traced: TracedTask, profile: HardwareProfile, emit: Emit) -> KnownCosts:
-    """Costs of every policy, and the budgets checked against them.
+def known_costs(
+    space: SearchSpace,
+    traced: TracedTask,
+    profile: HardwareProfile,
+    emit: Emit,
+    further: Sequence[HardwareProfile] = (),
+) -> KnownCosts:
+    """Costs of every policy, on `further` devices too, and the budgets checked against them.
 
-    Raises: UnmeasuredError if the profile lacks a layer; BudgetError if no policy meets the budgets.
+    Raises: UnmeasuredError if a profile lacks a layer; BudgetError if no policy meets the budgets.
     """
-    known = KnownCosts(traced.resolved, cost_model_of(space, traced.trace, profile))
+    known = KnownCosts(
+        traced.resolved,
+        cost_model_of(space, traced.trace, profile),
+        device_models(space, traced.trace, further),
+    )
     known.require_reachable(space.budgets)
-    guessed = known.model.interpolated_layers
-    if guessed:
-        emit(
-            Notice(
-                message=f"The latency of {len(guessed)} of {len(known.model.layers)} layers is "
-                f"interpolated from other shapes in profile {profile.name!r}. `mpsearch profile --space` "
-                "would measure it."
+    for name, model in {profile.name: known.model, **known.on_devices}.items():
+        guessed = model.interpolated_layers
+        if guessed:
+            emit(
+                Notice(
+                    message=f"The latency of {len(guessed)} of {len(model.layers)} layers is interpolated "
+                    f"from other shapes in profile {name!r}. `mpsearch profile --space` would measure it."
+                )
             )
-        )
     return known
 
 
@@ -142,7 +152,7 @@ def allowed_costs(space: SearchSpace, traced: TracedTask, known: KnownCosts) -> 
     """
     if not space.overrides:
         return known
-    allowed = KnownCosts(traced.allowed, known.model)
+    allowed = KnownCosts(traced.allowed, known.model, known.on_devices)
     allowed.require_reachable(space.budgets, among=f" with {space.overrides}")
     return allowed
 
@@ -159,18 +169,6 @@ def baseline_of(task: Task, threads: int, emit: Emit) -> Baseline:
 
     with torch_threads(threads):
         return trained_baseline(task, progress=on_step)
-
-
-def given_profile(profile: HardwareProfile | str | Path | None) -> HardwareProfile | Path | None:
-    """A profile by object or by file.
-
-    Raises: ConfigError if it is neither.
-    """
-    if profile is None or isinstance(profile, (HardwareProfile, Path)):
-        return profile
-    if not isinstance(profile, str):
-        raise ConfigError(f"A profile must be a file or a HardwareProfile; got {type(profile).__name__}.")
-    return Path(profile)
 
 
 def _tell_if_foreign(profile: HardwareProfile, emit: Emit) -> None:

@@ -12,7 +12,7 @@ from mpsearch.errors import BudgetError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.known_costs import ENUMERABLE, CostTable, KnownCosts
-from mpsearch.search.objective import COSTS, Objective
+from mpsearch.search.objective import Objective
 from mpsearch.search.resolve import Codes, all_codes
 from mpsearch.search.uncertainty import score_interval
 
@@ -92,11 +92,11 @@ class SpaceReach:
 
 
 def reach_of(
-    known: KnownCosts, budgets: Budgets, *, costs: Sequence[Objective] = COSTS, seed: int = 0
+    known: KnownCosts, budgets: Budgets, *, costs: Sequence[Objective] | None = None, seed: int = 0
 ) -> SpaceReach:
     """Price every policy of a small space, `DRAWS` random ones of a large one; the ends are found exactly.
 
-    Only `costs` are told. Budgets that no policy meets are not an error here: they are an answer.
+    Only `costs` are told, by default all that are known. Budgets that no policy meets are not an error here: they are an answer.
     """
     resolved = known.resolved
     is_exact = resolved.policies <= ENUMERABLE
@@ -105,11 +105,12 @@ def reach_of(
     else:
         table = known.evaluate(random_codes(resolved.sizes, DRAWS, seed))
     bounds = budgets.bounds()
-    reaches = tuple(_cost_reach(known, cost, table, bounds.get(cost.name), is_exact) for cost in costs)
+    told = known.columns if costs is None else costs
+    reaches = tuple(_cost_reach(known, cost, table, bounds.get(cost.name), is_exact) for cost in told)
     bounded = [reach for reach in reaches if reach.bound is not None]
     together = None
     if len(bounded) > 1:
-        met = np.logical_and.reduce([table[:, COSTS.index(r.cost)] <= r.bound for r in bounded])
+        met = np.logical_and.reduce([table[:, known.columns.index(r.cost)] <= r.bound for r in bounded])
         together = _share(met, is_exact)
     return SpaceReach(
         policies=resolved.policies,
@@ -132,8 +133,8 @@ def _cost_reach(
     bound: float | None,
     is_exact: bool,  # noqa: FBT001
 ) -> CostReach:
-    ends = getattr(known.extremes, cost.field)
-    values = table[:, COSTS.index(cost)]
+    ends = known.range_of(cost)
+    values = table[:, known.columns.index(cost)]
     counts, _ = np.histogram(np.clip(values, ends.least, ends.greatest), BINS, (ends.least, ends.greatest))
     return CostReach(
         cost=cost,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.cost.cost_model import CostModel
-from mpsearch.errors import ConfigError
+from mpsearch.cost.cost_report import CostReport
+from mpsearch.errors import ConfigError, UnmeasuredError
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace, TracedLayer
 from mpsearch.precision.policy import PrecisionPolicy
@@ -157,14 +158,34 @@ def cost_model_of(space: SearchSpace, trace: ModelTrace, profile: HardwareProfil
     return CostModel.build(trace, schemes_per_layer=resolve(space, trace).schemes, profile=profile)
 
 
-def full_precision_costs(trace: ModelTrace, profile: HardwareProfile) -> Costs:
-    """What the model costs with every layer at w32a32, in the same runtime.
+def device_models(
+    space: SearchSpace, trace: ModelTrace, further: Iterable[HardwareProfile]
+) -> dict[str, CostModel]:
+    """As `cost_model_of`, of each further device by its name."""
+    found = {}
+    for profile in further:
+        try:
+            found[profile.name] = cost_model_of(space, trace, profile)
+        except UnmeasuredError as error:
+            lack = f"{error.lack} Measure it on that machine, and copy the file here."
+            raise UnmeasuredError(lack, error.threads, profile=f"{profile.name}.json") from error
+    return found
 
-    Raises: UnmeasuredError if the profile lacks a layer.
+
+def full_precision_costs(
+    trace: ModelTrace, profile: HardwareProfile, further: Iterable[HardwareProfile] = ()
+) -> Costs:
+    """What the model costs with every layer at w32a32, in the same runtime, there and on `further` devices.
+
+    Raises: UnmeasuredError if a profile lacks a layer.
     """
     schemes = {layer.name: (FULL_PRECISION,) for layer in trace.layers}
-    model = CostModel.build(trace, schemes_per_layer=schemes, profile=profile)
-    return Costs.of(model.evaluate(PrecisionPolicy.uniform(model.layers, FULL_PRECISION)))
+    policy = PrecisionPolicy.uniform(list(schemes), FULL_PRECISION)
+
+    def report(measured: HardwareProfile) -> CostReport:
+        return CostModel.build(trace, schemes_per_layer=schemes, profile=measured).evaluate(policy)
+
+    return Costs.of(report(profile), {device.name: report(device) for device in further})
 
 
 def _matches(rule: LayerRule, layer: TracedLayer) -> bool:

@@ -17,8 +17,9 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.costs import Costs
 from mpsearch.search.front import Front, FrontPoint, box_shares
+from mpsearch.search.further_profiles import read_further
 from mpsearch.search.measured import MeasuredLatency, read_measured
-from mpsearch.search.objective import Objective
+from mpsearch.search.objective import Objective, all_objectives
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.pick import pick_trial
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
@@ -67,6 +68,7 @@ class Run:
     baseline: BaselineScore
     model: ModelTrace
     profile: HardwareProfile
+    further_profiles: tuple[HardwareProfile, ...] = ()
     greatest_costs: Costs
     metric: str
     validation_samples: int
@@ -76,6 +78,16 @@ class Run:
     exporter: Exporter | None = None
     viewer: Viewer | None = None
     task: Any = None
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The names of the further profiles."""
+        return tuple(profile.name for profile in self.further_profiles)
+
+    @cached_property
+    def quantities(self) -> dict[str, Objective]:
+        """Name -> accuracy and every cost, on each device: all that may be an objective of this run."""
+        return all_objectives(self.devices)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -146,8 +158,22 @@ class Run:
 
         return cost_model_of(self.space, self.model, self.profile)
 
-    def cost_report(self, policy: PrecisionPolicy) -> CostReport:
-        return self.cost_model.evaluate(policy)
+    @cached_property
+    def device_models(self) -> dict[str, CostModel]:
+        """As `cost_model`, of each further device."""
+        from mpsearch.search.resolve import device_models  # noqa: PLC0415 - only some commands need it
+
+        return device_models(self.space, self.model, self.further_profiles)
+
+    def cost_report(self, policy: PrecisionPolicy, device: str | None = None) -> CostReport:
+        """Layer by layer, on the machine of the main profile or on a further device."""
+        model = self.cost_model if device is None else self.device_models[device]
+        return model.evaluate(policy)
+
+    def costs(self, policy: PrecisionPolicy) -> Costs:
+        """The totals, on all devices."""
+        further = {device: self.cost_report(policy, device) for device in self.devices}
+        return Costs.of(self.cost_report(policy), further)
 
     def checkpoint(self, number: int) -> Path:
         """The trained weights (safetensors) of a trial on the front.
@@ -224,9 +250,7 @@ def reference_point(objectives: tuple[Objective, ...], greatest: Costs) -> dict[
     Accuracy 0; each cost 1.1 times the greatest reachable one of the space. It depends on space, model
     and profile only, so hypervolumes of searches over the same three compare.
     """
-    return {
-        o.name: 0.0 if o.direction == "maximize" else 1.1 * o.of(greatest) for o in objectives
-    }
+    return {o.name: 0.0 if o.direction == "maximize" else 1.1 * o.of(greatest) for o in objectives}
 
 
 def normalised_hypervolume(
@@ -275,6 +299,12 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
                 f"{record.number} differs in {', '.join(sorted(record.policy.keys() ^ layers))}. Restore the "
                 "file that is of another run."
             )
+        if record.costs.device_names != facts.greatest_costs.device_names:
+            raise FormatError(
+                f"Trials in {path} must have costs on the devices of its {folder.facts_file.name}; trial "
+                f"{record.number} has them on {', '.join(record.costs.device_names) or 'no further ones'}. "
+                "Restore the file that is of another run."
+            )
     run = Run(
         path=folder.path,
         space=space,
@@ -282,6 +312,7 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
         baseline=facts.baseline,
         model=facts.model,
         profile=HardwareProfile.load(folder.profile_file),
+        further_profiles=read_further(folder, facts.greatest_costs.device_names),
         greatest_costs=facts.greatest_costs,
         metric=facts.metric,
         validation_samples=facts.validation_samples,

@@ -27,6 +27,7 @@ class RunFolder:
 
     space.yaml     the space as used, every default filled in; budgets, overrides and trials of the last call
     profile.json   the hardware profile as used
+    profiles/      NAME.json: those of further devices; not there where there is one profile
     run.json       what the search found before its first trial: model, baseline, greatest costs; test scores
     study.db       the truth: every trial, as an Optuna study (SQLite)
     trials.jsonl   the finished trials again, one JSON object a line, for other programs
@@ -46,6 +47,13 @@ class RunFolder:
     @property
     def profile_file(self) -> Path:
         return self.path / "profile.json"
+
+    @property
+    def device_profiles(self) -> Path:
+        return self.path / "profiles"
+
+    def device_profile_file(self, device: str) -> Path:
+        return self.device_profiles / f"{device}.json"
 
     @property
     def facts_file(self) -> Path:
@@ -105,6 +113,7 @@ class RunFolder:
                 self.checkpoints.name,
                 self.lock_file.name,
                 self.profile_file.name,
+                self.device_profiles.name,
                 self.log_file.name,
                 self.space_file.name,
             }

@@ -36,7 +36,8 @@ class PlannedProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPlan:
-    """`full_precision`: every layer at 32 bits in the same runtime, None without a profile.
+    """`full_precision`: every layer at 32 bits in the same runtime, None without a profile. `further`: the
+    profiles of further devices.
 
     `load`: processes that ran or waited on this machine's `cores` before the plan began to.
     """
@@ -47,6 +48,7 @@ class SearchPlan:
     resolved: ResolvedSpace
     remarks: tuple[str, ...]
     profile: PlannedProfile
+    further: tuple[PlannedProfile, ...] = ()
     reach: SpaceReach
     full_precision: Costs | None
     time: TimeEstimate | None
@@ -93,6 +95,7 @@ class SearchPlan:
             "policies": self.reach.policies,
             "choices": self.reach.choices,
             "profile": asdict(self.profile),
+            "further_profiles": [asdict(profile) for profile in self.further],
             "costs": {reach.cost.field: self._cost(reach) for reach in self.reach.costs},
             "budgets": self.space.budgets.texts(),
             "feasible": self.reach.is_feasible,

@@ -25,12 +25,14 @@ from mpsearch.search.space import (
     SearchSpace,
     TaskReference,
 )
-from mpsearch.search.space_schema import SpaceForm, valid_keys
+from mpsearch.search.space_schema import space_form, valid_keys
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.task_name import located
 
 MAX_FILE_BYTES = 2_000_000
 _SHOWN_ERRORS = 5
+_DEEPEST = 50
+_MOST_DIGITS = 400
 
 Place = tuple[str | int, ...]
 Lines = Mapping[Place, int]
@@ -121,7 +123,9 @@ def build_space(
             "mpsearch."
         )
     try:
-        form: Any = SpaceForm.model_validate(values)  # parts of it are classes made at run time
+        form: Any = space_form(values.get("budgets")).model_validate(
+            values
+        )  # parts of it are classes made at run time
     except ValidationError as error:
         raise ConfigError(_explain(error, source, places)) from None
     except RecursionError:
@@ -154,8 +158,7 @@ def build_space(
 
 def _read_yaml(text: str, source: str) -> tuple[Any, dict[Place, int]]:
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ConfigError(f"{source}: aliases (*name) are not allowed in a space. Write the value out.")
+        _check_events(text, source)
         loader = yaml.SafeLoader(text)
         try:
             node = loader.get_single_node()
@@ -180,11 +183,27 @@ def _read_yaml(text: str, source: str) -> tuple[Any, dict[Place, int]]:
         raise ConfigError(f"{source} is nested too deeply to be a space.") from None
 
 
+def _check_events(text: str, source: str) -> None:
+    """Refuse what makes a small file take long or grow large, before a value of it is made."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"{source}: aliases (*name) are not allowed in a space. Write the value out.")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ConfigError(f"{source}, line {event.start_mark.line + 1}: nested too deeply to be a space.")
+
+
 def _note_lines(node: yaml.Node, place: Place, lines: dict[Place, int], source: str) -> None:
     lines.setdefault(place, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _note_lines(item, (*place, index), lines, source)
+    elif node.tag == "tag:yaml.org,2002:int" and len(node.value) > _MOST_DIGITS:
+        raise ConfigError(  # Python refuses to print what may have more than 4300 digits
+            f"{source}, line {node.start_mark.line + 1}: a number must have at most {_MOST_DIGITS} digits; got "
+            f"{len(node.value)}."
+        )
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             below = (*place, str(key.value))

@@ -7,7 +7,7 @@ from mpsearch.errors import BudgetError
 from mpsearch.search import known_costs
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.known_costs import KnownCosts
-from mpsearch.search.objective import COSTS
+from mpsearch.search.objective import COSTS, OBJECTIVES
 from mpsearch.search.resolve import all_codes, cost_model_of, resolve
 
 MEMORY = [cost.name for cost in COSTS].index("memory")
@@ -36,7 +36,7 @@ def test_costs_of_codes_are_those_of_the_policies(known):
 
 def test_extremes_respect_groups(known):
     _, costs = every_cost(known)
-    assert known.extremes.memory_bytes.least == costs[:, MEMORY].min()
+    assert known.range_of(OBJECTIVES["memory"]).least == costs[:, MEMORY].min()
     assert known.greatest_costs().latency_s == pytest.approx(costs[:, 0].max())
 
 
@@ -91,11 +91,11 @@ def test_tight_budgets_on_a_large_space_are_met_by_leaning_towards_what_is_cheap
 ):
     monkeypatch.setattr(known_costs, "ENUMERABLE", 0)
     known = KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile))
-    least = known.extremes.memory_bytes.least
+    least = known.range_of(OBJECTIVES["memory"]).least
     assert known.random_feasible(np.random.default_rng(0), Budgets(memory_bytes=least), set()) is not None
 
 
 def test_a_refusal_tells_a_budget_from_what_is_reachable_though_both_round_alike(known):
-    least = known.extremes.memory_bytes.least
+    least = known.range_of(OBJECTIVES["memory"]).least
     with pytest.raises(BudgetError, match=rf"memory <= {least - 1:.0f} B: .* {least:.0f} B, at"):
         known.require_reachable(Budgets(memory_bytes=least - 1))

@@ -12,6 +12,7 @@ from mpsearch.search import planning, quick_profile
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.planning import plan_search
+from mpsearch.search.run_folder import RunFolder
 from mpsearch.training.baseline import trained_baseline
 from mpsearch.training.recipe import BaselineRecipe
 
@@ -106,7 +107,7 @@ def test_where_a_pass_is_long_memory_and_energy_are_told_without_latency(space, 
 
 def test_the_profile_of_a_run_that_would_go_on_is_taken(space, profile, tmp_path):
     profile.save(tmp_path / "profile.json")
-    found = plan_search(space, stored=tmp_path / "profile.json", with_time=False)
+    found = plan_search(space, stored=RunFolder(tmp_path), with_time=False)
     assert (found.profile.origin, found.profile.name) == ("run", "made up")
 
 

@@ -10,7 +10,7 @@ import pytest
 from mpsearch.search import reach as reach_module
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.known_costs import KnownCosts
-from mpsearch.search.objective import COSTS
+from mpsearch.search.objective import COSTS, OBJECTIVES
 from mpsearch.search.reach import DRAWS, Share, random_codes, reach_of
 from mpsearch.search.resolve import all_codes, cost_model_of, resolve
 
@@ -66,7 +66,7 @@ def test_a_large_space_is_drawn_from_and_the_interval_holds_the_true_share(known
 
 
 def test_budgets_out_of_reach_are_an_answer_that_names_the_least(known):
-    least = known.extremes.latency_s.least
+    least = known.range_of(OBJECTIVES["latency"]).least
     found = reach_of(known, Budgets(latency_s=0.5 * least))
     assert not found.is_feasible
     assert not found.costs[0].is_reachable
