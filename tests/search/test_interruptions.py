@@ -13,7 +13,6 @@ from mpsearch.errors import RunError
 from mpsearch.search.engine import run_search
 from mpsearch.search.run import load_run
 from mpsearch.search.run_folder import RunFolder
-from mpsearch.search.stored_records import read_records
 
 DRIVER = """
 import sys
@@ -82,7 +81,7 @@ def test_a_search_that_is_killed_keeps_its_trials_and_goes_on(command, start, tm
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        records = read_records(folder.database)
+        records = folder.read_records()
         assert len(records) >= max(kill_at, finished)
         finished = len(records)
         assert len(load_run(folder.path).records) == finished
