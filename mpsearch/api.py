@@ -14,6 +14,7 @@ from mpsearch.precision.scheme import SCHEMES
 from mpsearch.report.notebook import run_html
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.events import OnEvent
+from mpsearch.search.further_profiles import GivenProfile
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.quantities import parse_duration_s
 from mpsearch.search.run import Run
@@ -26,7 +27,6 @@ from mpsearch.training.recipe import TrialRecipe
 if TYPE_CHECKING:
     from torch import nn
 
-    from mpsearch.hardware.profile import HardwareProfile
     from mpsearch.training.task import Task
 
 
@@ -52,7 +52,7 @@ def search(
     cpus_per_trial: float | None = None,
     gpus_per_trial: float = 0.0,
     out: str | Path | None = None,
-    hw: HardwareProfile | str | Path | None = None,
+    hw: GivenProfile | Sequence[GivenProfile] | None = None,
     threads: int = 1,
     on_event: OnEvent | None = None,
     progress: bool = True,
@@ -77,7 +77,8 @@ def search(
     ray         run trials over Ray: "local", "auto" or "HOST:PORT"; see docs/scaling-out.md
     fidelities  shares of a trial's steps, such as (0.1, 0.3): only the best third of each goes on to the next
     out         the run folder; default `runs/NAME`, or that of the run that goes on
-    hw          a hardware profile; default: measured now on `threads` threads
+    hw          a hardware profile, or several, the main one first: each further one gives latency@NAME and
+                energy@NAME; default: measured now on `threads` threads
     on_event    called with each event, in place of the progress on standard error (`progress`)
     task_options  of `task_from`: pretrained, loss, metric, baseline, augment, example_inputs, name
 

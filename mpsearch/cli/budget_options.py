@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mpsearch.errors import ConfigError
+
 if TYPE_CHECKING:
     from mpsearch.search.budgets import Budgets
 
@@ -17,26 +19,37 @@ MaxMemory = Annotated[
     ),
 ]
 MaxLatency = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        "--max-latency", metavar="TIME", help="At most that long: 400us, 2ms.", rich_help_panel=_PANEL
+        "--max-latency",
+        metavar="TIME",
+        help="At most that long: 400us, 2ms; on a further device: pi5=2ms. Can be repeated.",
+        rich_help_panel=_PANEL,
     ),
 ]
 MaxLatencyP95 = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        "--max-latency-p95", metavar="TIME", help="95 of 100 calls at most that long.", rich_help_panel=_PANEL
+        "--max-latency-p95",
+        metavar="TIME",
+        help="95 of 100 calls at most that long.",
+        rich_help_panel=_PANEL,
     ),
 ]
 MaxLatencyP99 = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        "--max-latency-p99", metavar="TIME", help="99 of 100 calls at most that long.", rich_help_panel=_PANEL
+        "--max-latency-p99",
+        metavar="TIME",
+        help="99 of 100 calls at most that long.",
+        rich_help_panel=_PANEL,
     ),
 ]
 MaxEnergy = Annotated[
-    str | None,
-    typer.Option("--max-energy", metavar="ENERGY", help="At most that much: 5uJ.", rich_help_panel=_PANEL),
+    list[str] | None,
+    typer.Option(
+        "--max-energy", metavar="ENERGY", help="At most that much: 5uJ; pi5=9uJ.", rich_help_panel=_PANEL
+    ),
 ]
 MinAccuracy = Annotated[
     str | None,
@@ -49,22 +62,29 @@ MinAccuracy = Annotated[
 def budgets_from(
     *,
     max_memory: str | None,
-    max_latency: str | None,
-    max_latency_p95: str | None,
-    max_latency_p99: str | None,
-    max_energy: str | None,
+    max_latency: list[str] | None,
+    max_latency_p95: list[str] | None,
+    max_latency_p99: list[str] | None,
+    max_energy: list[str] | None,
     min_accuracy: str | None,
 ) -> Budgets:
-    """Raises: ConfigError if one is not a quantity of its kind."""
+    """Raises: ConfigError if one is not a quantity of its kind, or is there twice."""
     from mpsearch.search.budgets import Budgets
 
-    return Budgets.parse(
-        {
-            "memory": max_memory,
-            "latency": max_latency,
-            "latency_p95": max_latency_p95,
-            "latency_p99": max_latency_p99,
-            "energy": max_energy,
-            "accuracy": min_accuracy,
-        }
-    )
+    texts = {"memory": max_memory, "accuracy": min_accuracy}
+    repeatable = {
+        "latency": max_latency,
+        "latency_p95": max_latency_p95,
+        "latency_p99": max_latency_p99,
+        "energy": max_energy,
+    }
+    for kind, values in repeatable.items():
+        for value in values or ():
+            device, _, bound = value.rpartition("=")
+            name = f"{kind}@{device}" if device else kind
+            if name in texts:
+                raise ConfigError(
+                    f"A budget must be given once; got {name} <= {texts[name]} and {bound}. Leave one out."
+                )
+            texts[name] = bound
+    return Budgets.parse(texts)

@@ -83,6 +83,7 @@ def pareto(
         $ mpsearch pareto runs/digits --all --filter "fc2!=w1a1 and faster>8x" --sort accuracy --top 10
     """
     from mpsearch.report.trial_selection import TrialSelection
+    from mpsearch.search.further_profiles import require_devices
     from mpsearch.search.run import load_run
     from mpsearch.search.trial_filter import TrialFilter
 
@@ -97,6 +98,7 @@ def pareto(
         max_energy=max_energy,
         min_accuracy=min_accuracy,
     )
+    require_devices((), budgets, found.devices)
     if budgets:
         found = found.with_budgets(budgets)
     selection = TrialSelection(

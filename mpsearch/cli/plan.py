@@ -44,11 +44,12 @@ def plan(
     pin: Pin = None,
     forbid: Forbid = None,
     hw: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--hw",
             metavar="PROFILE",
-            help="A hardware profile, of this or another machine.",
+            help="A hardware profile, of this or another machine. Each further one joins by its name: "
+            "latency@pi5.",
             show_default="that of runs/NAME-OF-THE-SPACE, else a quick measurement",
             rich_help_panel=_MACHINE,
         ),
@@ -123,7 +124,7 @@ def plan(
                 asked, source=space, profile=hw, stored=stored, threads=threads, with_time=not no_time
             )
     except UnmeasuredError as error:
-        profile = None if hw is None else shlex.quote(str(hw))
+        profile = shlex.quote(str(hw[0])) if hw and len(hw) == 1 else None
         raise error.naming(space=shlex.quote(space), profile=profile) from error
     if as_json:
         print_json(found.to_dict())

@@ -93,11 +93,12 @@ def search(
         ),
     ] = None,
     hw: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--hw",
             metavar="PROFILE",
-            help="A hardware profile, of this or another machine.",
+            help="A hardware profile, of this or another machine. Each further one joins by its name: "
+            "latency@pi5.",
             show_default="measured now",
             rich_help_panel=_WHERE,
         ),
@@ -210,7 +211,7 @@ def search(
                 on_event=view,
             )
     except UnmeasuredError as error:
-        profile = None if hw is None else shlex.quote(str(hw))
+        profile = shlex.quote(str(hw[0])) if hw and len(hw) == 1 else None
         file = space if target.run is None else str(RunFolder(target.run).space_file)
         raise error.naming(space=shlex.quote(file), profile=profile) from error
     except KeyboardInterrupt as error:
