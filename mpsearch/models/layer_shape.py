@@ -114,7 +114,7 @@ class LayerShape:
             values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
             return cls(**values)
         except (TypeError, ValueError, AttributeError) as error:
-            raise ConfigError(f"Not a layer shape: {fields!r} ({error}).") from error
+            raise ConfigError(f"Not a layer shape: {fields!r:.200} ({error!r:.200}).") from error
 
     def __str__(self) -> str:
         text = f"{self.kind} {self.in_channels}->{self.out_channels}"

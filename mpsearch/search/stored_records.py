@@ -18,12 +18,13 @@ LOCK_TIMEOUT_S = 60
 def require_sound(path: Path) -> None:
     """Check the database's structure, if it is there.
 
-    Raises: FormatError if it is truncated or corrupt.
+    Raises: FormatError if it is truncated or corrupt, or would compute what it is asked for.
     """
     if not path.exists():
         return
     try:
         with _connected(path) as connection:
+            _require_plain_tables(connection, path)
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
         raise translated(error, path) from error
@@ -49,9 +50,20 @@ def read_records(path: Path) -> list[TrialRecord]:
     for (text,) in rows:
         try:
             records.append(TrialRecord.from_dict(json.loads(text)))
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise _corrupt(path, str(error)) from error
     return sorted(records, key=lambda record: record.number)
+
+
+def _require_plain_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """A view or a computed column in the place of a table could go on for ever, or fill the memory."""
+    for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
+        is_plain = kind in ("table", "index") and not str(sql).upper().startswith("CREATE VIRTUAL")
+        if is_plain and kind == "table":
+            columns = connection.execute("SELECT hidden FROM pragma_table_xinfo(?)", (name,)).fetchall()
+            is_plain = not any(hidden for (hidden,) in columns)
+        if not is_plain:
+            raise _corrupt(path, f"{str(name)[:80]!r} is no plain table")
 
 
 @contextmanager
