@@ -55,7 +55,11 @@ def pareto(
     ] = False,
     failed: Annotated[
         bool,
-        typer.Option("--failed", help="List failed trials with their reasons.", rich_help_panel=_ROWS),
+        typer.Option(
+            "--failed",
+            help="List the trials that failed, with their reasons, and those that never ended.",
+            rich_help_panel=_ROWS,
+        ),
     ] = False,
     x: XAxis = None,
     y: YAxis = Axis.ACCURACY,

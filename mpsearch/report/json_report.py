@@ -32,7 +32,8 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
     profile           what predicted the latencies: name, threads, machine, created
     selection         filter, sort, top: what `trials` is limited to, null where nothing was asked for
     trials            all that were scored, by number, or what `selection` asks for in its order
-    failed            the others: number, policy, reason
+    failed            those that failed: number, policy, reason, seconds
+    open              the numbers of trials that have begun and not ended: they run now, or were killed
     knee              a trial number, null before the first trial
 
     A trial: number, policy (layer -> scheme), accuracy, interval ([low, high], 95%, for the choice of
@@ -79,10 +80,11 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
         },
         "trials": [trial_json(run, record) for record in wanted.of(run, complete)],
         "failed": [
-            {"number": r.number, "policy": r.policy.names(), "reason": r.failure}
+            {"number": r.number, "policy": r.policy.names(), "reason": r.failure, "seconds": r.seconds}
             for r in run.records
-            if not r.is_complete
+            if r.state == "failed"
         ],
+        "open": list(run.open_numbers),
         "knee": run.front.knee().number if complete else None,
     }
 

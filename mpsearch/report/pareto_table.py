@@ -14,7 +14,7 @@ from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.interval_bar import IntervalBars
 from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.layer_ruler import layer_ruler
-from mpsearch.report.precision_strip import PrecisionStrip, layers_a_cell, precision_strip
+from mpsearch.report.precision_strip import PrecisionStrip, layers_a_cell
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text, interval_text
 from mpsearch.search.objective import COSTS, Objective
@@ -84,20 +84,6 @@ def trial_table(run: Run, records: Sequence[TrialRecord]) -> FittedTable:
         ),
     ]
     return FittedTable(columns=columns, rows=len(records), tells_hidden=True)
-
-
-def failed_lines(run: Run) -> Text:
-    """The trials that failed, and why, one paragraph each."""
-    order = run.layers
-    lines = [
-        Text.assemble(
-            (f"trial {record.number} ", "bold"), precision_strip(record.policy, width=24, layers=order),
-            f"  {record.failure}",
-        )
-        for record in run.records
-        if not record.is_complete
-    ]  # fmt: skip
-    return Text("\n").join(lines)
 
 
 def strip_column(run: Run, records: Sequence[TrialRecord]) -> StretchColumn:

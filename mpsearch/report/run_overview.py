@@ -8,9 +8,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mpsearch.report.facts_grid import paragraph
+from mpsearch.report.failed_table import failed_table
 from mpsearch.report.front_plot import front_plot
 from mpsearch.report.layer_ruler import layer_key
-from mpsearch.report.pareto_table import failed_lines, pareto_table, table_rows
+from mpsearch.report.pareto_table import pareto_table, table_rows
 from mpsearch.report.precision_strip import precision_legend
 from mpsearch.report.run_heading import run_heading
 from mpsearch.report.scatter import Scatter
@@ -28,14 +29,15 @@ def run_overview(
 ) -> RenderableType:
     """Heading, table, legends and plot (by default accuracy against the run's first cost)."""
     wanted = selection or TrialSelection()
-    failures = [record for record in run.records if not record.is_complete]
+    failures = [record for record in run.records if record.state == "failed"]
     parts: list[RenderableType] = [run_heading(run), Text()]
-    if len(failures) == len(run.records):
+    is_scored = any(record.is_complete for record in run.records)
+    if not is_scored:
         parts.append(paragraph((_nothing_yet(run), "yellow")))
     else:
         parts += [_table(run, wanted), Text(), plot or front_plot(run, selection=wanted)]
-    if failures and (failed or len(failures) == len(run.records)):
-        parts += [Text(), failed_lines(run)]
+    if failed or (failures and not is_scored):
+        parts += [Text(), failed_table(run)]
     elif failures:
         told = f"{len(failures)} of {len(run.records)} trials failed; --failed says why."
         parts += [Text(), paragraph((told, "yellow"))]

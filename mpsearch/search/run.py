@@ -26,6 +26,7 @@ from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_stored_space
+from mpsearch.search.stored_records import read_open
 from mpsearch.search.trial_record import TrialRecord
 from mpsearch.search.uncertainty import score_interval
 from mpsearch.training.task_name import located
@@ -118,6 +119,17 @@ class Run:
         from mpsearch.search.tables import records_frame  # noqa: PLC0415 - pandas is slow to import
 
         return records_frame(self.records, self.front)
+
+    @cached_property
+    def open_numbers(self) -> tuple[int, ...]:
+        """Trials that have begun and not ended: they run at this moment, or their search was killed.
+
+        Raises: FormatError if the study is truncated or corrupt.
+        """
+        database = RunFolder(self.path).database
+        ended = {record.number for record in self.records}
+        begun = read_open(database) if database.exists() else ()
+        return tuple(number for number in begun if number not in ended)
 
     def trial(self, number: int) -> TrialRecord:
         """The finished trial of that number.

@@ -12,6 +12,7 @@ from mpsearch.errors import FormatError, StorageError
 from mpsearch.search.trial_record import TrialRecord
 
 RECORD = "record"  # the user attribute of a trial that holds its record
+BEGUN = "begun"  # that which holds its number and origin
 LOCK_TIMEOUT_S = 60
 
 
@@ -64,6 +65,28 @@ def _require_plain_tables(connection: sqlite3.Connection, path: Path) -> None:
             is_plain = not any(hidden for (hidden,) in columns)
         if not is_plain:
             raise _corrupt(path, f"{str(name)[:80]!r} is no plain table")
+
+
+def read_open(path: Path) -> tuple[int, ...]:
+    """The numbers of the trials that have begun and not ended.
+
+    Raises: FormatError if the database is truncated, corrupt or not a study.
+    """
+    query = (
+        "SELECT value_json FROM trial_user_attributes JOIN trials USING (trial_id) "
+        "WHERE key = ? AND state = 'RUNNING'"
+    )
+    try:
+        with _connected(path) as connection:
+            rows = connection.execute(query, (BEGUN,)).fetchall()
+    except sqlite3.DatabaseError as error:
+        if "no such table" in str(error):
+            return ()
+        raise translated(error, path) from error
+    try:
+        return tuple(sorted(int(json.loads(text)["number"]) for (text,) in rows))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _corrupt(path, str(error)) from error
 
 
 @contextmanager

@@ -27,13 +27,12 @@ from mpsearch.errors import FormatError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.objective import Objective
 from mpsearch.search.resolve import ResolvedSpace
-from mpsearch.search.stored_records import LOCK_TIMEOUT_S, RECORD, require_sound, translated
+from mpsearch.search.stored_records import BEGUN, LOCK_TIMEOUT_S, RECORD, require_sound, translated
 from mpsearch.search.study_rows import StudyRow, StudyRows, open_study
 from mpsearch.search.trial_record import Origin, Rung, TrialRecord
 
 STUDY_NAME = "mpsearch"
-BEGUN = "begun"  # user attributes of a trial, beside RECORD
-RUNGS = "rungs"
+RUNGS = "rungs"  # a user attribute of a trial, beside BEGUN and RECORD
 _ENDED = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 _T = TypeVar("_T")
@@ -62,11 +61,15 @@ class LostTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTrial:
-    """What a sampler is told again when a search goes on: a record, or a policy refused for its costs."""
+    """What a sampler is told again when a search goes on: a record, or a policy refused for its costs.
+
+    `number` is that of the trial, or of the one that was looked for when the policy was refused.
+    """
 
     policy: PrecisionPolicy
     record: TrialRecord | None
     attributes: Mapping[str, Any]
+    number: int
 
 
 News = BegunTrial | LostTrial | TrialRecord  # another driver has begun, lost or finished a trial
@@ -202,14 +205,24 @@ class StudyStore:
 
     def _stored(self, rows: list[StudyRow]) -> list[StoredTrial]:
         stored = []
+        number = 0  # of the next trial, where none is begun twice
         for row in rows:
             record = self._record(row.user)
+            begun = record.number if record is not None else self._begun_number(row)
             if record is not None:
-                stored.append(StoredTrial(policy=record.policy, record=record, attributes=row.system))
+                policy = record.policy
+                stored.append(
+                    StoredTrial(policy=policy, record=record, attributes=row.system, number=record.number)
+                )
             elif row.state == TrialState.PRUNED:
                 policy = self._policy(row.params)
-                stored.append(StoredTrial(policy=policy, record=None, attributes=row.system))
+                stored.append(StoredTrial(policy=policy, record=None, attributes=row.system, number=number))
+            number = max(number, begun + 1)
         return stored
+
+    def _begun_number(self, row: StudyRow) -> int:
+        """The number of a trial that has not ended; -1 of a refused policy."""
+        return self._running_trial(row).number if BEGUN in row.user else -1
 
     def _recovered(self, connection: Connection, written: Mapping[int, TrialRecord]) -> list[BegunTrial]:
         lost = []
