@@ -227,7 +227,7 @@ def _private_place() -> Iterator[dict[str, Any]]:
             # Ray's own switch, off on macOS and Windows: nodes have the address 127.0.0.1, and its servers
             # then listen there alone. Given 127.0.0.1 otherwise, Ray takes the machine's outer address.
             constants.ENABLE_RAY_CLUSTER = False
-            _read_token()
+            read_authentication()
             yield {
                 "num_cpus": len(usable_cpus()),
                 "include_dashboard": False,
@@ -236,7 +236,7 @@ def _private_place() -> Iterator[dict[str, Any]]:
             }
     finally:
         constants.ENABLE_RAY_CLUSTER = cluster_of_many
-        _read_token()
+        read_authentication()
         _remove(folder)
 
 
@@ -258,7 +258,7 @@ def _sweep(base: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_token() -> None:
+def read_authentication() -> None:
     """Let Ray read its authentication settings from the environment again."""
     from ray import _raylet  # noqa: PLC0415
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
-import cloudpickle
 from ray import tune
 
 from mpsearch.atomic_file import write_atomically
 from mpsearch.errors import RunError
+from mpsearch.search.packed_work import PackedWork
 from mpsearch.search.placement import Placement
 from mpsearch.search.ray_cluster import RayCluster
 from mpsearch.search.ray_searcher import EndOfSearch, JobDesk, StudySearcher, TrialEvents
-from mpsearch.search.ray_trainable import TrialActor
+from mpsearch.search.ray_trainable import Equipment, TrialActor, versions
 from mpsearch.search.runner import Report, Runner
 from mpsearch.search.trial_job import Outcome, TrialJob, Work
 
 _RETRIES = 3  # of a trial whose node or actor was lost
+_REPORTS_PER_S = 16.0  # of all trials together: each costs the driver some milliseconds
 _END_S = 15.0
 
 
@@ -35,7 +36,8 @@ class RayRunner(Runner):
 
     def __init__(self, work: Work, placement: Placement) -> None:
         assert placement.ray is not None
-        payload = cloudpickle.dumps(work)
+        with closing(PackedWork.of(work)) as packed:
+            payload = packed.to_bytes()
         self._cpus = placement.cpus_per_trial or float(work.threads)
         self._gpus = placement.gpus_per_trial
         self._most = placement.workers
@@ -46,10 +48,16 @@ class RayRunner(Runner):
         try:
             self._cluster = self._scope.enter_context(RayCluster(placement.ray))
             self._cluster.require_slot(self._cpus, self._gpus)
+            equipment = Equipment(
+                payload=payload,
+                threads=max(1, min(work.threads, int(self._cpus))),
+                versions=versions(),
+                report_every_s=max(1.0, self.capacity / _REPORTS_PER_S),
+            )
             folder = tempfile.mkdtemp(prefix="mpsearch-tune-")
             self._scope.callback(shutil.rmtree, folder, ignore_errors=True)
             self._thread = threading.Thread(
-                target=self._tune, args=(payload, folder), name="ray-tune", daemon=True
+                target=self._tune, args=(equipment, folder), name="ray-tune", daemon=True
             )
             self._thread.start()
         except BaseException:
@@ -88,10 +96,10 @@ class RayRunner(Runner):
         self._scope.close()
         self._jobs.clear()
 
-    def _tune(self, payload: bytes, folder: str) -> None:
+    def _tune(self, equipment: Equipment, folder: str) -> None:
         try:
             searcher = StudySearcher(self._desk)
-            trainable = tune.with_parameters(TrialActor, payload=payload)
+            trainable = tune.with_parameters(TrialActor, equipment=equipment)
             tune.Tuner(
                 tune.with_resources(trainable, {"cpu": self._cpus, "gpu": self._gpus}),
                 tune_config=tune.TuneConfig(
