@@ -165,7 +165,7 @@ def with_settings(
     """
     given = {"trials": trials, "workers": workers, "seed": seed}
     for name, value in given.items():
-        least = 0 if name == "seed" else 1
+        least = 1 if name == "trials" else 0
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             raise ConfigError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
     if sampler is not None:
@@ -268,6 +268,7 @@ class _Search:
                     sampler=sampler_named(self.space.search.sampler),
                     seed=self.space.search.seed,
                     history=store.history(),
+                    is_reordered=len(self.space.trial.fidelities) > 1,
                 ),
                 lost=deque(lost),
             )
@@ -292,6 +293,7 @@ class _Search:
                     ),
                     front=tuple(sorted(journal.front.numbers)),
                     knee=journal.front.knee(self.space.admits),
+                    waiting=loop.waiting,
                 )
             )
             if loop.has_work:
@@ -381,8 +383,8 @@ class _Search:
             recipe=self.space.trial,
             seed=self.space.search.seed,
             threads=threads,
-            task=task if self.placement.workers == 1 else self.task,
-            baseline=baseline if self.placement.workers == 1 or self.task is not None else None,
+            task=task if self.placement.workers == 0 or self.placement.ray else self.task,
+            baseline=baseline,
         )
 
     def _finished(

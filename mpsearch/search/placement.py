@@ -33,6 +33,8 @@ class Placement:
             raise ConfigError(f"`gpus_per_trial` must be at least 0; got {self.gpus_per_trial}.")
         if self.trial_limit_s is not None and not self.trial_limit_s > 0:
             raise ConfigError(f"A trial's time limit must be above 0 seconds; got {self.trial_limit_s}.")
+        if self.ray is not None and self.workers == 0:
+            raise ConfigError("Ray runs trials in workers; got `workers=0`. Leave it out, or search without Ray.")
         if self.ray is None and (self.cpus_per_trial is not None or self.gpus_per_trial):
             raise ConfigError(
                 "Shares of processors and GPUs per trial are Ray's; got them without it. Add --ray local, or "

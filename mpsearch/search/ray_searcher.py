@@ -186,7 +186,7 @@ class TrialEvents(Callback):
             self._desk.hand_back(trial.trial_id, outcome, None)
 
 
-class EndOfSearch(Stopper):  # type: ignore[misc]
+class EndOfSearch(Stopper):
     """Stops Tune, running trials too, when the search closes the desk."""
 
     def __init__(self, desk: JobDesk) -> None:
