@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -163,6 +164,7 @@ def search(
     from mpsearch.cli.console import messages, output
     from mpsearch.report.progress import search_view
     from mpsearch.report.run_overview import next_step, run_overview
+    from mpsearch.search.interrupts import Ended, endings_interrupt
     from mpsearch.search.overrides import Overrides
     from mpsearch.search.quantities import parse_duration_s, parse_shares
     from mpsearch.search.run_folder import RunFolder
@@ -190,7 +192,7 @@ def search(
 
     console = messages()
     try:
-        with search_view(console, quiet=quiet, json_lines=json_lines) as view:
+        with endings_interrupt(), search_view(console, quiet=quiet, json_lines=json_lines) as view:
             run = run_search(
                 target.space,
                 out=folder,
@@ -218,7 +220,8 @@ def search(
         console.print(
             f"Interrupted. What is finished is in {folder}; the same command goes on.", style="yellow"
         )
-        raise typer.Exit(130) from error
+        number = error.number if isinstance(error, Ended) else signal.SIGINT
+        raise typer.Exit(128 + number) from error
     if json_lines:
         return
     answers = output()
