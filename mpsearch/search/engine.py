@@ -383,7 +383,7 @@ class _Search:
             recipe=self.space.trial,
             seed=self.space.search.seed,
             threads=threads,
-            task=task if self.placement.workers == 0 or self.placement.ray else self.task,
+            task=task if self.placement.ray is not None or self.placement.workers == 0 else self.task,
             baseline=baseline,
         )
 

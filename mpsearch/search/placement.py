@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mpsearch.errors import ConfigError
+from mpsearch.search.quantities import format_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +32,21 @@ class Placement:
             raise ConfigError(f"`cpus_per_trial` must be above 0; got {self.cpus_per_trial}.")
         if not 0 <= self.gpus_per_trial < float("inf"):
             raise ConfigError(f"`gpus_per_trial` must be at least 0; got {self.gpus_per_trial}.")
-        if self.trial_limit_s is not None and not self.trial_limit_s > 0:
+        if self.trial_limit_s is not None and not 0 < self.trial_limit_s < float("inf"):
             raise ConfigError(f"A trial's time limit must be above 0 seconds; got {self.trial_limit_s}.")
         if self.ray is not None and self.workers == 0:
-            raise ConfigError("Ray runs trials in workers; got `workers=0`. Leave it out, or search without Ray.")
+            raise ConfigError(
+                "Ray runs trials in workers of their own; got `workers=0`. Leave it out, or search without Ray."
+            )
+        if self.workers == 0 and self.ray is not None:
+            raise ConfigError(
+                "Trials over Ray run in workers; got `workers` 0. Leave it out, or give at least 1."
+            )
+        if self.workers == 0 and self.trial_limit_s is not None:
+            raise ConfigError(
+                f"A trial that runs in the process that searches cannot be ended; got a time limit of "
+                f"{format_duration(self.trial_limit_s)} with `workers` 0. Give at least one worker."
+            )
         if self.ray is None and (self.cpus_per_trial is not None or self.gpus_per_trial):
             raise ConfigError(
                 "Shares of processors and GPUs per trial are Ray's; got them without it. Add --ray local, or "
