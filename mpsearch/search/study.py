@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Connection, Engine, QueuePool, event
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -88,12 +88,15 @@ class StudyStore:
     driver: str | None = None  # which of several drivers of one study this is; a file has one
 
     def __init__(self, path: Path, resolved: ResolvedSpace, objectives: tuple[Objective, ...]) -> None:
+        self._path = path
+        self._hold(str(path), resolved, objectives)
+
+    def _hold(self, where: str, resolved: ResolvedSpace, objectives: tuple[Objective, ...]) -> None:
+        self.where = where
         self.resolved = resolved
         self.objectives = objectives
         self.distributions = distributions_of(resolved)
-        self.where = str(path)
-        self._path = path
-        self._places: dict[int, int] = {}  # number of a running trial -> its row
+        self._places: dict[int, int] = {}  # number of a running or lost trial -> its row
         self._engine, self._rows = self._opened()
 
     def __enter__(self) -> Self:
@@ -161,13 +164,7 @@ class StudyStore:
         self, policy: PrecisionPolicy, violations: Mapping[str, float], attributes: Mapping[str, Any]
     ) -> None:
         """Write down that a policy was proposed and not trained, for its known costs."""
-        refused = create_trial(
-            state=TrialState.PRUNED,
-            params=self._params(policy),
-            distributions=self.distributions,
-            constraints=dict(violations),
-            system_attrs=dict(attributes),
-        )
+        refused = self._refused(policy, violations, attributes)
         self._commit(lambda connection: self._rows.add(connection, refused))
 
     def close(self) -> None:
@@ -189,7 +186,7 @@ class StudyStore:
             with quiet_optuna():
                 engine, rows = open_study(
                     STUDY_NAME,
-                    directions_of(self.objectives),
+                    optuna_directions(self.objectives),
                     "sqlite://",
                     lambda: sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S, check_same_thread=False),
                     poolclass=QueuePool,
@@ -233,12 +230,12 @@ class StudyStore:
                 known.add(record.number)
                 if row.state == TrialState.RUNNING:  # of an mpsearch that ended a trial in two commits
                     self._end(connection, row.row, record)
-            elif row.state == TrialState.RUNNING and self._is_own(row):
+            elif row.state == TrialState.RUNNING and BEGUN in row.user:
                 trial = self._running_trial(row)
                 if trial.number in written:
-                    self._finished(connection, row.row, written[trial.number])
+                    self._end(connection, row.row, written[trial.number])
                     known.add(trial.number)
-                else:
+                elif self._is_own(row):
                     self._places[trial.number] = row.row
                     lost.append(trial)
         for number in sorted(set(written) - known):
@@ -250,11 +247,13 @@ class StudyStore:
         begun = row.user.get(BEGUN)
         return isinstance(begun, dict) and begun.get("driver") == self.driver
 
-    def _begun(self, connection: Connection, trial: BegunTrial, violations: Mapping[str, float]) -> int:
+    def _begun(
+        self, connection: Connection, trial: BegunTrial, violations: Mapping[str, float], **notes: Any
+    ) -> int:
         row = self._places.get(trial.number)
-        notes = self._notes(trial)
+        begun = {"number": trial.number, "origin": trial.origin, **notes}
         if row is not None:
-            self._rows.set_attribute(connection, row, BEGUN, notes)
+            self._rows.set_attribute(connection, row, BEGUN, begun)
             return row
         return self._rows.add(
             connection,
@@ -262,14 +261,22 @@ class StudyStore:
                 state=TrialState.RUNNING,
                 params=self._params(trial.policy),
                 distributions=self.distributions,
-                user_attrs={BEGUN: notes, RUNGS: [asdict(rung) for rung in trial.rungs]},
+                user_attrs={BEGUN: begun, RUNGS: [asdict(rung) for rung in trial.rungs]},
                 constraints=dict(violations),
                 system_attrs=dict(trial.attributes),
             ),
         )
 
-    def _notes(self, trial: BegunTrial) -> dict[str, Any]:
-        return {"number": trial.number, "origin": trial.origin}
+    def _refused(
+        self, policy: PrecisionPolicy, violations: Mapping[str, float], attributes: Mapping[str, Any]
+    ) -> FrozenTrial:
+        return create_trial(
+            state=TrialState.PRUNED,
+            params=self._params(policy),
+            distributions=self.distributions,
+            constraints=dict(violations),
+            system_attrs=dict(attributes),
+        )
 
     def _finished(self, connection: Connection, row: int, record: TrialRecord) -> TrialRecord:
         if self._rows.state(connection, row) == TrialState.RUNNING:
@@ -349,7 +356,7 @@ def distributions_of(resolved: ResolvedSpace) -> dict[str, BaseDistribution]:
     return {choice.name: IntDistribution(0, len(choice.schemes) - 1) for choice in resolved.choices}
 
 
-def directions_of(objectives: tuple[Objective, ...]) -> list[StudyDirection]:
+def optuna_directions(objectives: tuple[Objective, ...]) -> list[StudyDirection]:
     return [StudyDirection[objective.direction.upper()] for objective in objectives]
 
 

@@ -1,0 +1,397 @@
+"""One study that several drivers search at once, in PostgreSQL.
+
+A driver proposes and begins a trial in one transaction that holds the study's lock, in which it has heard of
+everything the others did: no number and no policy is given twice. A driver that falls asleep there loses its
+transaction after a minute, and with it the lock. Trials end without the lock: the row of a trial takes one
+record, the first that comes.
+
+A thread of each driver renews the heartbeats of its running trials, by the clock of the database. A trial
+without one for `GRACE_S` may be taken up by another driver, in the same row. Should the first only have
+slept, whichever finishes first counts.
+
+While the server does not answer, steps are tried again for `OUTAGE_S`. Each may have been done before its
+connection broke, so each can be done twice: a begun trial carries a token, a finished one its record.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from typing import Any, TypeVar
+
+import optuna
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Engine, Table, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+
+from mpsearch.errors import StorageError
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.events import Notice, OnEvent
+from mpsearch.search.objective import Objective
+from mpsearch.search.resolve import ResolvedSpace
+from mpsearch.search.stored_records import BEGUN
+from mpsearch.search.study import (
+    BegunTrial,
+    LostTrial,
+    News,
+    StoredTrial,
+    StudyStore,
+    optuna_directions,
+    quiet_optuna,
+)
+from mpsearch.search.study_address import STUDY_LOCK, StudyAddress, unreachable
+from mpsearch.search.study_rows import StudyRow, StudyRows, open_study
+from mpsearch.search.trial_record import TrialRecord
+
+HEARTBEAT_S = 10.0
+GRACE_S = 60.0
+OUTAGE_S = 300.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
+_STANDBY = "25006"  # SQLSTATE of a server that takes no writes just now
+_LOST = ""  # in place of a token: told as lost
+_HEARTBEATS: Table = models.TrialHeartbeatModel.__table__
+_NOW = func.timezone("UTC", func.clock_timestamp())
+
+_T = TypeVar("_T")
+
+
+class SharedStudy(StudyStore):
+    """One driver's hold on the study. `driver` is its name, stored with its trials; `emit` hears of outages.
+
+    Raises: StorageError if the server does not answer, at the start at once, later after `OUTAGE_S`.
+    """
+
+    def __init__(
+        self,
+        address: StudyAddress,
+        name: str,
+        *,
+        driver: str,
+        resolved: ResolvedSpace,
+        objectives: tuple[Objective, ...],
+        emit: OnEvent,
+    ) -> None:
+        self.driver = driver
+        self._address = address
+        self._name = name
+        self._emit = emit
+        self._held: Connection | None = None  # the transaction of a turn
+        self._unheard: list[News] = []
+        self._pending: list[Callable[[Connection], object]] = []  # to be written with the turn
+        self._above = -1  # the last row that was read
+        self._open: dict[int, str] = {}  # row of another driver's running trial -> its token as it was told
+        self._ended: set[int] = set()  # numbers
+        self._history: list[StoredTrial] | None = None
+        self._hold(f"study {name!r} at {address}", resolved, objectives)
+        self._heart = _Heart(self._engine)
+
+    @contextmanager
+    def turn(self) -> Iterator[list[News]]:
+        """As `StudyStore.turn`, under the study's lock, which `begin` gives back."""
+        self._retried(self._take_turn)
+        news, self._unheard = self._unheard, []
+        try:
+            yield news
+        finally:
+            self._end_turn()
+        if self._pending:  # and nothing was begun
+            self._commit(self._write_pending)
+
+    def history(self) -> list[StoredTrial]:
+        """As `StudyStore.history`; after `recover`, what had ended by then: the rest is news."""
+        return super().history() if self._history is None else self._history
+
+    def recover(self, written: Mapping[int, TrialRecord]) -> list[BegunTrial]:
+        """As `StudyStore.recover`, of this driver's own trials."""
+
+        def step(connection: Connection) -> list[BegunTrial]:
+            self._lock(connection)
+            self._places.clear()
+            lost = self._recovered(connection, written)
+            rows = self._rows.read(connection)
+            self._history = self._stored(rows)
+            self._ended = {told.record.number for told in self._history if told.record is not None}
+            self._above, self._open, self._unheard = -1, {}, []
+            self._hear(connection, rows)
+            return lost
+
+        return self._commit(step)
+
+    def begin(self, trial: BegunTrial, violations: Mapping[str, float]) -> bool:
+        """As `StudyStore.begin`, within `turn`, which ends with it."""
+        token = secrets.token_hex(8)
+
+        def step() -> int | None:
+            if self._held is None:  # the connection broke, and with it the lock: look again before writing
+                self._take_turn()
+                row = self._row_of(self._turn, token)
+                if row is not None:
+                    return row
+                if any(_is_about(news, trial) for news in self._unheard):
+                    return None
+            row = self._written(self._turn, trial, violations, token)
+            self._turn.commit()
+            return row
+
+        try:
+            row = self._retried(step)
+        finally:
+            self._end_turn()
+        self._pending.clear()
+        if row is None:
+            return False
+        self._places[trial.number] = row
+        self._heart.rows.add(row)
+        return True
+
+    def abandon(self, number: int) -> None:
+        """As `StudyStore.abandon`, within `turn`."""
+        row = self._places.pop(number, None)
+        if row is not None:  # else who ran it has given it up already
+            self._pending.append(lambda connection: self._give_up(connection, row))
+
+    def finish(self, record: TrialRecord) -> TrialRecord:
+        row = self._places[record.number]
+        counted = super().finish(record)
+        self._ended.add(record.number)
+        self._heart.rows.discard(row)
+        return counted
+
+    def refuse(
+        self, policy: PrecisionPolicy, violations: Mapping[str, float], attributes: Mapping[str, Any]
+    ) -> None:
+        """As `StudyStore.refuse`, within `turn`."""
+        refused = self._refused(policy, violations, attributes)
+        self._pending.append(lambda connection: self._rows.add(connection, refused))
+
+    def close(self) -> None:
+        """Stop the heart; what runs here may be taken up at once."""
+        self._heart.stop()
+        self._end_turn()
+        with suppress(SQLAlchemyError), self._engine.begin() as connection:
+            rows = list(self._heart.rows)
+            connection.execute(_HEARTBEATS.delete().where(_HEARTBEATS.c.trial_id.in_(rows)))
+        self._engine.dispose()
+
+    def _opened(self) -> tuple[Engine, StudyRows]:
+        self._address.require()
+        with self._translated(), closing(self._address.connect()) as connection:
+            # Of two that make the tables or the study at once, one fails.
+            connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [STUDY_LOCK])
+            with quiet_optuna():
+                return open_study(
+                    self._name,
+                    optuna_directions(self.objectives),
+                    "postgresql+psycopg://",
+                    self._address.connect,
+                    pool_pre_ping=True,
+                )
+
+    @property
+    def _turn(self) -> Connection:
+        assert self._held is not None, "only within `turn`"
+        return self._held
+
+    def _take_turn(self) -> None:
+        self._held = self._engine.connect()
+        self._lock(self._held)
+        self._hear(self._held, self._rows.read(self._held, above=self._above, among=self._open))
+
+    def _end_turn(self) -> None:
+        if self._held is not None:
+            with suppress(SQLAlchemyError):
+                self._held.close()
+            self._held = None
+
+    def _lock(self, connection: Connection) -> None:
+        lock = text("SELECT pg_advisory_xact_lock(:kind, :study)")
+        connection.execute(lock, {"kind": STUDY_LOCK, "study": self._rows.study_id})
+
+    def _hear(self, connection: Connection, rows: list[StudyRow]) -> None:
+        """Make news of what other drivers' rows say now."""
+        running = [row.row for row in rows if row.state == TrialState.RUNNING]
+        silent = self._silent(connection, running)
+        for row in rows:
+            self._above = max(self._above, row.row)
+            record = self._record(row.user)
+            if record is not None:
+                self._open.pop(row.row, None)
+                if record.number not in self._ended:
+                    self._ended.add(record.number)
+                    self._unheard.append(record)
+            elif BEGUN in row.user and (row.row in self._open or not self._is_own(row)):
+                self._hear_running(row, is_silent=row.row in silent)
+
+    def _hear_running(self, row: StudyRow, *, is_silent: bool) -> None:
+        told = self._open.get(row.row)
+        token = str(row.user[BEGUN].get("token"))
+        trial = self._running_trial(row)
+        if row.state != TrialState.RUNNING:
+            if self._open.pop(row.row, None) is not None:  # who ran it did not want it any more
+                self._places.pop(trial.number, None)
+                self._unheard.append(LostTrial(trial=trial))
+        elif is_silent and told != _LOST:
+            self._open[row.row] = _LOST
+            self._places[trial.number] = row.row
+            self._unheard.append(LostTrial(trial=trial))
+        elif not is_silent and told != token:
+            self._open[row.row] = token
+            self._places.pop(trial.number, None)
+            self._unheard.append(trial)
+
+    def _silent(self, connection: Connection, rows: Collection[int]) -> set[int]:
+        """Those of the rows whose driver has not renewed their heartbeat in time."""
+        if not rows:
+            return set()
+        renewed = select(_HEARTBEATS.c.trial_id).where(
+            _HEARTBEATS.c.trial_id.in_(rows),
+            _HEARTBEATS.c.heartbeat >= _NOW - func.make_interval(0, 0, 0, 0, 0, 0, GRACE_S),
+        )
+        return set(rows) - set(connection.execute(renewed).scalars())
+
+    def _written(
+        self, connection: Connection, trial: BegunTrial, violations: Mapping[str, float], token: str
+    ) -> int | None:
+        """The row of the trial, begun; None if it was lost and another driver came first."""
+        lost = self._places.get(trial.number)
+        if lost is not None and not self._may_take(connection, lost):
+            del self._places[trial.number]
+            self._open.setdefault(lost, _LOST)  # what became of it will be news
+            return None
+        self._write_pending(connection)
+        row = self._begun(connection, trial, violations, driver=self.driver, token=token)
+        _beat(connection, [row])
+        self._open.pop(row, None)
+        return row
+
+    def _may_take(self, connection: Connection, row: int) -> bool:
+        """Whether a lost trial is lost still."""
+        if self._rows.state(connection, row) != TrialState.RUNNING:
+            return False
+        begun = self._rows.attribute(connection, row, BEGUN)
+        return begun.get("driver") == self.driver or row in self._silent(connection, [row])
+
+    def _give_up(self, connection: Connection, row: int) -> None:
+        if self._may_take(connection, row):
+            self._rows.end(connection, row, TrialState.FAIL)
+        self._open.pop(row, None)
+
+    def _write_pending(self, connection: Connection) -> None:
+        for write in self._pending:
+            write(connection)
+
+    def _row_of(self, connection: Connection, token: str) -> int | None:
+        """The row that was begun with that token, if it was."""
+        attributes = models.TrialUserAttributeModel
+        query = select(attributes.trial_id).where(
+            attributes.key == BEGUN, attributes.value_json.contains(token)
+        )
+        return connection.execute(query).scalar()
+
+    def _commit(self, step: Callable[[Connection], _T]) -> _T:
+        def whole() -> _T:
+            with self._engine.begin() as connection:
+                return step(connection)
+
+        return self._retried(whole)
+
+    def _retried(self, step: Callable[[], _T]) -> _T:
+        """Do a step, again and again while the server does not answer."""
+        given_up_at = None
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                with self._translated():
+                    result = step()
+            except _OutageError as outage:
+                self._end_turn()
+                if given_up_at is None:
+                    given_up_at = time.monotonic() + OUTAGE_S
+                    self._emit(
+                        Notice(
+                            message=f"{unreachable(self._address, outage.cause)} Trials in flight go on; it "
+                            f"is tried again for {OUTAGE_S / 60:.0f} min.",
+                            is_warning=True,
+                        )
+                    )
+                elif time.monotonic() > given_up_at:
+                    raise unreachable(self._address, outage.cause) from None
+                time.sleep(wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+            else:
+                if given_up_at is not None:
+                    self._emit(Notice(message="The study's server answers again."))
+                return result
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            if _is_outage(error):
+                raise _OutageError(error) from error
+            raise StorageError(
+                f"The {self.where} must take what a search writes; got: {_first_line(error)}. Check the "
+                "database; the search goes on where it was."
+            ) from error
+
+
+class _OutageError(Exception):
+    """The server does not answer, or not as it should, for the time being."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.cause = getattr(error, "orig", None) or error
+
+
+class _Heart:
+    """Renews the heartbeats of `rows`, in a thread; an outage shorter than the grace does not matter."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.rows: set[int] = set()
+        self._engine = engine
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=_LONGEST_WAIT_S)  # a server that hangs may hold it longer
+
+    def _run(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_S):
+            rows = list(self.rows)
+            if rows:
+                with suppress(SQLAlchemyError), self._engine.begin() as connection:
+                    _beat(connection, rows)
+
+
+def _beat(connection: Connection, rows: list[int]) -> None:
+    beats = insert(_HEARTBEATS).values([{"trial_id": row, "heartbeat": _NOW} for row in rows])
+    renewed = {"heartbeat": beats.excluded.heartbeat}
+    connection.execute(beats.on_conflict_do_update(index_elements=["trial_id"], set_=renewed))
+
+
+def _is_about(news: News, trial: BegunTrial) -> bool:
+    if isinstance(news, LostTrial):
+        return False
+    return news.number == trial.number or news.policy == trial.policy
+
+
+def _is_outage(error: BaseException) -> bool:
+    if isinstance(error, optuna.exceptions.StorageInternalError):
+        return isinstance(error.__cause__, SQLAlchemyError) and _is_outage(error.__cause__)
+    if not isinstance(error, DBAPIError):
+        return False
+    is_standby = getattr(error.orig, "sqlstate", None) == _STANDBY
+    is_gone = isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated
+    return is_gone or is_standby
+
+
+def _first_line(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error.__cause__ or error).splitlines()[0]
