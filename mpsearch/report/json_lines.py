@@ -11,7 +11,10 @@ a policy is an object layer -> scheme in call order; the suffix of a key is its 
                      policies, total, finished, workers, limit_s, baseline {score, costs}, hypervolume, front
                      (numbers of trials), knee, best (a number), trials (those already there, as `trial`
                      below)
-    trial_started    number, policy, origin (anchor, sampler or random)
+    trial_started    number, policy, origin (anchor, sampler or random), share (of its steps: once for each
+                     fidelity), waiting
+    rung_finished    number, rung {share, score, loss, seconds, steps, ended}, waiting (how many trials have
+                     scored at a lower fidelity and do not run)
     trial_progress   number, step, total, loss
     trial_finished   trial {number, policy, state, score, loss, costs {latency_s, latency_p95_s,
                      latency_p99_s, memory_bytes, energy_j}, feasible, seconds, steps, seed, origin, started,
@@ -30,6 +33,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -41,6 +45,7 @@ from mpsearch.report.search_state import SearchState
 from mpsearch.search.events import (
     Event,
     Notice,
+    RungFinished,
     SearchFinished,
     SearchStarted,
     StageProgress,
@@ -130,6 +135,7 @@ def _search_started(event: SearchStarted, state: SearchState) -> dict[str, Any]:
         "policies": event.policies,
         "total": event.total,
         "finished": event.finished,
+        "waiting": event.waiting,
         "workers": event.workers,
         "limit_s": event.limit_s,
         "baseline": baseline,
@@ -170,7 +176,17 @@ _FIELDS: dict[type[Event], tuple[str, _Fields]] = {
     SearchStarted: ("search_started", _search_started),
     TrialStarted: (
         "trial_started",
-        lambda e, _: {"number": e.number, "policy": e.policy.names(), "origin": e.origin},
+        lambda e, _: {
+            "number": e.number,
+            "policy": e.policy.names(),
+            "origin": e.origin,
+            "share": e.share,
+            "waiting": e.waiting,
+        },
+    ),
+    RungFinished: (
+        "rung_finished",
+        lambda e, _: {"number": e.number, "rung": asdict(e.rung), "waiting": e.waiting},
     ),
     TrialProgress: (
         "trial_progress",

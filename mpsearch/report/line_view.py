@@ -12,10 +12,12 @@ from mpsearch.report.live_rows import clock_text, shown_costs
 from mpsearch.report.pace import about_text
 from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.search_state import SearchState
+from mpsearch.report.stopped_text import share_text, stopped_text
 from mpsearch.report.units import UNIT_TEXTS, budgets_text, percent_text
 from mpsearch.search.events import (
     Event,
     Notice,
+    RungFinished,
     SearchFinished,
     SearchStarted,
     StageProgress,
@@ -66,6 +68,8 @@ class LineView:
             return "warning" if event.is_warning else "note", event.message
         if isinstance(event, SearchStarted):
             return "search", _plan(event)
+        if isinstance(event, RungFinished):
+            return "trial", self._rung(event)
         if isinstance(event, TrialFinished):
             return "trial", self._trial(event)
         if isinstance(event, SearchFinished):
@@ -80,13 +84,21 @@ class LineView:
         self._tenth = tenth
         return f"{event.done:>{len(str(event.total))}}/{event.total}  {event.what}"
 
+    def _rung(self, event: RungFinished) -> str:
+        digits = len(str(self.state.total))
+        symbols = precision_strip(event.policy, width=_MOST_CELLS).plain
+        score = f"{percent_text(event.rung.score):>7} after {share_text(event.rung.share)} of the steps"
+        return f"{event.number:>{digits}}  {'':>{digits}} {'':>{digits}}  {symbols}  {score}"
+
     def _trial(self, event: TrialFinished) -> str:
         record = event.record
         digits = len(str(event.total))
         symbols = precision_strip(record.policy, width=_MOST_CELLS).plain
         head = f"{record.number:>{digits}}  {event.finished:>{digits}}/{event.total}  {symbols}"
-        if not record.is_complete:
+        if record.is_failed:
             return f"{head}  failed: {record.failure}"
+        if record.is_stopped:
+            return f"{head}  {stopped_text(record)}"
         assert self.state.started is not None
         costs = shown_costs(self.state.started.objectives)
         is_over = not self.state.started.budgets.are_met_by(record.costs, record.accuracy)

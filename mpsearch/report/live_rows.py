@@ -13,9 +13,10 @@ from mpsearch.report.pace import about_text
 from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.search_state import STAGES, RunningTrial, SearchState
 from mpsearch.report.sparkline import sparkline
+from mpsearch.report.stopped_text import share_text, stopped_text
 from mpsearch.report.units import UNIT_TEXTS, factor_text, percent_text, wait_text
 from mpsearch.search.events import Stage
-from mpsearch.search.objective import COSTS, OBJECTIVES, Objective
+from mpsearch.search.objective import COSTS, Objective, objective_named
 from mpsearch.search.trial_record import TrialRecord
 
 LABEL = 13  # cells of the names at the left
@@ -85,7 +86,7 @@ def bar_row(state: SearchState, width: int, *, is_ascii: bool) -> Text:
     """How far the search is, or the stage before or after it."""
     progress = state.stage_progress
     if state.stage == "search" and state.started is not None:
-        done: float = state.finished
+        done: float = state.finished + state.waiting
         total, unit = state.total, " trials"
         share = (done + sum(trial.done for trial in state.running)) / max(total, 1)
     elif progress is not None:
@@ -134,6 +135,8 @@ def pace_row(state: SearchState, width: int) -> Text:
         parts.append(Text(f"{rate:,.0f} trials/h" if rate >= 9.5 else f"{rate:.1f} trials/h"))
     if state.started.workers > 1:
         parts.append(Text(f"{state.started.workers} workers"))
+    if state.waiting:
+        parts.append(Text(f"{state.waiting} at a lower fidelity", "dim"))
     if state.failures:
         parts.append(Text(f"{len(state.failures)} failed", "red"))
     if state.started.finished:
@@ -193,8 +196,10 @@ def trial_row(state: SearchState, record: TrialRecord | None, width: int, note: 
     cells = strip_width(state, width - fixed - _NOTE)
     row = Text(f"{record.number:>{_NUMBER}} ")
     row.append_text(_strip(record.policy, cells))
-    if not record.is_complete:
+    if record.is_failed:
         return row.append(f"  failed: {record.failure}", "red")
+    if record.is_stopped:
+        return row.append(f"  {stopped_text(record)}", "dim")
     row.append(f" {percent_text(record.accuracy):>{_ACCURACY}}", "bold")
     for cost in costs:
         row.append(f" {UNIT_TEXTS[cost.unit](cost.of(record)):>{_COST}}")
@@ -250,8 +255,11 @@ def running_row(trial: RunningTrial | None, state: SearchState, width: int, *, i
             "   – " + ("" if is_over else "a worker starts" if is_many else "a policy is chosen"), "dim"
         )
     cells = strip_width(state, width - 40)
-    row = Text(f"{trial.number:>{_NUMBER}} ", "" if trial.record is None else "dim")
+    row = Text(f"{trial.number:>{_NUMBER}} ", "dim" if trial.is_over else "")
     row.append_text(_strip(trial.policy, cells))
+    if trial.rung is not None:
+        row.append(f"  {percent_text(trial.rung.score):>{_ACCURACY}}", "bold")
+        return row.append(f" after {share_text(trial.rung.share)} of the steps", "dim")
     if trial.record is not None:
         record = trial.record
         if not record.is_complete:
@@ -287,7 +295,7 @@ def budget_rows(statuses: Sequence[BudgetStatus], width: int, *, is_ascii: bool)
 def _bound(status: BudgetStatus, *, is_ascii: bool) -> str:
     if status.name is None:
         return "all together"
-    objective = OBJECTIVES[status.name]
+    objective = objective_named(status.name)
     value = trimmed(UNIT_TEXTS[objective.unit](status.budgets.bounds()[status.name]))
     least, most = (">=", "<=") if is_ascii else ("≥", "≤")
     sign = least if objective.direction == "maximize" else most
@@ -304,7 +312,7 @@ def _outcomes(status: BudgetStatus) -> list[str]:
     number = status.nearest.number
     if status.name is None:
         return [f"nearest: trial {number}", f"near: {number}"]
-    objective = OBJECTIVES[status.name]
+    objective = objective_named(status.name)
     reached = UNIT_TEXTS[objective.unit](objective.of(status.nearest))
     if objective.direction == "maximize":
         return [f"nearest {reached} (trial {number})", f"nearest {reached}", reached]

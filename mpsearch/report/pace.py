@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from mpsearch.search.trial_record import TrialRecord
+from mpsearch.search.trial_record import Rung, TrialRecord
 
 _RECENT = 20
 _ENOUGH = 3  # trials of the sampler; before that the uniform policies stand in for them
@@ -39,6 +39,9 @@ class Pace:
     left any, the uniform policies stand in: they are its extremes, so the range spans from the quickest to
     the slowest. Trials without training (32-bit) say nothing about the rest and are left out.
 
+    Where there are several fidelities, what the trials that wait at one have taken so far stands for those to
+    come as well: most will take no more.
+
     Units: seconds, of `clock`.
     """
 
@@ -57,22 +60,29 @@ class Pace:
         self._finished = len(earlier)
         self._earlier = deque((r for r in earlier if _was_trained(r)), maxlen=_RECENT)
         self._here: deque[TrialRecord] = deque(maxlen=_RECENT)
+        self._waiting: dict[int, float] = {}  # number -> seconds so far
         # (when it ended, its own time); the first entry only opens the window.
         self._ends: deque[tuple[float, float]] = deque(maxlen=_RECENT + 1)
         self._deadline = None if limit_s is None else clock() + limit_s
         if workers == 1:
             self._ends.append((clock(), 0.0))  # with more, the window opens once the workers have loaded
 
+    def rung(self, number: int, rung: Rung) -> None:
+        """A trial has scored at a lower fidelity."""
+        self._ends.append((self._clock(), rung.seconds))
+        self._waiting[number] = self._waiting.get(number, 0.0) + rung.seconds
+
     def finish(self, record: TrialRecord) -> None:
         self._finished += 1
-        self._ends.append((self._clock(), record.seconds))
+        before_s = self._waiting.pop(record.number, 0.0)
+        self._ends.append((self._clock(), record.seconds - before_s))
         if _was_trained(record):
             self._here.append(record)
 
     @property
     def trials_per_hour(self) -> float | None:
         """Over the recent trials of this call; None until one was trained."""
-        durations = [record.seconds for record in self._typical(self._here)]
+        durations = [record.seconds for record in self._typical(self._here)] + [*self._waiting.values()]
         if not durations or not any(durations):
             return None
         return 3600 * self._workers * self._busy_share() / statistics.fmean(durations)
@@ -82,8 +92,8 @@ class Pace:
         records = self._typical(self._here)
         if len(records) < _ENOUGH and self._earlier:
             records = self._typical([*self._earlier, *self._here])
-        to_go = max(self._total - self._finished - sum(done), 0.0)
-        durations = [record.seconds for record in records]
+        to_go = max(self._total - self._finished - len(self._waiting) - sum(done), 0.0)
+        durations = [record.seconds for record in records] + [*self._waiting.values()]
         if to_go == 0 or not durations:
             return self._by_limit(Estimate(left_s=0.0, low_s=0.0, high_s=0.0)) if to_go == 0 else None
         pace_s = 1 / (min(self._workers, math.ceil(to_go)) * self._busy_share())
@@ -136,7 +146,7 @@ def _figure(amount: float) -> str:
 
 
 def _was_trained(record: TrialRecord) -> bool:
-    return record.steps > 0 or not record.is_complete
+    return record.steps > 0 or record.is_failed
 
 
 def _range(durations: Sequence[float], to_go: float) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from mpsearch.report.pace import Estimate, Pace
 from mpsearch.search.events import (
     Event,
     Notice,
+    RungFinished,
     SearchFinished,
     SearchStarted,
     Stage,
@@ -21,7 +22,7 @@ from mpsearch.search.events import (
     TrialProgress,
     TrialStarted,
 )
-from mpsearch.search.trial_record import Origin, TrialRecord
+from mpsearch.search.trial_record import Origin, Rung, TrialRecord
 
 STAGES: tuple[Stage, ...] = ("task", "profile", "baseline", "search", "test")
 NEW_S = 6.0  # for so long a point counts as new on the front
@@ -30,15 +31,24 @@ _MOST_LOSSES = 400
 
 @dataclass(slots=True)
 class RunningTrial:
-    """What a worker is on. `losses`: pairs of step and loss; `record` once the trial has ended."""
+    """What a worker is on, for `share` of its steps. `losses`: pairs of step and loss.
+
+    `record` once the trial has ended; `rung` once it has scored at a lower fidelity.
+    """
 
     number: int
     policy: PrecisionPolicy
     origin: Origin
+    share: float = 1.0
     step: int = 0
     total: int = 0
     losses: list[tuple[int, float]] = field(default_factory=list)
     record: TrialRecord | None = None
+    rung: Rung | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.record is not None or self.rung is not None
 
     @property
     def done(self) -> float:
@@ -59,7 +69,8 @@ class SearchState:
     """Fed with events by `update`; every field is what the events so far said last.
 
     `slots` has a place for each worker, which keeps its last trial until the next one begins. `hypervolumes`
-    has one value a finished trial, those of earlier calls included. `changes` counts all events but progress.
+    has one value a finished trial, those of earlier calls included. `waiting` trials have scored at a lower
+    fidelity. `changes` counts all events but progress.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -72,6 +83,7 @@ class SearchState:
     recent: list[TrialRecord] = field(default_factory=list)
     slots: list[RunningTrial | None] = field(default_factory=list)
     finished: int = 0
+    waiting: int = 0
     total: int = 0
     front: tuple[int, ...] = ()
     knee: int | None = None
@@ -105,7 +117,7 @@ class SearchState:
 
     @property
     def running(self) -> list[RunningTrial]:
-        return [trial for trial in self.slots if trial is not None and trial.record is None]
+        return [trial for trial in self.slots if trial is not None and not trial.is_over]
 
     @property
     def trials_per_hour(self) -> float | None:
@@ -174,8 +186,8 @@ def _search_started(state: SearchState, event: SearchStarted) -> None:
     state.started = event
     state.records = {record.number: record for record in event.records}
     state.recent = sorted(event.records, key=lambda record: (record.ended, record.number))
-    state.failures = [record for record in state.recent if not record.is_complete]
-    state.finished, state.total = event.finished, event.total
+    state.failures = [record for record in state.recent if record.is_failed]
+    state.finished, state.total, state.waiting = event.finished, event.total, event.waiting
     state.front, state.knee = event.front, event.knee
     met = [record for record in state.complete() if state.is_wanted(record)]
     state.best = max(met, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
@@ -191,8 +203,9 @@ def _search_started(state: SearchState, event: SearchStarted) -> None:
 
 
 def _trial_started(state: SearchState, event: TrialStarted) -> None:
-    trial = RunningTrial(number=event.number, policy=event.policy, origin=event.origin)
-    free = (place for place, held in enumerate(state.slots) if held is None or held.record is not None)
+    trial = RunningTrial(number=event.number, policy=event.policy, origin=event.origin, share=event.share)
+    state.waiting = event.waiting
+    free = (place for place, held in enumerate(state.slots) if held is None or held.is_over)
     place = next(free, None)
     if place is None:
         state.slots.append(trial)
@@ -207,6 +220,15 @@ def _trial_progress(state: SearchState, event: TrialProgress) -> None:
         trial.losses = [*trial.losses, (event.step, event.loss)][-_MOST_LOSSES:]
 
 
+def _rung_finished(state: SearchState, event: RungFinished) -> None:
+    for trial in state.running:
+        if trial.number == event.number:
+            trial.rung = event.rung
+    state.waiting = event.waiting
+    if state._pace is not None:
+        state._pace.rung(event.number, event.rung)
+
+
 def _trial_finished(state: SearchState, event: TrialFinished) -> None:
     record = event.record
     for trial in state.running:
@@ -216,9 +238,9 @@ def _trial_finished(state: SearchState, event: TrialFinished) -> None:
     state._joined.update(dict.fromkeys(joined, state.clock()))
     state.records[record.number] = record
     state.recent.append(record)
-    if not record.is_complete:
+    if record.is_failed:
         state.failures.append(record)
-    state.finished, state.total = event.finished, event.total
+    state.finished, state.total, state.waiting = event.finished, event.total, event.waiting
     state.front, state.knee, state.best = event.front, event.knee, event.best
     state.hypervolumes.append(event.hypervolume)
     state.last = event
@@ -243,6 +265,7 @@ _HANDLERS: dict[type[Event], Callable[[SearchState, object], None]] = {
     SearchStarted: _search_started,  # type: ignore[dict-item]
     TrialStarted: _trial_started,  # type: ignore[dict-item]
     TrialProgress: _trial_progress,  # type: ignore[dict-item]
+    RungFinished: _rung_finished,  # type: ignore[dict-item]
     TrialFinished: _trial_finished,  # type: ignore[dict-item]
     SearchFinished: _search_finished,  # type: ignore[dict-item]
 }

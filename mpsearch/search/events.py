@@ -13,7 +13,7 @@ from mpsearch.search.costs import Costs
 from mpsearch.search.history import HistoryPoint
 from mpsearch.search.objective import Objective
 from mpsearch.search.overrides import Overrides
-from mpsearch.search.trial_record import Origin, TrialRecord
+from mpsearch.search.trial_record import Origin, Rung, TrialRecord
 
 Stage = Literal["task", "profile", "baseline", "search", "test"]
 
@@ -53,7 +53,7 @@ class Notice(Event):
 class SearchStarted(Event):
     """The trials begin (or go on: `finished` of them were already there, as `records`).
 
-    `policies`: how many the overrides allow. `least_costs` and `greatest_costs`: each cost alone, over all
+    `waiting`: how many trials wait at a lower fidelity. `policies`: how many the overrides allow. `least_costs` and `greatest_costs`: each cost alone, over all
     policies of the space. `history`: how the
     hypervolume grew with `records`. `front` and `knee` as in `TrialFinished`.
 
@@ -77,6 +77,7 @@ class SearchStarted(Event):
     history: tuple[HistoryPoint, ...] = ()
     front: tuple[int, ...] = ()
     knee: int | None = None
+    waiting: int = 0
 
     @property
     def finished(self) -> int:
@@ -89,11 +90,16 @@ class SearchStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialStarted(Event):
-    """A worker has begun a trial."""
+    """A worker has begun a trial, or trains it again at a higher fidelity: for `share` of its steps.
+
+    `waiting` as in `RungFinished`.
+    """
 
     number: int
     policy: PrecisionPolicy
     origin: Origin
+    share: float = 1.0
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +113,24 @@ class TrialProgress(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RungFinished(Event):
+    """A trial has scored at a lower fidelity, which is on disk, and waits: to go on, or for the search's end.
+
+    `waiting`: how many trials wait now.
+    """
+
+    number: int
+    policy: PrecisionPolicy
+    rung: Rung
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialFinished(Event):
     """A trial is on disk.
 
     `front`: the numbers of the trials that nothing beats. `knee`: the one that `Front.knee` names. `best`:
-    the most accurate trial that meets budgets and overrides, if there is one.
+    the most accurate trial that meets budgets and overrides, if there is one. `waiting` as in `RungFinished`.
     """
 
     record: TrialRecord
@@ -121,6 +140,7 @@ class TrialFinished(Event):
     knee: int | None
     hypervolume: float
     best: TrialRecord | None
+    waiting: int = 0
 
     @property
     def on_front(self) -> bool:

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mpsearch.atomic_file import parts_in, storing, write_atomically
-from mpsearch.search.events import Event, Notice, SearchFinished, SearchStarted, StageStarted, TrialFinished
+from mpsearch.search.events import (
+    Event,
+    Notice,
+    RungFinished,
+    SearchFinished,
+    SearchStarted,
+    StageStarted,
+    TrialFinished,
+)
 from mpsearch.search.front_keeper import FrontKeeper
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
@@ -137,12 +145,18 @@ def _line(event: Event) -> str | None:
             )
         case TrialFinished(record=record):
             counts = " ".join(f"{n}x{scheme.name}" for scheme, n in record.policy.counts().items())
-            answer = f"accuracy {record.accuracy:.4f}" if record.is_complete else f"failed: {record.failure}"
+            answer = f"failed: {record.failure}"
+            if record.is_complete:
+                answer = f"accuracy {record.accuracy:.4f}"
+            elif record.is_stopped:
+                answer = f"stopped after {record.rungs[-1].share:.0%} of the steps"
             mark = ", on the front" if event.on_front else ""
             return (
                 f"trial {record.number} ({record.origin}, {counts}): {answer}{mark}; "
                 f"{record.seconds:.1f} s; hypervolume {event.hypervolume:.4f}"
             )
+        case RungFinished(number=number, rung=rung):
+            return f"trial {number}: accuracy {rung.score:.4f} after {rung.share:.0%} of the steps"
         case SearchFinished(message=message):
             return message
         case _:

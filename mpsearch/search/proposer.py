@@ -30,6 +30,7 @@ from mpsearch.search.study import BegunTrial, StoredTrial, distributions_of
 from mpsearch.search.trial_record import Origin, TrialRecord
 
 MAX_ASKS = 10  # proposals of the sampler that may be wasted before a random policy is taken
+MAX_REPEATS = 2  # of them, how many that were seen already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,8 @@ class Proposer:
     """Asks a sampler, and answers for it where it repeats itself.
 
     `known` are the costs of the whole space, which the sampler chooses from; `allowed` those of the policies
-    that the overrides leave. `begin` and `finish` must be told of every trial.
+    that the overrides leave. `begin` and `finish` must be told of every trial. `is_reordered` as in
+    `SamplerMemory`.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Proposer:
         sampler: SamplerFactory,
         seed: int,
         history: Iterable[StoredTrial] = (),
+        is_reordered: bool = False,
     ) -> None:
         self.known = known
         self.allowed = allowed
@@ -75,35 +78,50 @@ class Proposer:
             distributions_of(known.resolved),
             sampler,
             remembered,
+            is_reordered=is_reordered,
         )
 
     def propose(self, number: int) -> tuple[BegunTrial | None, list[Refusal]]:
         """The next policy, begun, or None where none that may be tried is left; and what was refused.
 
-        A proposal that is seen already teaches the sampler nothing; one that costs too much teaches it so.
+        A proposal that costs too much teaches the sampler so. One that is seen already teaches it nothing:
+        after `MAX_REPEATS` of them a policy next to the last is taken.
         """
         refused: list[Refusal] = []
+        repeats = 0
         for attempt in range(MAX_ASKS):
             asked = self._codes(self._memory.ask(self._seed_of(number, attempt)))
             codes = np.array([near[code] for near, code in zip(self._nearest_allowed, asked, strict=True)])
             is_moved = bool((codes != asked).any())
             policy = self.known.resolved.policy(codes)
-            violations = {} if policy in self.seen else self._violations(policy)
-            is_wanted = policy not in self.seen and all(excess <= 0 for excess in violations.values())
+            if policy in self.seen:
+                self._memory.drop()
+                repeats += 1
+                if repeats < MAX_REPEATS:
+                    continue
+                return self._unproposed(number, policy), refused
+            violations = self._violations(policy)
+            is_wanted = all(excess <= 0 for excess in violations.values())
             if is_wanted and not is_moved:
                 return self._begun(number, policy, "sampler", self._memory.keep(number)), refused
             notes = self._memory.drop()
             if is_wanted:
                 return self.begin(number, policy, "sampler"), refused
-            if policy not in self.seen:
-                refusal = Refusal(policy=policy, violations=violations, attributes={} if is_moved else notes)
-                self._memory.tell(self._told(policy, None, violations, refusal.attributes))
-                refused.append(refusal)
+            refusal = Refusal(policy=policy, violations=violations, attributes={} if is_moved else notes)
+            self._memory.tell(self._told(number - 0.5, policy, None, violations, refusal.attributes))
+            refused.append(refusal)
+        return self._unproposed(number, None), refused
+
+    def _unproposed(self, number: int, near: PrecisionPolicy | None) -> BegunTrial | None:
+        """A random policy that may be tried, next to one where there is any."""
         generator = np.random.default_rng([self._seed, number, MAX_ASKS])
-        found = self.allowed.random_feasible(generator, self.budgets, self._seen_codes)
+        found = None
+        if near is not None:
+            codes = self.allowed.resolved.codes(near)
+            found = self.allowed.random_neighbour(generator, self.budgets, self._seen_codes, codes)
         if found is None:
-            return None, refused
-        return self.begin(number, self.allowed.resolved.policy(found), "random"), refused
+            found = self.allowed.random_feasible(generator, self.budgets, self._seen_codes)
+        return None if found is None else self.begin(number, self.allowed.resolved.policy(found), "random")
 
     def begin(self, number: int, policy: PrecisionPolicy, origin: Origin) -> BegunTrial:
         """Begin a trial of a policy that was not proposed here.
@@ -113,6 +131,15 @@ class Proposer:
         params = self._params(policy)
         notes = self._memory.begin(number, params, self._seed_of(number, MAX_ASKS))
         return self._begun(number, policy, origin, notes)
+
+    def resume(self, trial: BegunTrial) -> None:
+        """Go on with a trial that a killed process left or that another driver has begun, as it was proposed."""
+        self._memory.resume(trial.number, self._params(trial.policy), kept_notes(trial.attributes))
+        self._see(trial.policy)
+
+    def runs(self, trial: BegunTrial) -> bool:
+        """Whether that trial was begun or resumed and has not ended."""
+        return self._memory.runs(trial.number)
 
     def finish(self, record: TrialRecord) -> None:
         """A trial has ended, whether it was begun here or not."""
@@ -146,23 +173,29 @@ class Proposer:
         if stored.record is None:
             if all(excess <= 0 for excess in self._cost_violations(stored.policy).values()):
                 return None  # refused under tighter budgets than today's: it may be proposed again
-            return self._told(stored.policy, None, self._violations(stored.policy), stored.attributes)
+            violations = self._violations(stored.policy)
+            return self._told(stored.number - 0.5, stored.policy, None, violations, stored.attributes)
         self._see(stored.policy)
         return None if stored.record.state == "failed" else self._told_of(stored.record, stored.attributes)
 
     def _told_of(self, record: TrialRecord, notes: Mapping[str, Any]) -> ToldTrial:
         values = tuple(o.of(record) for o in self.objectives) if record.is_complete else None
-        return self._told(record.policy, values, self._violations_of(record), notes)
+        return self._told(record.number, record.policy, values, self._violations_of(record), notes)
 
     def _told(
         self,
+        order: float,
         policy: PrecisionPolicy,
         values: tuple[float, ...] | None,
         violations: Mapping[str, float],
         notes: Mapping[str, Any],
     ) -> ToldTrial:
         return ToldTrial(
-            params=self._params(policy), values=values, violations=violations, notes=kept_notes(notes)
+            order=order,
+            params=self._params(policy),
+            values=values,
+            violations=violations,
+            notes=kept_notes(notes),
         )
 
     def _seed_of(self, number: int, attempt: int) -> int:

@@ -26,8 +26,12 @@ Params = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldTrial:
-    """A trial that has ended, as a sampler sees it; without `values` it was refused or stopped early."""
+    """A trial that has ended, as a sampler sees it; without `values` it was refused or stopped early.
 
+    `order`: the number of the trial; half a number less for a policy that was refused in search of it.
+    """
+
+    order: float
     params: Params
     values: tuple[float, ...] | None
     violations: Mapping[str, float]
@@ -40,7 +44,8 @@ class SamplerMemory:
     Up to `sampler.most_told` trials are all told. Beyond, at each tenth of that number: half are the front
     and what lies least behind it, the rest the most recent (scored ones first), as `chosen` has it; what ends
     until the next time is told too. What is told follows from the trials and their order alone, so that a
-    search that was killed goes on as if it had not been.
+    search that was killed goes on as if it had not been. Where trials may overtake each other although one
+    worker runs them (`is_reordered`), they are told in the order of their numbers, anew for each proposal.
 
     Running trials are always told, by the numbers that `begin` and `keep` give them. `directions` are
     Optuna's words; `notes` are what the sampler wrote on a trial (its generation, say) and will look for when
@@ -53,7 +58,10 @@ class SamplerMemory:
         distributions: Mapping[str, BaseDistribution],
         sampler: SamplerFactory,
         history: Iterable[ToldTrial] = (),
+        *,
+        is_reordered: bool = False,
     ) -> None:
+        self._is_reordered = is_reordered
         self._directions = list(directions)
         self._signs = np.array([-1.0 if direction == "maximize" else 1.0 for direction in directions])
         self._distributions = dict(distributions)
@@ -64,7 +72,7 @@ class SamplerMemory:
 
     def ask(self, seed: int) -> Params:
         """A proposal. It is forgotten by the next ask, unless `keep` is called at once."""
-        if self._due != self._chosen_of:
+        if self._due != self._chosen_of or self._is_reordered:
             self._start_anew()
         self._study.sampler = self._sampler(seed)
         trial = self._study.ask(self._distributions)
@@ -86,12 +94,22 @@ class SamplerMemory:
 
     def begin(self, number: int, params: Params, seed: int) -> dict[str, Any]:
         """Let trial `number` run that was not proposed; returns the notes on it."""
+        if self._is_reordered:
+            self._start_anew()
         self._study.sampler = self._sampler(seed)
         place = self._add_running(params, {})
         join_generation(self._study, place)
         notes = self._notes(self._study.get_trials(deepcopy=False)[place])
         self._running[number] = place, params, notes
         return notes
+
+    def resume(self, number: int, params: Params, notes: Mapping[str, Any]) -> None:
+        """Let trial `number` run with the notes that it has, unless it does already."""
+        if number not in self._running:
+            self._running[number] = self._add_running(params, notes), params, dict(notes)
+
+    def runs(self, number: int) -> bool:
+        return number in self._running
 
     def end(self, number: int) -> dict[str, Any]:
         """Trial `number` runs no longer; returns the notes on it, none where it was begun elsewhere."""
@@ -113,6 +131,9 @@ class SamplerMemory:
         return 0 if len(self._told) <= self._sampler.most_told else len(self._told) // step * step
 
     def _start_anew(self) -> None:
+        if self._is_reordered:
+            self._told.sort(key=lambda trial: trial.order)
+            self._running = dict(sorted(self._running.items()))
         self._chosen_of = self._due
         before, after = self._told[: self._chosen_of], self._told[self._chosen_of :]
         generations = [trial.notes[GENERATION] for trial in before if GENERATION in trial.notes]

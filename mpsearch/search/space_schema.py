@@ -129,7 +129,7 @@ class SearchForm(Strict):
     sampler: Annotated[str, BeforeValidator(_checked_sampler)] = "tpe"
     trials: int = Field(default=40, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
-    workers: int = Field(default=1, ge=1, le=1024)
+    workers: int = Field(default=1, ge=0, le=1024)
 
 
 def _checked_objectives(value: Any) -> Any:
