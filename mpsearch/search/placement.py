@@ -34,10 +34,6 @@ class Placement:
             raise ConfigError(f"`gpus_per_trial` must be at least 0; got {self.gpus_per_trial}.")
         if self.trial_limit_s is not None and not 0 < self.trial_limit_s < float("inf"):
             raise ConfigError(f"A trial's time limit must be above 0 seconds; got {self.trial_limit_s}.")
-        if self.ray is not None and self.workers == 0:
-            raise ConfigError(
-                "Ray runs trials in workers of their own; got `workers=0`. Leave it out, or search without Ray."
-            )
         if self.workers == 0 and self.ray is not None:
             raise ConfigError(
                 "Trials over Ray run in workers; got `workers` 0. Leave it out, or give at least 1."
