@@ -22,6 +22,7 @@ from mpsearch.search.resolve import Codes, ResolvedSpace, all_codes
 ENUMERABLE = 1 << 18  # policies that are cheaper to try all than to reason about
 _DRAWS = 4096
 _ROUNDS = 16
+_NEIGHBOURS = 256
 _ROUNDING = 1e-9
 
 CostTable = NDArray[np.float64]
@@ -156,6 +157,26 @@ class KnownCosts:
             if found is not None:
                 return found
         return None
+
+    def random_neighbour(
+        self,
+        generator: np.random.Generator,
+        budgets: Budgets,
+        seen: Collection[tuple[int, ...]],
+        codes: Codes,
+    ) -> Codes | None:
+        """A policy near that of `codes` (C,) that meets the bounds on costs and is not in `seen`.
+
+        One choice takes the next scheme up or down; where that is not enough two do, and so on. None where
+        `_NEIGHBOURS` draws find none.
+        """
+        drawn = np.tile(codes, (_NEIGHBOURS, 1))
+        if not drawn.size:
+            return None
+        changed = generator.random(drawn.shape).argsort(axis=1) < 1 + np.arange(_NEIGHBOURS)[:, None] // 32
+        drawn += changed * generator.choice((-1, 1), size=drawn.shape)
+        drawn = drawn[((drawn >= 0) & (drawn < self.resolved.sizes)).all(axis=1)]
+        return _first_unseen(drawn[self.feasible(drawn, budgets)], seen)
 
     def _cheapest(self, weights: NDArray[np.float64]) -> tuple[float, Codes]:
         """A bound that no policy's weighted sum of costs goes below, and a policy (C,) at it or near it.

@@ -1,0 +1,132 @@
+"""A study of ten thousand finished trials: how long it takes to open, to ask of, and to print."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from scale_task import IdleWork, instead_of_training, profile_of, score_of, space_of, twenty_layers
+
+from mpsearch.models.trace import trace_model
+from mpsearch.search.engine import run_search
+from mpsearch.search.journal import Journal
+from mpsearch.search.known_costs import KnownCosts
+from mpsearch.search.proposer import Proposer
+from mpsearch.search.resolve import cost_model_of, resolve
+from mpsearch.search.run import load_run, reference_point
+from mpsearch.search.run_folder import RunFolder
+from mpsearch.search.samplers import SAMPLERS
+from mpsearch.search.study import BegunTrial, StudyStore
+from mpsearch.search.trial_record import RECORD_SCHEMA, TrialRecord, now_utc
+
+_ASKS = 9
+_OPEN = "import sys; from mpsearch.search.run import load_run; print(len(load_run(sys.argv[1]).records))"
+
+
+@dataclass(frozen=True)
+class LongStudy:
+    """A run folder with so many trials, made by a search whose trials take no time; made once, then reused."""
+
+    trials: int = 10_000
+
+    @cached_property
+    def path(self) -> Path:
+        """Makes the run where it is not there, or not complete."""
+        path = Path(tempfile.gettempdir()) / f"mpsearch-scale-{self.trials}-schema{RECORD_SCHEMA}"
+        if not (path / "run.json").exists() or len(load_run(path).records) < self.trials:
+            print(f"Making a study of {self.trials} trials in {path} ...", file=sys.stderr, flush=True)
+            with instead_of_training(IdleWork()):
+                run_search(
+                    space_of(trials=self.trials, sampler="nsga2"),
+                    out=path,
+                    profile=profile_of(twenty_layers()),
+                    workers=0,
+                )
+        return path
+
+    def seconds_to_read(self) -> float:
+        """A fresh process reads the run, its own start and imports included."""
+        return _seconds([sys.executable, "-c", _OPEN, str(self.path)])
+
+    def seconds_to_print(self) -> float:
+        """`mpsearch pareto`, its own start and imports included."""
+        return _seconds([sys.executable, "-m", "mpsearch", "pareto", str(self.path)])
+
+    def seconds_to_open(self) -> float:
+        """What a search that goes on does with the study before its first trial."""
+        start = time.perf_counter()
+        with self._store() as store:
+            records = RunFolder(self.path).written_records()
+            deque(store.recover(records), maxlen=0)
+            space = space_of(trials=self.trials)
+            reference = reference_point(space.objectives, self._known.greatest_costs())
+            Journal(RunFolder(self.path), store, space, reference).repair()
+            self._proposer(store, "tpe")
+        return time.perf_counter() - start
+
+    def seconds_to_ask(self, sampler: str) -> Iterator[float]:
+        """Of each of several proposals, each trial finished before the next is asked for."""
+        with self._store() as store:
+            proposer = self._proposer(store, sampler)
+        for number in range(self.trials, self.trials + _ASKS):
+            start = time.perf_counter()
+            begun, _ = proposer.propose(number)
+            yield time.perf_counter() - start
+            if begun is None:
+                raise RuntimeError(f"The sampler {sampler} proposes nothing more.")
+            proposer.finish(self._scored(begun))
+
+    def _store(self) -> StudyStore:
+        folder = RunFolder(self.path)
+        return StudyStore(folder.database, self._known.resolved, space_of(trials=self.trials).objectives)
+
+    def _proposer(self, store: StudyStore, sampler: str) -> Proposer:
+        space = space_of(trials=self.trials)
+        return Proposer(
+            self._known,
+            self._known,
+            objectives=space.objectives,
+            budgets=space.budgets,
+            overrides=space.overrides,
+            sampler=SAMPLERS[sampler],
+            seed=0,
+            history=store.history(),
+        )
+
+    @cached_property
+    def _known(self) -> KnownCosts:
+        task = twenty_layers()
+        trace = trace_model(task.build_model(), task.example_inputs)
+        space = space_of(trials=self.trials)
+        return KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile_of(task)))
+
+    def _scored(self, begun: BegunTrial) -> TrialRecord:
+        score = score_of(begun.policy)
+        return TrialRecord(
+            number=begun.number,
+            policy=begun.policy,
+            state="complete",
+            score=score,
+            loss=1 - score,
+            costs=self._known.costs(begun.policy),
+            feasible=True,
+            seconds=0.0,
+            steps=1,
+            seed=0,
+            origin=begun.origin,
+            started=now_utc(),
+            ended=now_utc(),
+        )
+
+
+def _seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
