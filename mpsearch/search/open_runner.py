@@ -21,6 +21,6 @@ def open_runner(work: Work, placement: Placement, on_step: Callable[[StepReport]
         from mpsearch.search.ray_runner import RayRunner  # noqa: PLC0415 - Ray only where it is asked for
 
         return RayRunner(work, placement)
-    if placement.workers in (None, 1):
+    if placement.workers == 0:
         return InProcessRunner(work.load(), work.threads, on_step)
-    return ProcessPoolRunner(work, placement.workers)
+    return ProcessPoolRunner(work, placement.workers or 1)

@@ -72,13 +72,9 @@ class LoadedTraining:
             write_weights(job.weights, result.state_dict, {"trial": job.number, "policy": job.policy.names()})
         except StorageError:
             raise
-        except Exception as error:  # the user's model, data, loss and metric run here
-            name = type(error).__name__
-            text = str(error)
-            if not isinstance(error, MpsearchError):
-                text = text.strip().split("\n")[0][:_SHOWN_OF_A_FAILURE]
+        except (Exception, SystemExit) as error:  # the user's model, data, loss and metric run here
             seconds = time.perf_counter() - started
-            return Outcome(number=job.number, failure=f"{name}: {text}", seconds=seconds)
+            return Outcome(number=job.number, failure=_reason(error), seconds=seconds)
         return Outcome(
             number=job.number,
             score=float(result.score),
@@ -86,6 +82,17 @@ class LoadedTraining:
             seconds=time.perf_counter() - started,
             steps=result.steps,
         )
+
+
+def _reason(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as mute:  # the error is of the user's making too
+        text = f"(its text raised {type(mute).__name__})"
+    if not isinstance(error, MpsearchError):
+        text = text.strip().split("\n")[0][:_SHOWN_OF_A_FAILURE]
+    text = text.encode("utf-8", "backslashreplace").decode()  # half a character could not be stored
+    return f"{type(error).__name__}: {text}"
 
 
 def _rarely(on_step: OnStep | None) -> OnStep | None:

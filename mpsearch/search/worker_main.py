@@ -20,7 +20,7 @@ from typing import Final
 
 from mpsearch.errors import ConfigError, MpsearchError
 from mpsearch.search.packed_work import read_packed
-from mpsearch.search.trial_job import LoadedWork, StepReport, TrialJob
+from mpsearch.search.trial_job import LoadedWork, Outcome, StepReport, TrialJob
 
 READY: Final = "ready"
 _PR_SET_PDEATHSIG = 1
@@ -67,7 +67,10 @@ def _run(job: TrialJob, loaded: LoadedWork, pipe: Connection) -> None:
     def on_step(step: int, total: int, loss: float) -> None:
         pipe.send(StepReport(number=job.number, step=step, total=total, loss=loss))
 
-    pipe.send(loaded.run(job, on_step))
+    try:
+        pipe.send(loaded.run(job, on_step))
+    except SystemExit as error:  # of the user's code, which does not decide how long a worker lives
+        pipe.send(Outcome(number=job.number, failure=f"SystemExit: {error}"))
 
 
 def _end_with(parent: int, pipe_file: int) -> None:

@@ -150,6 +150,7 @@ class WorkerProcess:
             while self._pipe.poll():
                 message = self._pipe.recv()
                 if isinstance(message, MpsearchError):
+                    self._bury(f"The worker process stopped the search: {message}")
                     raise message
                 if message == READY:
                     self._is_ready = True

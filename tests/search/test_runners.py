@@ -1,18 +1,31 @@
 """One suite that every runner passes."""
 
+import importlib
 import os
+import re
 import signal
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import cloudpickle
 import pytest
 
-from mpsearch.errors import ConfigError, TaskError
+from mpsearch.errors import ConfigError, RunError, TaskError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.local_runner import InProcessRunner, ProcessPoolRunner
+from mpsearch.search.packed_work import PackedWork
 from mpsearch.search.processors import worthwhile_threads
 from mpsearch.search.space import TaskReference
 from mpsearch.search.training_work import TrainingWork
 from mpsearch.search.trial_job import Outcome, StepReport, TrialJob
+from mpsearch.search.worker_process import WorkerProcess
+from mpsearch.training.baseline import trained_baseline
 from mpsearch.training.weights_file import read_weights
 
 LAYERS = ("0", "2", "4")
@@ -74,6 +87,12 @@ class RunnerConformance:
         here.submit(job(1, "w1.58a8", tmp_path))
         assert outcomes(here, 1)[1].score == there.score
 
+    def test_a_lower_fidelity_trains_a_share_of_the_steps(self, runner, tmp_path):
+        runner.submit(job(0, "w1a1", tmp_path))
+        assert outcomes(runner, 1)[0].steps == 2
+        runner.submit(replace(job(1, "w1a1", tmp_path), share=0.5))
+        assert outcomes(runner, 1)[1].steps == 1
+
     def test_it_runs_as_many_jobs_as_come(self, runner, tmp_path):
         schemes = ["w1a1", "w4a8", "w8a8", "w32a32"]
         found, waiting = {}, [job(number, scheme, tmp_path) for number, scheme in enumerate(schemes)]
@@ -93,7 +112,8 @@ class RunnerConformance:
         runner.submit(job(1, "w8a8", tmp_path))
         assert outcomes(runner, 1)[1].failure is None
 
-    def test_closing_twice_is_no_error(self, runner):
+    def test_closing_twice_is_no_error(self, space):
+        runner = self.make(work_of(space))
         runner.close()
         runner.close()
 
@@ -110,17 +130,57 @@ class TestInProcessRunner(RunnerConformance):
         assert told[-1] == StepReport(number=5, step=2, total=2, loss=told[-1].loss)
 
 
+@dataclass(frozen=True)
+class OddWork:
+    """Work without torch; `act` is what each job does, sent by value."""
+
+    act: Callable[[TrialJob], float]
+    threads: int = 1
+
+    def load(self):
+        return self
+
+    def run(self, job, on_step=None):
+        return Outcome(number=job.number, score=self.act(job), loss=0.0)
+
+
 class TestProcessPoolRunner(RunnerConformance):
     def make(self, work):
         return ProcessPoolRunner(work, 2)
 
-    def test_a_worker_that_is_killed_fails_its_trial_only_and_is_replaced(self, space, tmp_path):
-        with ProcessPoolRunner(work_of(space, pause_s=0.3), 2) as runner:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runner(cls, space):
+        """One for all that is promised: torch takes its time to load."""
+        with ProcessPoolRunner(work_of(space), 2) as runner:
+            yield runner
+
+    @pytest.fixture(autouse=True)
+    def _work_is_sent_by_value(self):
+        """Pytest does not import tests as modules that a worker could find."""
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        yield
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+    def after(self, act, tmp_path, **fields):
+        """The outcome of a job whose work does `act`, and of a sane one after it in the same runner."""
+
+        def odd_at_first(job):
+            return act(job) if job.number == 0 else 0.5
+
+        with ProcessPoolRunner(OddWork(odd_at_first), 1) as runner:
+            runner.submit(replace(job(0, "w8a8", tmp_path), **fields))
+            odd = outcomes(runner, 1)[0]
+            runner.submit(job(1, "w8a8", tmp_path))
+            assert outcomes(runner, 1)[1].score == 0.5
+        return odd
+
+    def test_a_worker_that_is_killed_fails_its_trial_only_and_is_replaced(self, tmp_path):
+        with ProcessPoolRunner(OddWork(lambda job: time.sleep(1) or 0.5), 2) as runner:
             first = set(runner.process_ids)
             runner.submit(job(0, "w1a1", tmp_path))
             runner.submit(job(1, "w1a1", tmp_path))
-            busy = wait_until_both_are_busy(runner)
-            os.kill(busy[0].process.pid, signal.SIGKILL)
+            os.kill(wait_until_both_are_busy(runner)[0].pid, signal.SIGKILL)
             found = outcomes(runner, 2)
             killed = [outcome for outcome in found.values() if outcome.failure]
             assert len(killed) == 1
@@ -129,6 +189,94 @@ class TestProcessPoolRunner(RunnerConformance):
             runner.submit(job(2, "w8a8", tmp_path))
             assert outcomes(runner, 1)[2].failure is None
 
+    def test_a_trial_that_hangs_is_ended_at_its_limit(self, tmp_path):
+        odd = self.after(lambda job: time.sleep(3600), tmp_path, limit_s=0.3)
+        assert odd.failure == (
+            "TrialError: The trial must end within its time limit of 300 ms; it had not, and was ended. Allow "
+            "more by --trial-timeout, or train fewer steps."
+        )
+
+    def test_a_trial_within_its_limit_is_not_ended(self, tmp_path):
+        assert self.after(lambda job: 0.25, tmp_path, limit_s=60).score == 0.25
+
+    def test_user_code_that_exits_fails_its_trial_only(self, tmp_path):
+        assert self.after(lambda job: sys.exit("enough"), tmp_path).failure == "SystemExit: enough"
+
+    def test_a_crash_in_native_code_fails_its_trial_only(self, tmp_path):
+        odd = self.after(lambda job: os.kill(os.getpid(), signal.SIGSEGV), tmp_path)
+        assert re.fullmatch(
+            r"TrialError: The worker process was ended by SIGSEGV in `.*`, test_runners.py line \d+.",
+            odd.failure,
+        )
+
+    def test_a_process_that_ends_itself_tells_its_last_words(self, tmp_path):
+        def last_words(job):
+            os.write(2, "Grüße: the last straw\n".encode())
+            os._exit(3)
+
+        odd = self.after(last_words, tmp_path)
+        assert odd.failure == "TrialError: The worker process ended with exit code 3: Grüße: the last straw."
+
+    def test_what_the_system_killed_for_memory_says_so(self, tmp_path, monkeypatch):
+        counter = tmp_path / "memory.events"
+        counter.write_text("low 0\noom_kill 4\n")
+        monkeypatch.setattr("mpsearch.search.worker_death._counters", lambda: (tmp_path / "none", counter))
+
+        def die_for_memory(_):
+            counter.write_text("low 0\noom_kill 5\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        odd = self.after(die_for_memory, tmp_path)
+        assert "The system was out of memory and ended the worker process (SIGKILL)" in odd.failure
+
+    def test_prints_of_user_code_do_not_reach_the_terminal(self, tmp_path, capfd):
+        assert self.after(lambda job: print("noise") or 0.75, tmp_path).score == 0.75
+        assert capfd.readouterr() == ("", "")
+
+    def test_processes_that_user_code_started_end_with_the_worker(self, tmp_path):
+        def start_another(job):
+            child = subprocess.Popen(["sleep", "3600"])
+            (tmp_path / "child").write_text(str(child.pid))
+            return 0.5
+
+        self.after(start_another, tmp_path)
+        child = int((tmp_path / "child").read_text())
+        deadline = time.monotonic() + 10
+        while is_running(child) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not is_running(child)
+
+    def test_the_program_that_searches_is_not_run_again_by_its_workers(self, tmp_path):
+        """As `multiprocessing` would where a script lacks `if __name__ == "__main__"`."""
+        script = tmp_path / "script.py"
+        script.write_text(
+            "from dataclasses import dataclass\n"
+            "from pathlib import Path\n"
+            "from mpsearch.precision.policy import PrecisionPolicy\n"
+            "from mpsearch.search.local_runner import ProcessPoolRunner\n"
+            "from mpsearch.search.trial_job import Outcome, TrialJob\n"
+            "print('begun')\n"
+            "class Work:\n"
+            "    threads = 1\n"
+            "    def load(self):\n"
+            "        return self\n"
+            "    def run(self, job, on_step=None):\n"
+            "        return Outcome(number=job.number, score=0.5)\n"
+            "with ProcessPoolRunner(Work(), 1) as runner:\n"
+            "    policy = PrecisionPolicy({'fc': 'w8a8'})\n"
+            "    runner.submit(TrialJob(number=0, policy=policy, weights=Path('w')))\n"
+            "    print(runner.wait()[0].score)\n"
+        )
+        ran = subprocess.run(
+            [sys.executable, script], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (ran.stdout, ran.stderr) == ("begun\n0.5\n", "")
+
+    def test_workers_that_never_start_end_the_search_with_their_last_words(self, tmp_path):
+        with ProcessPoolRunner(Unloadable(), 1) as runner, pytest.raises(RunError, match="no such library"):
+            runner.submit(job(0, "w8a8", tmp_path))
+            runner.wait()
+
     def test_a_task_that_cannot_be_loaded_there_is_its_own_error(self, space):
         missing = TrainingWork(
             reference=TaskReference(name="no_such_module:task"), recipe=space.trial, seed=0, threads=1
@@ -136,18 +284,54 @@ class TestProcessPoolRunner(RunnerConformance):
         with self.make(missing) as runner, pytest.raises(TaskError, match="no_such_module"):
             runner.wait()
 
-    def test_a_task_that_cannot_be_sent_is_refused_with_a_way_out(self, space, tiny_task):
-        held = TrainingWork(reference=space.task, recipe=space.trial, seed=0, threads=1, task=tiny_task)
-        with pytest.raises(ConfigError, match="use one worker"):
-            self.make(held)
+    def test_a_task_of_functions_that_have_no_module_is_sent_by_value(self, tiny_task, space, tmp_path):
+        def build():
+            return tiny_task.build_model()
+
+        local = replace(tiny_task, build_model=build)
+        work = replace(work_of(space), task=local, baseline=trained_baseline(local))
+        with self.make(work) as runner:
+            runner.submit(job(0, "w8a8", tmp_path))
+            assert outcomes(runner, 1)[0].failure is None
+
+    def test_what_a_worker_cannot_import_stops_the_search_with_a_way_out(self, tmp_path, monkeypatch):
+        (tmp_path / "only_here.py").write_text("def act(job):\n    return 0.5\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        work = OddWork(importlib.import_module("only_here").act)
+        packed = PackedWork.of(work)
+        monkeypatch.undo()
+        with closing(packed), pytest.raises(ConfigError, match=r"only_here.*workers=0"):
+            worker = WorkerProcess(packed, threads=1)
+            while not worker.is_ready:
+                worker.wait()
+                worker.hear()
+
+    def test_a_task_that_cannot_be_sent_is_refused_with_a_way_out(self):
+        with pytest.raises(ConfigError, match="workers=0"):
+            self.make(OddWork(threading.Lock().acquire))
+
+
+class Unloadable:
+    threads = 1
+
+    def load(self):
+        os.write(2, b"no such library\n")
+        os._exit(1)
+
+
+def is_running(process_id):
+    try:
+        return "Z" not in Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
 
 
 def wait_until_both_are_busy(runner):
     """Submitted jobs are dealt out when a worker says that it has loaded; `wait` would also return then."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        for place, worker in enumerate(runner._workers):
-            runner._hear(place, worker)
+        for worker in runner._workers:
+            worker.hear()
         runner._deal()
         busy = [worker for worker in runner._workers if worker.job is not None]
         if len(busy) == 2:
