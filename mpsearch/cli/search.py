@@ -137,6 +137,25 @@ def search(
     gpus_per_trial: Annotated[
         float, typer.Option(help="Ray's GPUs for one trial: 1, 0.25.", rich_help_panel=_WHERE)
     ] = 0.0,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A PostgreSQL database where several drivers search one study: "
+            "postgresql://USER@HOST/DATABASE; also as MPSEARCH_STORAGE. Passwords: PGPASSWORD or ~/.pgpass.",
+            show_default="a file in the run folder",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The study's name there.",
+            show_default="the run folder's",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The run folder.", show_default="runs/NAME-OF-THE-SPACE, or the run's own"),
@@ -164,7 +183,7 @@ def search(
     from mpsearch.cli.console import messages, output
     from mpsearch.report.progress import search_view
     from mpsearch.report.run_overview import next_step, run_overview
-    from mpsearch.search.interrupts import Ended, endings_interrupt
+    from mpsearch.search.interrupts import Ended, endings_interrupt, uninterrupted
     from mpsearch.search.overrides import Overrides
     from mpsearch.search.quantities import parse_duration_s, parse_shares
     from mpsearch.search.run_folder import RunFolder
@@ -210,6 +229,8 @@ def search(
                 sampler=None if sampler is None else sampler.value,
                 fidelities=shares,
                 threads=threads,
+                storage=storage,
+                study=study,
                 on_event=view,
             )
     except UnmeasuredError as error:
@@ -217,9 +238,10 @@ def search(
         file = space if target.run is None else str(RunFolder(target.run).space_file)
         raise error.naming(space=shlex.quote(file), profile=profile) from error
     except KeyboardInterrupt as error:
-        console.print(
-            f"Interrupted. What is finished is in {folder}; the same command goes on.", style="yellow"
-        )
+        with uninterrupted():  # a user who presses Ctrl-C twice is told all the same
+            console.print(
+                f"Interrupted. What is finished is in {folder}; the same command goes on.", style="yellow"
+            )
         number = error.number if isinstance(error, Ended) else signal.SIGINT
         raise typer.Exit(128 + number) from error
     if json_lines:

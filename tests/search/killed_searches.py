@@ -122,7 +122,15 @@ class WarmSearches:
         self._server.stdin.flush()
         return json.loads(self._server.stdout.readline())
 
-    def start(self, arguments: list[str], output: Path, *, die_at: int | None = None, **environment: str):
+    def start(
+        self,
+        arguments: list[str],
+        output: Path,
+        *,
+        die_at: int | None = None,
+        terminal: str | None = None,
+        **environment: str,
+    ):
         """Begin `mpsearch ARGUMENTS`, which writes to `output`."""
         mark = uuid.uuid4().hex
         errors = output.with_suffix(".errors")
@@ -132,6 +140,7 @@ class WarmSearches:
             errors=str(errors),
             environment={**environment, _MARK: mark},
             die_at=die_at,
+            terminal=terminal,
         )
         search = Search(process=process, output=output, errors=errors, mark=mark, server=self)
         self.started.append(search)
@@ -146,21 +155,25 @@ class Lives:
         self.total = total
         self.outputs: list[Path] = []
         self.found: list[dict] = []  # the trials on the disk, by audit
+        self.expected: set[int] = set()  # exit statuses beside 0 and that of a kill
         self._searches = searches
         self._folder = folder
         self._arguments = [*arguments, "--out", str(self.run), "--json-lines", "--trials", str(total)]
         self._audit = audit
 
-    def begin(self, *more: str, die_at: int | None = None, **environment: str) -> Search:
+    def begin(
+        self, *more: str, die_at: int | None = None, terminal: str | None = None, **environment: str
+    ) -> Search:
         output = self._folder / f"life-{len(self.outputs)}.jsonl"
         self.outputs.append(output)
         environment["MPSEARCH_CACHE"] = str(self._searches.folder / "cache")
-        return self._searches.start([*self._arguments, *more], output, die_at=die_at, **environment)
+        arguments = [*self._arguments, *more]
+        return self._searches.start(arguments, output, die_at=die_at, terminal=terminal, **environment)
 
     def audit(self, life: Search, **more) -> None:
         """Fails with all that is wrong; `life` has ended."""
         is_over = life.status == 0
-        assert is_over or life.status == -signal.SIGKILL, (life.status, life.errors.read_text())
+        assert life.status in (0, -signal.SIGKILL, *self.expected), (life.status, life.errors.read_text())
         told = [output for output in self.outputs if output.exists()]
         problems, found = self._audit(
             self.run, told, total=self.total, is_over=is_over, before=self.found, **more

@@ -238,3 +238,50 @@ def test_what_a_power_cut_takes_from_the_study_is_taken_back_from_the_synced_lin
         lives.come_to_the_end()
         lives = new_lives("--workers", "1")
     assert took > 0
+
+
+@pytest.mark.parametrize(("name", "times"), [("SIGINT", 1), ("SIGINT", 2), ("SIGTERM", 1), ("SIGHUP", 1)])
+def test_a_search_that_is_asked_to_end_says_how_to_go_on_and_leaves_no_process(new_lives, name, times):
+    number = getattr(signal, name)
+    lives = new_lives("--workers", "1", pause_s=0.02)
+    lives.expected = {128 + number}
+    life = lives.begin()
+    assert life.wait_for(2)
+    for _ in range(times):
+        life.signal(number)
+        life.wait(limit_s=0.01)
+    assert life.wait() == 128 + number
+    lives.audit(life)
+    told = " ".join(life.errors.read_text().split())
+    assert "the same command goes on" in told
+    assert "Traceback" not in told
+    if times == 1:
+        assert life.events("search_finished")[-1]["reason"] == "interrupted"
+        assert not list(lives.run.glob("study.db-*"))
+
+
+def test_a_user_who_hammers_ctrl_c_loses_nothing(new_lives):
+    lives = new_lives("--workers", "2", pause_s=0.02)
+    lives.expected = {128 + signal.SIGINT}
+    life = lives.begin()
+    assert life.wait_for(2)
+    while life.wait(limit_s=0.01) is None:
+        life.signal(signal.SIGINT)
+    lives.audit(life)
+    assert "Traceback" not in life.errors.read_text()
+    lives.come_to_the_end()
+
+
+def test_a_closed_terminal_ends_a_search_and_its_workers(new_lives):
+    lives = new_lives("--workers", "1", pause_s=0.02)
+    lives.expected = {128 + signal.SIGHUP}
+    terminal, theirs = os.openpty()
+    life = lives.begin(terminal=os.ttyname(theirs))
+    os.close(theirs)
+    try:
+        assert life.wait_for(2)
+    finally:
+        os.close(terminal)
+    assert life.wait() == 128 + signal.SIGHUP
+    lives.audit(life)
+    assert "Interrupted" in (lives.run / "log.txt").read_text()

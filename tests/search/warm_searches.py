@@ -5,7 +5,7 @@ A program, run by `WarmSearches`. Each line on standard input is a JSON object:
     {"start": [arguments of mpsearch], "output": FILE, "errors": FILE, "environment": {...}, "die_at": N}
         answered by the number of the process, which leads a session of its own. With a `die_at` it kills
         itself at the N-th moment between two steps of its work on files; 0 writes how many there were to
-        FILE.moments.
+        FILE.moments. With a "terminal" that is its own, for what is not told to FILE.
     {"wait": NUMBER, "limit_s": SECONDS}
         answered by its exit status, negative for a signal; null if it goes on after that time.
 """
@@ -75,7 +75,8 @@ def search(request):
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(request["environment"])
-    for file, descriptor in (("/dev/null", 0), (request["output"], 1), (request["errors"], 2)):
+    errors = request["terminal"] or request["errors"]  # opened by a session without one, it is its terminal
+    for file, descriptor in (("/dev/null", 0), (request["output"], 1), (errors, 2)):
         opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(opened, descriptor)
         os.close(opened)
