@@ -44,6 +44,7 @@ def search(
     trial: TrialRecipe | None = None,
     trials: int | None = None,
     timeout: str | float | None = None,
+    trial_timeout: str | float | None = None,
     sampler: str | None = None,
     fidelities: Sequence[float] | None = None,
     seed: int | None = None,
@@ -74,6 +75,8 @@ def search(
     free        names, as they were given, whose pins and prohibitions from before are lifted
     trial       how each policy is fine-tuned
     timeout     no trial begins after that time: "30m", or seconds
+    trial_timeout  a trial that takes longer is ended, and fails: "10m", or seconds
+    workers     trials at a time, each in a process of its own; 0: one, in this process
     ray         run trials over Ray: "local", "auto" or "HOST:PORT"; see docs/scaling-out.md
     fidelities  shares of a trial's steps, such as (0.1, 0.3): only the best third of each goes on to the next
     out         the run folder; default `runs/NAME`, or that of the run that goes on
@@ -124,6 +127,9 @@ def search(
             profile=hw,
             trials=trials,
             timeout_s=parse_duration_s(timeout) if isinstance(timeout, str) else timeout,
+            trial_timeout_s=parse_duration_s(trial_timeout)
+            if isinstance(trial_timeout, str)
+            else trial_timeout,
             workers=workers,
             ray=ray,
             cpus_per_trial=cpus_per_trial,

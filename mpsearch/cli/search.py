@@ -76,6 +76,15 @@ def search(
         str | None,
         typer.Option(metavar="TIME", help="Begin no trial after that time: 30m, 2h.", rich_help_panel=_HOW),
     ] = None,
+    trial_timeout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="End a trial that takes longer, as failed: 10m.",
+            show_default="the space's",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(help="Seed of everything random.", show_default="the space's", rich_help_panel=_HOW),
@@ -114,7 +123,12 @@ def search(
     ] = 1,
     workers: Annotated[
         int | None,
-        typer.Option(help="Trials at a time.", min=1, show_default="the space's", rich_help_panel=_WHERE),
+        typer.Option(
+            help="Trials at a time, each in a process of its own; 0: one, in the process that searches.",
+            min=0,
+            show_default="the space's",
+            rich_help_panel=_WHERE,
+        ),
     ] = None,
     ray: Annotated[
         str | None,
@@ -198,6 +212,7 @@ def search(
         min_accuracy=min_accuracy,
     )
     timeout_s = None if timeout is None else parse_duration_s(timeout)
+    trial_timeout_s = None if trial_timeout is None else parse_duration_s(trial_timeout)
     shares = None if fidelities is None else parse_shares(fidelities)
     overrides = Overrides.parse(pin, forbid)
     target = search_target(space)
@@ -218,6 +233,7 @@ def search(
                 profile=hw,
                 trials=trials,
                 timeout_s=timeout_s,
+                trial_timeout_s=trial_timeout_s,
                 workers=workers,
                 ray=ray,
                 cpus_per_trial=cpus_per_trial,

@@ -72,7 +72,7 @@ def run_search(
     ray: str | None = None,
     cpus_per_trial: float | None = None,
     gpus_per_trial: float = 0.0,
-    trial_limit_s: float | None = None,
+    trial_timeout_s: float | None = None,
     budgets: Budgets | Mapping[str, Any] | None = None,
     overrides: Overrides | None = None,
     free: Sequence[str] = (),
@@ -114,6 +114,7 @@ def run_search(
             seed=seed,
             sampler=sampler,
             fidelities=fidelities,
+            trial_timeout_s=trial_timeout_s,
         )
         search = _Search(
             space=settled,
@@ -122,7 +123,7 @@ def run_search(
                 ray=ray,
                 cpus_per_trial=cpus_per_trial,
                 gpus_per_trial=gpus_per_trial,
-                trial_limit_s=trial_limit_s,
+                trial_limit_s=settled.search.trial_timeout_s,
             ),
             freed=tuple(free),
             folder=folder,
@@ -156,6 +157,7 @@ def with_settings(
     seed: int | None = None,
     sampler: str | None = None,
     fidelities: Sequence[float] | None = None,
+    trial_timeout_s: float | None = None,
 ) -> SearchSpace:
     """The space with what is not None replaced; budgets replace those of the same name.
 
@@ -170,7 +172,7 @@ def with_settings(
             raise ConfigError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
     if sampler is not None:
         sampler_named(sampler)
-    settings: dict[str, Any] = {**given, "sampler": sampler}
+    settings: dict[str, Any] = {**given, "sampler": sampler, "trial_timeout_s": trial_timeout_s}
     changes = {name: value for name, value in settings.items() if value is not None}
     trial = space.trial
     if fidelities is not None:
@@ -281,7 +283,7 @@ class _Search:
                     overrides=self.space.overrides,
                     policies=allowed.resolved.policies,
                     total=self.space.search.trials,
-                    workers=self.space.search.workers,
+                    workers=max(self.space.search.workers, 1),
                     baseline_score=baseline.validation_score,
                     baseline_costs=facts.baseline.costs,
                     least_costs=known.least_costs(),
@@ -333,7 +335,7 @@ class _Search:
             raise RunError(
                 f"{self.folder.path} holds another search: {', '.join(changed)} "
                 f"{'differs' if len(changed) == 1 else 'differ'}. "
-                "Budgets, overrides, trials, workers and time may change from call to call; for the rest "
+                "Budgets, overrides, trials, workers and times may change from call to call; for the rest "
                 "choose another --out."
             )
         return RunFacts.from_dict(self.folder.read_json(self.folder.facts_file, schema=FACTS_SCHEMA))
@@ -383,9 +385,9 @@ class _Search:
             recipe=self.space.trial,
             seed=self.space.search.seed,
             threads=threads,
-            task=task if self.placement.ray is not None or self.placement.workers == 0 else self.task,
+            task=task,
             baseline=baseline,
-        )
+        ).as_it_can_travel(has_name=self.task is None)
 
     def _finished(
         self, reason: Any, message: str, *, resume: str | None, front: tuple[int, ...] = ()

@@ -127,7 +127,7 @@ class ProcessPoolRunner(Runner):
         self._failed_starts[place] = 0 if worker.is_ready else self._failed_starts[place] + 1
         if self._failed_starts[place] >= _STARTS:
             raise RunError(
-                f"Worker processes must start; {_STARTS} died in a row before their first trial. The last one: "
-                f"{worker.death} Run trials in the process that searches, to see why: workers=0."
+                f"Worker processes must start; {_STARTS} died in a row before their first trial. The "
+                f"last one: {worker.death} Run trials in the process that searches, to see why: workers=0."
             )
         self._workers[place] = self._begun(self._shares[place])

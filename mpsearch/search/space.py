@@ -55,12 +55,17 @@ class LayerRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
-    """How the space is searched. `seed` enters every random choice, training included."""
+    """How the space is searched. `seed` enters every random choice, training included.
+
+    `workers` are trials at a time, each in a process of its own; 0: one, in the process that searches. A trial
+    that takes longer than `trial_timeout_s` is ended and fails; None for no limit.
+    """
 
     sampler: str = "tpe"
     trials: int = 40
     seed: int = 0
     workers: int = 1
+    trial_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,7 @@ class SearchSpace:
             "budgets": self.budgets.texts(),
             "overrides": self.overrides.texts(),
             "trial": {**asdict(self.trial), "fidelities": list(self.trial.fidelities)},
-            "search": asdict(self.search),
+            "search": _search_texts(self.search),
         }
 
     def in_folder(self, folder: Path) -> SearchSpace:
@@ -131,11 +136,17 @@ class SearchSpace:
     def differences(self, other: SearchSpace) -> tuple[str, ...]:
         """Keys in which the two ask for different searches; what may change from call to call is left out.
 
-        That is the name, budgets and overrides, the number of trials and of workers, and the folder of the
-        task's file.
+        That is the name, budgets and overrides, the number of trials and of workers, the time limit of a
+        trial, and the folder of the task's file.
         """
         mine, theirs = _comparable(self), _comparable(other)
         return tuple(key for key in mine if mine[key] != theirs[key])
+
+
+def _search_texts(search: SearchSettings) -> dict[str, Any]:
+    fields = asdict(search)
+    limit_s = fields.pop("trial_timeout_s")
+    return {**fields, "trial_timeout": None if limit_s is None else f"{limit_s!r}s"}
 
 
 def _comparable(space: SearchSpace) -> dict[str, Any]:

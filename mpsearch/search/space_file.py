@@ -21,7 +21,6 @@ from mpsearch.search.space import (
     SPACE_END,
     SPACE_SCHEMA,
     LayerRule,
-    SearchSettings,
     SearchSpace,
     TaskReference,
 )
@@ -152,7 +151,7 @@ def build_space(
         budgets=Budgets.parse(form.budgets.model_dump()),
         overrides=Overrides.parse(form.overrides.pin, form.overrides.forbid),
         trial=TrialRecipe(**form.trial.model_dump()),
-        search=SearchSettings(**form.search.model_dump()),
+        search=form.search.settings(),
     )
 
 

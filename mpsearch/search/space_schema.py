@@ -11,8 +11,9 @@ from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import SCHEMES, Scheme, scheme_named
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.objective import OBJECTIVES, objective_named, objectives_named
+from mpsearch.search.quantities import parse_duration_s
 from mpsearch.search.samplers import sampler_named
-from mpsearch.search.space import SPACE_SCHEMA
+from mpsearch.search.space import SPACE_SCHEMA, SearchSettings
 from mpsearch.training.recipe import TrialRecipe
 
 
@@ -125,11 +126,25 @@ _TRIAL: Any = {field.name: (_RECIPE_TYPES[field.name], field.default) for field 
 TrialForm = create_model("TrialForm", __base__=_TrialBase, **_TRIAL)
 
 
+def _checked_duration(value: Any) -> Any:
+    if not isinstance(value, str) and value is not None:
+        raise ValueError("a time must be a text with its unit, such as 90s, 10m or 2h")
+    if value is not None:
+        _explained(parse_duration_s, value)
+    return value
+
+
 class SearchForm(Strict):
     sampler: Annotated[str, BeforeValidator(_checked_sampler)] = "tpe"
     trials: int = Field(default=40, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     workers: int = Field(default=1, ge=0, le=1024)
+    trial_timeout: Annotated[str | None, BeforeValidator(_checked_duration)] = None
+
+    def settings(self) -> SearchSettings:
+        fields = self.model_dump()
+        limit = fields.pop("trial_timeout")
+        return SearchSettings(**fields, trial_timeout_s=None if limit is None else parse_duration_s(limit))
 
 
 def _checked_objectives(value: Any) -> Any:

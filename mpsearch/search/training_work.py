@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mpsearch.errors import MpsearchError, StorageError
+import torch
+
+from mpsearch.errors import ConfigError, MpsearchError, StorageError
+from mpsearch.search.packed_work import PackedWork
 from mpsearch.search.space import TaskReference
 from mpsearch.search.trial_job import OnStep, Outcome, TrialJob
 from mpsearch.training.baseline import Baseline, trained_baseline
@@ -21,7 +24,7 @@ _SHOWN_OF_A_FAILURE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingWork:
-    """Task, baseline and recipe. With a `task` it may refuse to go to another process.
+    """Task, baseline and recipe.
 
     `seed` is that of every trial: policies are compared on the same batches. `threads` are the most that
     torch may use for one trial.
@@ -33,6 +36,26 @@ class TrainingWork:
     threads: int
     task: Task | None = None
     baseline: Baseline | None = None
+
+    def as_it_can_travel(self, *, has_name: bool) -> TrainingWork:
+        """This, with the task that is in memory here; by name alone where its functions cannot be sent.
+
+        Workers then need not read the data again, nor have a place for it: they map what was sent.
+        """
+        task = self.task
+        if task is None or not has_name:
+            return self
+        first = replace(
+            task,
+            train=task.train.sample(1, torch.Generator()),
+            validation=task.validation.sample(1, torch.Generator()),
+            test=None,
+        )
+        try:
+            PackedWork.of(replace(self, task=first, baseline=None)).close()
+        except ConfigError:
+            return replace(self, task=None)
+        return self
 
     def load(self) -> LoadedTraining:
         """Task and baseline, from the cache where they are."""

@@ -246,7 +246,8 @@ class TrialLoop:
         )
 
     def _submit(self, runner: Runner, number: int, policy: PrecisionPolicy, share: float = 1.0) -> None:
-        runner.submit(TrialJob(number=number, policy=policy, weights=self._weights(number), share=share))
+        weights, limit_s = self._weights(number), self.space.search.trial_timeout_s
+        runner.submit(TrialJob(number=number, policy=policy, weights=weights, share=share, limit_s=limit_s))
 
     def _finish(self, outcome: Outcome) -> None:
         trial, started = self._running.pop(outcome.number)
