@@ -55,6 +55,8 @@ def search(
     out: str | Path | None = None,
     hw: GivenProfile | Sequence[GivenProfile] | None = None,
     threads: int = 1,
+    storage: str | None = None,
+    study: str | None = None,
     on_event: OnEvent | None = None,
     progress: bool = True,
     **task_options: Any,
@@ -82,6 +84,8 @@ def search(
     out         the run folder; default `runs/NAME`, or that of the run that goes on
     hw          a hardware profile, or several, the main one first: each further one gives latency@NAME and
                 energy@NAME; default: measured now on `threads` threads
+    storage     a PostgreSQL database where several drivers search one `study`; see docs/storage.md
+    study       its name there; default: that of the run folder
     on_event    called with each event, in place of the progress on standard error (`progress`)
     task_options  of `task_from`: pretrained, loss, metric, baseline, augment, example_inputs, name
 
@@ -141,6 +145,8 @@ def search(
             sampler=sampler,
             fidelities=fidelities,
             threads=threads,
+            storage=storage,
+            study=study,
             on_event=listener,
             exporter=export_trial,
         )

@@ -50,9 +50,11 @@ from mpsearch.search.run import Exporter, Run, load_run, reference_point
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, installed_version
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.samplers import sampler_named
+from mpsearch.search.sharing import Sharing, sharing_of
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_stored_space
 from mpsearch.search.study import StudyStore
+from mpsearch.search.study_facts import StudyFacts, facts_of
 from mpsearch.search.training_work import TrainingWork
 from mpsearch.search.trial_loop import RESUME, TrialLoop
 from mpsearch.search.trial_record import now_utc
@@ -80,6 +82,8 @@ def run_search(
     sampler: str | None = None,
     fidelities: Sequence[float] | None = None,
     threads: int = 1,
+    storage: str | None = None,
+    study: str | None = None,
     on_event: OnEvent | None = None,
     exporter: Exporter | None = None,
 ) -> Run:
@@ -92,7 +96,8 @@ def run_search(
     as the overrides let them come), and the sampler, until `trials` trials are there (failed ones count),
     `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the front is scored once
     on the test split. `task` replaces the space's own, for a task that has no name. `profile` may be several,
-    the main one first: each further one gives policies a latency and an energy on that device.
+    the main one first: each further one gives policies a latency and an energy on that device. `storage` is
+    the URL of a database where several drivers search one `study` (by default named as the folder).
 
     Raises: ConfigError, BudgetError, TaskError, DataError, TraceError, ProfileError, UnmeasuredError
     before any training, and the folder is then as it was but for a profile that was measured; RunError if
@@ -131,6 +136,7 @@ def run_search(
             profiles=given_profiles(profile),
             timeout_s=timeout_s,
             threads=threads,
+            sharing=sharing_of(folder, storage, study),
             on_event=on_event,
         )
         search.run()
@@ -200,6 +206,7 @@ class _Search:
     timeout_s: float | None
     threads: int
     placement: Placement
+    sharing: Sharing | None
     on_event: OnEvent | None
 
     def run(self) -> None:
@@ -215,6 +222,9 @@ class _Search:
             raise
 
     def _run(self) -> None:
+        agreed = None if self.sharing is None else self.sharing.facts()
+        if agreed is not None and not self.profiles:
+            self.profiles = agreed.hardware_profiles()
         further = further_profiles(self.profiles, self.folder)
         self.space, joined = with_devices(self.space, [device.name for device in further], self.folder)
         for objective in joined:
@@ -241,6 +251,8 @@ class _Search:
             threads=self.threads,
             emit=self.emit,
         )
+        if self.sharing is not None and agreed is not None:
+            self.sharing.require_same(agreed, self._study_facts(traced, agreed.baseline, profile, further))
         known = known_costs(self.space, traced, profile, self.emit, further)
         allowed = allowed_costs(self.space, traced, known)
         macs = sum(layer.macs for layer in traced.trace.layers)
@@ -248,7 +260,7 @@ class _Search:
         baseline = baseline_of(traced.task, threads, self.emit)
         facts = self._settle(known_facts, traced, profile, further, known, baseline)
         reference = reference_point(self.space.objectives, facts.greatest_costs)
-        with StudyStore(self.folder.database, known.resolved, self.space.objectives) as store:
+        with self._store(known) as store:
             lost = store.recover(self.folder.written_records())
             journal = Journal(self.folder, store, self.space, reference)
             journal.repair()
@@ -355,6 +367,9 @@ class _Search:
                 f"A run keeps to one baseline; data or recipe of task {self.space.task.name!r} changed since "
                 f"{self.folder.path} was begun. Choose another --out."
             )
+        if self.sharing is not None:
+            mine = self._study_facts(traced, baseline.key, profile, further)
+            self.sharing = self.sharing.settle(mine, self.space.objectives)
         write_atomically(self.folder.space_file, self.space.in_folder(self.folder.path).to_yaml())
         if facts is not None:
             return facts
@@ -378,6 +393,21 @@ class _Search:
         )
         self.folder.write_json(self.folder.facts_file, facts.to_dict())
         return facts
+
+    def _study_facts(
+        self,
+        traced: TracedTask,
+        baseline: str,
+        profile: HardwareProfile,
+        further: Sequence[HardwareProfile],
+    ) -> StudyFacts:
+        uid = "" if self.sharing is None else self.sharing.uid
+        return facts_of(uid, self.space, traced.trace.fingerprint, baseline, (profile, *further))
+
+    def _store(self, known: KnownCosts) -> StudyStore:
+        if self.sharing is not None:
+            return self.sharing.open(known.resolved, self.space.objectives, self.emit)
+        return StudyStore(self.folder.database, known.resolved, self.space.objectives)
 
     def _work(self, task: Task, baseline: Baseline, threads: int) -> TrainingWork:
         return TrainingWork(

@@ -29,7 +29,8 @@ class RunFolder:
     profile.json   the hardware profile as used
     profiles/      NAME.json: those of further devices; not there where there is one profile
     run.json       what the search found before its first trial: model, baseline, greatest costs; test scores
-    study.db       the truth: every trial, as an Optuna study (SQLite)
+    study.db       the truth: every trial, as an Optuna study (SQLite); or, where several drivers share one
+    study.json     where the study lies, without passwords
     trials.jsonl   the finished trials again, one JSON object a line, for other programs
     front.csv      the front
     measured.jsonl latencies that `mpsearch bench RUN` measured, one JSON object a line; not there before
@@ -62,6 +63,10 @@ class RunFolder:
     @property
     def database(self) -> Path:
         return self.path / "study.db"
+
+    @property
+    def study_file(self) -> Path:
+        return self.path / "study.json"
 
     @property
     def trials_file(self) -> Path:
@@ -116,6 +121,7 @@ class RunFolder:
                 self.device_profiles.name,
                 self.log_file.name,
                 self.space_file.name,
+                self.study_file.name,
             }
             known |= {part.name for part in parts_in(self.path)} if found else set()
             strangers = [entry.name for entry in found - {self.path} if entry.name not in known]

@@ -23,6 +23,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any, TypeVar
 
 import optuna
+import psycopg
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Engine, Table, func, select, text
@@ -61,7 +62,9 @@ _T = TypeVar("_T")
 
 
 class SharedStudy(StudyStore):
-    """One driver's hold on the study. `driver` is its name, stored with its trials; `emit` hears of outages.
+    """One driver's hold on the study; `emit` hears of outages.
+
+    `driver` is its name, as records have it; `identity` tells two drivers of one name apart.
 
     Raises: StorageError if the server does not answer, at the start at once, later after `OUTAGE_S`.
     """
@@ -72,11 +75,13 @@ class SharedStudy(StudyStore):
         name: str,
         *,
         driver: str,
+        identity: str,
         resolved: ResolvedSpace,
         objectives: tuple[Objective, ...],
         emit: OnEvent,
     ) -> None:
         self.driver = driver
+        self._identity = identity
         self._address = address
         self._name = name
         self._emit = emit
@@ -179,18 +184,11 @@ class SharedStudy(StudyStore):
         self._engine.dispose()
 
     def _opened(self) -> tuple[Engine, StudyRows]:
-        self._address.require()
-        with self._translated(), closing(self._address.connect()) as connection:
-            # Of two that make the tables or the study at once, one fails.
-            connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [STUDY_LOCK])
-            with quiet_optuna():
-                return open_study(
-                    self._name,
-                    optuna_directions(self.objectives),
-                    "postgresql+psycopg://",
-                    self._address.connect,
-                    pool_pre_ping=True,
-                )
+        return _open(self._address, self._name, self.objectives)
+
+    def _is_own(self, row: StudyRow) -> bool:
+        begun = row.user.get(BEGUN)
+        return isinstance(begun, dict) and begun.get("driver") == self._identity
 
     @property
     def _turn(self) -> Connection:
@@ -264,7 +262,7 @@ class SharedStudy(StudyStore):
             self._open.setdefault(lost, _LOST)  # what became of it will be news
             return None
         self._write_pending(connection)
-        row = self._begun(connection, trial, violations, driver=self.driver, token=token)
+        row = self._begun(connection, trial, violations, driver=self._identity, token=token)
         _beat(connection, [row])
         self._open.pop(row, None)
         return row
@@ -274,7 +272,7 @@ class SharedStudy(StudyStore):
         if self._rows.state(connection, row) != TrialState.RUNNING:
             return False
         begun = self._rows.attribute(connection, row, BEGUN)
-        return begun.get("driver") == self.driver or row in self._silent(connection, [row])
+        return begun.get("driver") == self._identity or row in self._silent(connection, [row])
 
     def _give_up(self, connection: Connection, row: int) -> None:
         if self._may_take(connection, row):
@@ -335,10 +333,34 @@ class SharedStudy(StudyStore):
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             if _is_outage(error):
                 raise _OutageError(error) from error
+            said = " ".join(str(_cause_of(error)).split())
             raise StorageError(
-                f"The {self.where} must take what a search writes; got: {_first_line(error)}. Check the "
-                "database; the search goes on where it was."
+                f"The {self.where} must take what a search writes; got: {said}. Check the database; the "
+                "search goes on where it was."
             ) from error
+
+
+def make_study(address: StudyAddress, name: str, objectives: tuple[Objective, ...]) -> None:
+    """Make the study, if it is not there yet.
+
+    Raises: StorageError if the server does not answer or refuses.
+    """
+    engine, _ = _open(address, name, objectives)
+    engine.dispose()
+
+
+def _open(address: StudyAddress, name: str, objectives: tuple[Objective, ...]) -> tuple[Engine, StudyRows]:
+    try:
+        with closing(address.connect()) as connection:
+            # Of two that make the tables or the study at once, one fails.
+            connection.execute("SELECT pg_advisory_xact_lock(%s, 0)", [STUDY_LOCK])
+            with quiet_optuna():
+                directions = optuna_directions(objectives)
+                return open_study(
+                    name, directions, "postgresql+psycopg://", address.connect, pool_pre_ping=True
+                )
+    except (psycopg.Error, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise unreachable(address, _cause_of(error)) from None
 
 
 class _OutageError(Exception):
@@ -346,7 +368,7 @@ class _OutageError(Exception):
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(str(error))
-        self.cause = getattr(error, "orig", None) or error
+        self.cause = _cause_of(error)
 
 
 class _Heart:
@@ -393,5 +415,7 @@ def _is_outage(error: BaseException) -> bool:
     return is_gone or is_standby
 
 
-def _first_line(error: BaseException) -> str:
-    return str(getattr(error, "orig", None) or error.__cause__ or error).splitlines()[0]
+def _cause_of(error: BaseException) -> BaseException:
+    """What the database said: without the statement and its values."""
+    inner = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+    return getattr(inner, "orig", None) or inner or error

@@ -65,17 +65,18 @@ class StudyRows:
         user: dict[int, dict[str, Any]] = {row: {} for row in states}
         system: dict[int, dict[str, Any]] = {row: {} for row in states}
         params: dict[int, dict[str, int]] = {row: {} for row in states}
+        # Parameters first: where another driver ends a trial meanwhile, it has both these and a record.
+        recorded = select(_USER.c.trial_id).where(_USER.c.key == RECORD)
+        codes = select(_PARAMS.c.trial_id, _PARAMS.c.param_name, _PARAMS.c.param_value).join(_TRIALS)
+        for row, name, value in connection.execute(codes.where(chosen, _PARAMS.c.trial_id.not_in(recorded))):
+            if row in params:
+                params[row][name] = int(value)
         for table, found in ((_USER, user), (_SYSTEM, system)):
             attributes = select(table.c.trial_id, table.c.key, table.c.value_json).join(_TRIALS)
             wanted = table.c.key.not_like("constraints%")
             for row, key, text in connection.execute(attributes.where(chosen, wanted)):
                 if row in found:  # a row of another driver may have come since
                     found[row][key] = json.loads(text)
-        recorded = select(_USER.c.trial_id).where(_USER.c.key == RECORD)
-        codes = select(_PARAMS.c.trial_id, _PARAMS.c.param_name, _PARAMS.c.param_value).join(_TRIALS)
-        for row, name, value in connection.execute(codes.where(chosen, _PARAMS.c.trial_id.not_in(recorded))):
-            if row in params:
-                params[row][name] = int(value)
         return [
             StudyRow(row=row, state=state, user=user[row], system=system[row], params=params[row])
             for row, state in states.items()
