@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mpsearch.cli.completion import complete_trial_or_run
-from mpsearch.cli.plot_options import Axis, LogX, LogY, XAxis, YAxis, scale_of
+from mpsearch.cli.plot_options import LogX, LogY, XAxis, YAxis, scale_of
 from mpsearch.cli.run_argument import RunArgument
 from mpsearch.errors import ConfigError
 
@@ -31,7 +31,7 @@ def compare(
     ],
     *,
     x: XAxis = None,
-    y: YAxis = Axis.ACCURACY,
+    y: YAxis = "accuracy",
     log_x: LogX = None,
     log_y: LogY = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -64,8 +64,8 @@ def compare(
         output().print(
             fronts_view(
                 comparison,
-                x=x.value if x else None,
-                y=y.value,
+                x=x,
+                y=y,
                 x_scale=scale_of(log_x),
                 y_scale=scale_of(log_y),
             )

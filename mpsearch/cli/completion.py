@@ -84,6 +84,21 @@ def complete_layer(ctx: typer.Context, incomplete: str) -> Offers:
     return list(_starting(incomplete, _layers(ctx)))
 
 
+def complete_objective(ctx: typer.Context, incomplete: str) -> Offers:
+    """What an axis can show; of the run that is typed already, on its further devices too."""
+    from mpsearch.search.objective import all_objectives  # numpy: only where it is asked for
+
+    run = _typed(ctx)
+    names = all_objectives([] if run is None else _devices(Path(run)))
+    return list(_starting(incomplete, [(name, "") for name in names]))
+
+
+def _devices(run: Path) -> list[str]:
+    with suppress(*_UNREADABLE):
+        return sorted(path.stem for path in (run / "profiles").glob("*.json"))[:_MOST]
+    return []
+
+
 def _starting(incomplete: str, offers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     return ((name, about) for name, about in offers if name.startswith(incomplete))
 

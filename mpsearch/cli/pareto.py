@@ -16,7 +16,7 @@ from mpsearch.cli.budget_options import (
     MinAccuracy,
     budgets_from,
 )
-from mpsearch.cli.plot_options import Axis, LogX, LogY, XAxis, YAxis, scale_of
+from mpsearch.cli.plot_options import LogX, LogY, XAxis, YAxis, scale_of
 from mpsearch.cli.run_argument import RunArgument
 from mpsearch.errors import ConfigError
 
@@ -62,7 +62,7 @@ def pareto(
         ),
     ] = False,
     x: XAxis = None,
-    y: YAxis = Axis.ACCURACY,
+    y: YAxis = "accuracy",
     log_x: LogX = None,
     log_y: LogY = None,
     as_json: Annotated[
@@ -106,7 +106,9 @@ def pareto(
     if budgets:
         found = found.with_budgets(budgets)
     selection = TrialSelection(
-        filter=TrialFilter.parse(filter_text, found.layers) if filter_text is not None else None,
+        filter=TrialFilter.parse(filter_text, found.layers, found.devices)
+        if filter_text is not None
+        else None,
         sort=sort,
         top=top,
         is_of_all=all_trials,
@@ -128,8 +130,8 @@ def pareto(
         console = output()
         plot = front_plot(
             found,
-            x=x.value if x else None,
-            y=y.value,
+            x=x,
+            y=y,
             x_scale=scale_of(log_x),
             y_scale=scale_of(log_y),
             selection=selection,

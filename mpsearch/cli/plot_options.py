@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
 import typer
 
+from mpsearch.cli.completion import complete_objective
+
 _PANEL = "Plot"
 
 
-class Axis(StrEnum):
-    """What an axis of the plot can show."""
-
-    ACCURACY = "accuracy"
-    LATENCY = "latency"
-    LATENCY_P95 = "latency_p95"
-    LATENCY_P99 = "latency_p99"
-    MEMORY = "memory"
-    ENERGY = "energy"
-
-
 XAxis = Annotated[
-    Axis | None,
+    str | None,
     typer.Option(
-        "--x", help="What goes to the right; by default the first cost searched for.", rich_help_panel=_PANEL
+        "--x",
+        metavar="NAME",
+        help="What goes to the right: accuracy, latency, latency_p95, latency_p99, memory, energy, or that "
+        "of a further device: latency@pi5.",
+        show_default="the first cost searched for",
+        rich_help_panel=_PANEL,
+        autocompletion=complete_objective,
     ),
 ]
-YAxis = Annotated[Axis, typer.Option("--y", help="What goes up.", rich_help_panel=_PANEL)]
+YAxis = Annotated[
+    str,
+    typer.Option(
+        "--y",
+        metavar="NAME",
+        help="What goes up, likewise.",
+        rich_help_panel=_PANEL,
+        autocompletion=complete_objective,
+    ),
+]
 LogX = Annotated[
     bool | None,
     typer.Option(

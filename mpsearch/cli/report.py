@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mpsearch.cli.completion import complete_objective
 from mpsearch.cli.run_argument import RunArgument
 
 if TYPE_CHECKING:
     from mpsearch.search.run import Run
-
-
-class Shown(StrEnum):
-    """What an axis of the picture can show."""
-
-    ACCURACY = "accuracy"
-    LATENCY = "latency"
-    LATENCY_P95 = "latency_p95"
-    LATENCY_P99 = "latency_p99"
-    MEMORY = "memory"
-    ENERGY = "energy"
 
 
 _PICTURE = "The front alone, as a picture"
@@ -45,11 +34,26 @@ def report(
         Path | None, typer.Option("--svg", metavar="FILE", help="Write an SVG.", rich_help_panel=_PICTURE)
     ] = None,
     x: Annotated[
-        Shown | None,
-        typer.Option("--x", help="Across.", show_default="the first cost", rich_help_panel=_PICTURE),
+        str | None,
+        typer.Option(
+            "--x",
+            metavar="NAME",
+            help="Across: accuracy, latency, memory, latency@pi5 and the like.",
+            show_default="the first cost",
+            rich_help_panel=_PICTURE,
+            autocompletion=complete_objective,
+        ),
     ] = None,
     y: Annotated[
-        Shown | None, typer.Option("--y", help="Up.", show_default="accuracy", rich_help_panel=_PICTURE)
+        str | None,
+        typer.Option(
+            "--y",
+            metavar="NAME",
+            help="Up, likewise.",
+            show_default="accuracy",
+            rich_help_panel=_PICTURE,
+            autocompletion=complete_objective,
+        ),
     ] = None,
 ) -> None:
     """Write a run as one HTML file to share, or its front as a picture.
@@ -101,13 +105,11 @@ def _write_page(run: Run, path: Path, *, open_it: bool) -> None:
         output().print(Text.assemble(("next  ", "bold"), "open ", (place, "cyan")), soft_wrap=True)
 
 
-def _write_picture(
-    run: Run, path: Path, kind: Literal["png", "svg"], x: Shown | None, y: Shown | None
-) -> None:
+def _write_picture(run: Run, path: Path, kind: Literal["png", "svg"], x: str | None, y: str | None) -> None:
     from mpsearch.atomic_file import write_atomically
     from mpsearch.report.figure import front_figure
 
-    picture = front_figure(run, kind, x.value if x else None, y.value if y else None)
+    picture = front_figure(run, kind, x, y)
     write_atomically(path, picture, f"--{kind}")
     _say_written(path, len(picture))
 

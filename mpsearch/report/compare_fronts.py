@@ -250,7 +250,7 @@ def fronts_plot(
 
     Raises: ConfigError if an axis is no objective, or both are the same.
     """
-    axes = plot_axes(comparison.objectives, x, y)
+    axes = plot_axes(comparison.objectives, x, y, devices=_shared_devices(comparison))
     looks = {
         f"run {place}": Look(symbol, plain, style, name)
         for place, (name, (symbol, plain, style)) in reversed(
@@ -286,3 +286,9 @@ def fronts_plot(
 
 def _looks(count: int) -> list[tuple[str, str, str]]:
     return [_SYMBOLS[place % len(_SYMBOLS)] for place in range(count)]
+
+
+def _shared_devices(comparison: FrontComparison) -> list[str]:
+    """Further devices whose costs all runs have."""
+    first, *others = comparison.runs
+    return [device for device in first.devices if all(device in run.devices for run in others)]

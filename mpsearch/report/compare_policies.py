@@ -28,6 +28,7 @@ from mpsearch.report.policy_table import REST, names_column, scheme_text
 from mpsearch.report.precision_strip import precision_legend
 from mpsearch.report.run_heading import run_heading
 from mpsearch.report.units import ColumnUnit
+from mpsearch.search.objective import costs_on
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import score_difference
 from mpsearch.search.trial_record import TrialRecord
@@ -76,7 +77,7 @@ def policies_json(run: Run, records: Sequence[TrialRecord]) -> dict[str, Any]:
 
     `policies` are trials as `mpsearch pareto --json` has them, the first being what `changes` are from:
     number, accuracy, interval (95%, of the change), is_within_noise (null as the interval is, where unknown),
-    then latency_s, memory_bytes, energy_j.
+    then latency_s, memory_bytes, energy_j, and of further devices `latency_s@NAME` and the like.
     `layers` have one entry a policy in each list, in the order of `policies`.
     """
     reports = [run.cost_report(record.policy) for record in records]
@@ -111,6 +112,7 @@ def _change_json(run: Run, first: TrialRecord, record: TrialRecord) -> dict[str,
         "latency_s": record.latency_s - first.latency_s,
         "memory_bytes": round(record.memory_bytes - first.memory_bytes),
         "energy_j": record.energy_j - first.energy_j,
+        **{cost.field: cost.of(record) - cost.of(first) for cost in costs_on(run.devices) if cost.device},
     }
 
 

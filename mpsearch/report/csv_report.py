@@ -7,7 +7,6 @@ import io
 import math
 
 from mpsearch.report.trial_selection import TrialSelection
-from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.run import Run
 
 
@@ -17,8 +16,14 @@ def csv_report(run: Run, selection: TrialSelection | None = None) -> str:
     What is unknown is left empty: test scores before the end of a search, latencies nobody measured.
     """
     layers = run.layers
-    fields = [objective.field for objective in OBJECTIVES.values()]
-    titles = ["number", *fields, "test_accuracy", "feasible", "on_front", "seconds"]
+    titles = [
+        "number",
+        *(objective.field for objective in run.quantities.values()),
+        "test_accuracy",
+        "feasible",
+        "on_front",
+        "seconds",
+    ]
     titles += ["interval_low", "interval_high", "measured_latency_s", "seed"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -30,7 +35,7 @@ def csv_report(run: Run, selection: TrialSelection | None = None) -> str:
         writer.writerow(
             [
                 record.number,
-                *(getattr(record, field) for field in fields),
+                *(objective.of(record) for objective in run.quantities.values()),
                 run.test_scores.get(record.number, ""),
                 record.feasible,
                 record.number in run.front,

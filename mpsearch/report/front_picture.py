@@ -63,7 +63,8 @@ def axis_title(objective: Objective, metric: str) -> str:
         "latency_p99": "latency, 99th percentile",
         "memory": "memory of the weights",
     }
-    return titles.get(objective.name, objective.name)
+    title = titles.get(objective.kind, objective.kind)
+    return title if objective.device is None else f"{title}, on {objective.device}"
 
 
 def front_picture(run: Run, x: str | None = None, y: str | None = None) -> FrontPicture:
@@ -71,7 +72,7 @@ def front_picture(run: Run, x: str | None = None, y: str | None = None) -> Front
 
     Raises: ConfigError if there is no such objective, or both are the same.
     """
-    across, up = plot_axes(run.objectives, x, y)
+    across, up = plot_axes(run.objectives, x, y, devices=run.devices)
     records = [record for record in run.records if record.is_complete]
     known = landmarks(run)
     x_axis, y_axis = (_axis(objective, run.metric, _shown(run, objective)) for objective in (across, up))

@@ -46,7 +46,7 @@ def front_plot(
 
     Raises: ConfigError if an axis is no objective, or both are the same.
     """
-    x_axis, y_axis = plot_axes(run.objectives, x, y)
+    x_axis, y_axis = plot_axes(run.objectives, x, y, devices=run.devices)
     wanted = selection or TrialSelection()
     complete = [record for record in run.records if record.is_complete]
     stairs = staircase(competitors(complete, run.overrides), (x_axis, y_axis))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mpsearch.report.trial_selection import TrialSelection
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import costs_on
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import baseline_interval
 from mpsearch.search.trial_record import TrialRecord
@@ -65,7 +65,7 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
             "accuracy": base.score,
             "interval": interval_json(baseline_interval(run)),
             "test_accuracy": base.test_score,
-            **base.costs.to_dict(),
+            **{cost.field: cost.of(base.costs) for cost in costs_on(run.devices)},
         },
         "profile": {
             "name": run.profile.name,
@@ -96,7 +96,7 @@ def trial_json(run: Run, record: TrialRecord) -> dict[str, Any]:
         "number": record.number,
         "policy": record.policy.names(),
         "interval": interval_json(run.interval(record)),
-        **{objective.field: objective.of(record) for objective in OBJECTIVES.values()},
+        **{objective.field: objective.of(record) for objective in run.quantities.values()},
         "accuracy": record.score,  # null where the trial failed
         "memory_bytes": round(record.memory_bytes),
         "test_accuracy": run.test_scores.get(record.number),

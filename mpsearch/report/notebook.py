@@ -11,7 +11,7 @@ from mpsearch.report.landmarks import landmarks
 from mpsearch.report.markup import Markup, element, joined
 from mpsearch.report.precision_strip import SYMBOLS, scheme_colour
 from mpsearch.report.units import ColumnUnit, factor_text, interval_text
-from mpsearch.search.objective import COSTS
+from mpsearch.search.objective import Objective, costs_on
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -72,9 +72,9 @@ def _table(run: Run) -> Markup:
     if run.test_scores:
         columns.append(("test", "%", lambda r: _percent(run.test_scores.get(r.number, math.nan))))
     shown = {*(o.name for o in run.objectives), *run.budgets.bounds(), "latency", "memory"}
-    for cost in (cost for cost in COSTS if cost.name in shown):
+    for cost in (cost for cost in costs_on(run.devices) if cost.name in shown):
         unit = ColumnUnit.fitting(cost.unit, [cost.of(record) for record in records])
-        columns.append((cost.name.replace("_", " "), unit.name, _cost_cell(cost.field, unit)))
+        columns.append((cost.name.replace("_", " "), unit.name, _cost_cell(cost, unit)))
     columns += [
         ("faster", "than 32-bit", lambda r: factor_text(base.latency_s / r.latency_s)),
         ("smaller", "than 32-bit", lambda r: factor_text(base.memory_bytes / r.memory_bytes)),
@@ -112,5 +112,5 @@ def _score(score: float, interval: tuple[float, float]) -> Markup:
     return joined(_percent(score), _quiet("" if math.isnan(interval[0]) else f" ({interval_text(interval)})"))
 
 
-def _cost_cell(field: str, unit: ColumnUnit) -> Callable[[TrialRecord], str]:
-    return lambda record: unit.text(getattr(record, field))
+def _cost_cell(cost: Objective, unit: ColumnUnit) -> Callable[[TrialRecord], str]:
+    return lambda record: unit.text(cost.of(record))

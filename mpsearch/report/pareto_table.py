@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from rich.text import Text
 
@@ -17,7 +16,7 @@ from mpsearch.report.layer_ruler import layer_ruler
 from mpsearch.report.precision_strip import PrecisionStrip, layers_a_cell
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text, interval_text
-from mpsearch.search.objective import COSTS, Objective
+from mpsearch.search.objective import Objective, costs_on
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -26,9 +25,18 @@ _BAR = 13
 
 
 def chosen_percentiles(run: Run) -> tuple[Objective, ...]:
-    """The percentiles of latency that the run optimises or bounds."""
+    """The percentiles of latency on the main machine that the run optimises or bounds."""
+    return tuple(o for o in _chosen_costs(run) if o.name.startswith("latency_") and o.device is None)
+
+
+def chosen_on_devices(run: Run) -> tuple[Objective, ...]:
+    """The costs on further devices that the run optimises or bounds."""
+    return tuple(o for o in _chosen_costs(run) if o.device is not None)
+
+
+def _chosen_costs(run: Run) -> list[Objective]:
     names = {*(objective.name for objective in run.objectives), *run.budgets.bounds()}
-    return tuple(o for o in COSTS if o.name in names and o.name.startswith("latency_"))
+    return [cost for cost in costs_on(run.devices) if cost.name in names]
 
 
 def table_rows(
@@ -123,8 +131,8 @@ def _scores(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
 def _latencies(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
     columns = [_quantity(records, "latency", "s", lambda r: r.latency_s, importance=0)]
     columns += [
-        _quantity(records, o.name.removeprefix("latency_"), "s", partial(_value, o.field), importance=0)
-        for o in chosen_percentiles(run)
+        _quantity(records, o.name.removeprefix("latency_").replace("_", " "), o.unit, o.of, importance=0)
+        for o in (*chosen_percentiles(run), *chosen_on_devices(run))
     ]
     measured = [run.measured.get(record.number) for record in records]
     if any(measured):
@@ -160,11 +168,6 @@ def _gains(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
             for title, ratios in gains
         ),
     ]
-
-
-def _value(field: str, record: TrialRecord) -> float:
-    value: float = getattr(record, field)
-    return value
 
 
 def _mark(run: Run, record: TrialRecord, landmark: Landmark | None) -> Text:

@@ -5,21 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mpsearch.errors import ConfigError
-from mpsearch.search.objective import COSTS, OBJECTIVES, Objective, first_cost
+from mpsearch.search.nearest import did_you_mean
+from mpsearch.search.objective import COSTS, Objective, all_objectives, first_cost
 
 
 def plot_axes(
-    objectives: Sequence[Objective], x: str | None = None, y: str | None = None
+    objectives: Sequence[Objective],
+    x: str | None = None,
+    y: str | None = None,
+    *,
+    devices: Sequence[str] = (),
 ) -> tuple[Objective, Objective]:
     """Across and up; by default accuracy up, and across the first cost of `objectives` that is not up.
+
+    `devices`: further ones, whose costs an axis may show too.
 
     Raises: ConfigError if an axis is no objective, or both are the same.
     """
     up = y or "accuracy"
     across = x or first_cost([o for o in (*objectives, *COSTS) if o.name != up]).name
+    known = all_objectives(devices)
     for axis in (across, up):
-        if axis not in OBJECTIVES:
-            raise ConfigError(f"An axis of the plot must be one of {', '.join(OBJECTIVES)}; got {axis!r}.")
+        if axis not in known:
+            raise ConfigError(
+                f"An axis of the plot must be one of {', '.join(known)}; got {axis!r}."
+                f"{did_you_mean(axis, known)}"
+            )
     if across == up:
         raise ConfigError(f"A plot needs two different axes; got {up} for both. Choose another --x or --y.")
-    return OBJECTIVES[across], OBJECTIVES[up]
+    return known[across], known[up]

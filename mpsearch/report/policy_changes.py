@@ -13,6 +13,7 @@ from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.layer_ruler import layer_ruler
 from mpsearch.report.precision_strip import SYMBOLS, layers_a_cell, scheme_style
 from mpsearch.report.units import UNKNOWN, ColumnUnit
+from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import Interval, ScoreDifference, score_difference
 from mpsearch.search.trial_record import TrialRecord
@@ -73,14 +74,17 @@ def change_table(run: Run, reference: TrialRecord, others: Sequence[NamedTrial])
         ),
         *_score_changes(run, reference, records),
     ]
-    for title, kind, field, importance in (
-        ("latency", "s", "latency_s", 0),
-        ("memory", "B", "memory_bytes", 0),
-        ("energy", "J", "energy_j", 3),
-    ):
-        own = float(getattr(reference, field))
-        changes = [float(getattr(record, field)) - own for record in records]
-        columns += _cost_changes(title, kind, own, changes, importance=importance)
+    latency = OBJECTIVES["latency"]
+    shown = {
+        latency: 0,
+        **dict.fromkeys((latency.on(device) for device in run.devices), 1),
+        OBJECTIVES["memory"]: 0,
+        OBJECTIVES["energy"]: 3,
+    }
+    for cost, importance in shown.items():
+        own = cost.of(reference)
+        changes = [cost.of(record) - own for record in records]
+        columns += _cost_changes(cost.name, cost.unit, own, changes, importance=importance)
     return FittedTable(columns=columns, rows=len(records), tells_hidden=True)
 
 

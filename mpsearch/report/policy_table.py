@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
@@ -35,10 +35,12 @@ def names_column(names: Sequence[str]) -> StretchColumn:
     )
 
 
-def layer_table(report: CostReport, model: ModelTrace) -> FittedTable:
-    """One row a layer in call order, then what stays 32-bit, then the total."""
+def layer_table(
+    report: CostReport, model: ModelTrace, on_devices: Mapping[str, CostReport] | None = None
+) -> FittedTable:
+    """One row a layer in call order, then what stays 32-bit, then the total; latency on further devices."""
     layers = report.layers
-    latency_s = [*(layer.latency_s for layer in layers), report.remainder_latency_s, report.latency_s]
+    latency_s = _latencies(report)
     size_bytes = [*(layer.memory_bytes for layer in layers), report.other_memory_bytes, report.memory_bytes]
     layer_energy_j = sum(layer.energy_j for layer in layers)
     energy_j = [*(layer.energy_j for layer in layers), report.energy_j - layer_energy_j, report.energy_j]
@@ -68,6 +70,10 @@ def layer_table(report: CostReport, model: ModelTrace) -> FittedTable:
         Column(title="MACs", cells=[*(count_text(m) for m in macs), "", count_text(sum(macs))], importance=5),
         *_with_share("memory", "B", size_bytes, colours, importance=4),
         *_with_share("latency", "s", latency_s, colours, importance=6),
+        *(
+            _with_share(f"@{device}", "s", _latencies(further), colours, importance=5)[0]
+            for device, further in (on_devices or {}).items()
+        ),
         *_with_share("energy", "J", energy_j, colours, importance=3)[:1],
     ]
     if any(layer.origin != "measured" for layer in layers):
@@ -82,6 +88,11 @@ def layer_table(report: CostReport, model: ModelTrace) -> FittedTable:
         sections=frozenset({len(layers)}),
         tells_hidden=True,
     )
+
+
+def _latencies(report: CostReport) -> list[float]:
+    """Of the layers, of what lies outside of them, of the whole pass."""
+    return [*(layer.latency_s for layer in report.layers), report.remainder_latency_s, report.latency_s]
 
 
 def _with_share(

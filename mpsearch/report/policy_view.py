@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mpsearch.cost.cost_report import CostReport
+from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.layer_ruler import layer_ruler
@@ -30,7 +31,6 @@ from mpsearch.report.units import (
     spread_text,
 )
 from mpsearch.report.unquantized_text import unquantized_text
-from mpsearch.search.objective import COSTS
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import score_difference
 from mpsearch.search.trial_record import TrialRecord
@@ -53,7 +53,8 @@ def policy_view(run: Run, record: TrialRecord) -> RenderableType:
     parts: list[RenderableType] = [title, FactsGrid(_facts(run, record, report)), Text()]
     if record.failure:
         parts += [paragraph((f"failed: {record.failure}", "red")), Text()]
-    parts += [layer_table(report, run.model), Text()]
+    on_devices = {device: run.cost_report(record.policy, device) for device in run.devices}
+    parts += [layer_table(report, run.model, on_devices), Text()]
     parts.append(precision_legend(list(set(record.policy.values()))))
     others = companions(run, record)
     if others and record.is_complete:
@@ -89,8 +90,8 @@ def companions(run: Run, record: TrialRecord) -> list[NamedTrial]:
 
 def _neighbours(run: Run, record: TrialRecord) -> list[NamedTrial]:
     """Those before and after it in the order of the front, which is that of its first cost."""
-    first = next((o.name for o in run.objectives if o in COSTS), "accuracy").split("_")[0]
-    names = _NEXT.get(first, ("next worse", "next better"))
+    first = next((o.kind for o in run.objectives if o.direction == "minimize"), "accuracy")
+    names = _NEXT.get(first.split("_")[0], ("next worse", "next better"))
     place = run.front.numbers.index(record.number)
     found = []
     if place > 0:
@@ -136,6 +137,7 @@ def _facts(run: Run, record: TrialRecord, report: CostReport) -> list[tuple[str,
             f"{measured.created[:10]})"
         )
         facts.append(("measured", text))
+    facts += [(f"@{device.name}", _on_device(run, record, device)) for device in run.further_profiles]
     facts += [
         (
             "memory",
@@ -197,6 +199,17 @@ def _latency(run: Run, record: TrialRecord, report: CostReport) -> str:
         f"{seconds_text(record.latency_s)} predicted median (p95 {seconds_text(record.latency_p95_s)}, "
         f"p99 {seconds_text(record.latency_p99_s)}), {factor} faster than 32 bits; 1 sample, {threads}, "
         f"profile {profile.name} ({profile.fingerprint.cpu_model}), {origin}"
+    )
+
+
+def _on_device(run: Run, record: TrialRecord, profile: HardwareProfile) -> str:
+    """Latency and energy on a further device."""
+    costs, base = record.on(profile.name), run.baseline.costs.on(profile.name)
+    return (
+        f"{seconds_text(costs.latency_s)} predicted median (p95 {seconds_text(costs.latency_p95_s)}, "
+        f"p99 {seconds_text(costs.latency_p99_s)}), {factor_text(base.latency_s / costs.latency_s)} faster "
+        f"than 32 bits; {counted(profile.threads, 'thread')} ({profile.fingerprint.cpu_model}); energy "
+        f"{joules_text(costs.energy_j)}"
     )
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.report.execution_line import execution_line
 from mpsearch.report.facts_grid import FactsGrid
 from mpsearch.report.pareto_table import chosen_percentiles
@@ -32,6 +33,7 @@ def run_heading(run: Run) -> RenderableType:
         ("score", _accuracy_origin(run)),
         ("latency", _latency_origin(run)),
     ]
+    facts += [(f"@{device.name}", _profile_origin(device)) for device in run.further_profiles]
     if run.measured:
         facts.append(("measured", _measured_origin(run)))
     facts.append(("32-bit", _baseline(run)))
@@ -82,13 +84,15 @@ def _accuracy_origin(run: Run) -> str:
 
 
 def _latency_origin(run: Run) -> str:
-    profile = run.profile
-    threads = counted(profile.threads, "thread")
-    kernels = profile.fingerprint.kernels
-    machine = profile.fingerprint.cpu_model + (f", {kernels[0]}" if kernels else "")
     percentiles = [o.name.removeprefix("latency_") for o in chosen_percentiles(run)]
     shown = " and ".join(["median", *percentiles])
-    return f"predicted {shown}, 1 sample, {threads}, profile {profile.name} ({machine})"
+    return f"predicted {shown}, 1 sample, {_profile_origin(run.profile)}"
+
+
+def _profile_origin(profile: HardwareProfile) -> str:
+    kernels = profile.fingerprint.kernels
+    machine = profile.fingerprint.cpu_model + (f", {kernels[0]}" if kernels else "")
+    return f"{counted(profile.threads, 'thread')}, profile {profile.name} ({machine})"
 
 
 def _measured_origin(run: Run) -> str:
@@ -114,9 +118,10 @@ def _baseline(run: Run) -> str:
     if base.test_score is not None:
         text += f", test {percent_text(base.test_score)}"
     costs = base.costs
+    further = "".join(f", {seconds_text(on.latency_s)} @{on.device}" for on in costs.devices)
     return (
         f"{text}, {seconds_text(costs.latency_s)}, {bytes_text(costs.memory_bytes)}, "
-        f"{joules_text(costs.energy_j)}"
+        f"{joules_text(costs.energy_j)}{further}"
     )
 
 

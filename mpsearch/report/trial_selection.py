@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mpsearch.errors import ConfigError
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import AT, OBJECTIVES, Objective
 from mpsearch.search.run import Run
 from mpsearch.search.trial_filter import TrialFilter
 from mpsearch.search.trial_record import TrialRecord
 
 
-def _by_objective(name: str) -> Callable[[Run, TrialRecord], float]:
-    objective = OBJECTIVES[name]
+def _by_objective(objective: Objective) -> Callable[[Run, TrialRecord], float]:
     return lambda _run, record: objective.sign * objective.of(record)
 
 
@@ -25,7 +24,7 @@ def _by_measured(run: Run, record: TrialRecord) -> float:
 
 # Name -> the value by which trials rise; what is best comes first.
 _KEYS: dict[str, Callable[[Run, TrialRecord], float]] = {
-    **{name: _by_objective(name) for name in OBJECTIVES},
+    **{name: _by_objective(objective) for name, objective in OBJECTIVES.items()},
     "test": lambda run, record: -run.test_scores.get(record.number, math.nan),
     "measured": _by_measured,
     "trial": lambda _run, record: record.number,
@@ -35,7 +34,8 @@ SORT_NAMES: tuple[str, ...] = tuple(_KEYS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialSelection:
-    """`filter` keeps trials, `sort` orders them best first (one of SORT_NAMES), `top` takes that many.
+    """`filter` keeps trials, `sort` orders them best first (one of SORT_NAMES, or a cost on a further
+    device), `top` takes that many.
 
     `is_of_all`: from all scored trials, not only those of the front.
 
@@ -48,7 +48,7 @@ class TrialSelection:
     is_of_all: bool = False
 
     def __post_init__(self) -> None:
-        if self.sort is not None and self.sort not in _KEYS:
+        if self.sort is not None and self.sort not in _KEYS and AT not in self.sort:
             raise ConfigError(f"Trials can be sorted by {', '.join(SORT_NAMES)}; got {self.sort!r:.80}.")
         if self.top is not None and self.top < 1:
             raise ConfigError(f"--top must be at least 1; got {self.top}. Leave it out to see all.")
@@ -61,9 +61,16 @@ class TrialSelection:
         """Those of `records` that it asks for; unknown values come last, equal ones keep their order."""
         found = [record for record in records if self.keeps(run, record)]
         if self.sort is not None:
-            key = _KEYS[self.sort]
+            key = _KEYS.get(self.sort) or _by_objective(self._on_device(run, self.sort))
             found.sort(key=lambda record: (math.isnan(value := key(run, record)), value))
         return tuple(found[: self.top])
+
+    @staticmethod
+    def _on_device(run: Run, name: str) -> Objective:
+        if name not in run.quantities:
+            known = [*SORT_NAMES, *(cost for cost in run.quantities if AT in cost)]
+            raise ConfigError(f"Trials of this run can be sorted by {', '.join(known)}; got {name!r:.80}.")
+        return run.quantities[name]
 
     def __str__(self) -> str:
         parts = [] if self.filter is None else [f"where {self.filter}"]

@@ -16,7 +16,7 @@ from mpsearch.pareto.knee import knee_index
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.costs import Costs
-from mpsearch.search.objective import OBJECTIVES, Objective, minimised
+from mpsearch.search.objective import Objective, all_objectives, minimised
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.trial_record import TrialRecord
 
@@ -54,7 +54,8 @@ class FrontPoint:
         return self._export(self.number, out, format=format, **options)
 
     def __repr__(self) -> str:
-        costs = ", ".join(f"{o.name} {o.format(o.of(self.record))}" for o in OBJECTIVES.values())
+        shown = all_objectives(self.costs.device_names).values()
+        costs = ", ".join(f"{o.name} {o.format(o.of(self.record))}" for o in shown)
         return f"FrontPoint({self.number}: {costs})"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpsearch.errors import ConfigError
+from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.pareto.dominance import dominates, non_dominated
 from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.search.front import box_shares, competitors, points_of
@@ -91,20 +92,28 @@ def _comparable_objectives(runs: Sequence[Run]) -> tuple[tuple[Objective, ...], 
     if len(tasks) > 1 or len({(run.metric, run.validation_samples) for run in runs}) > 1:
         obstacles.append("tasks or validation samples differ: accuracies mean different things")
         shared = [o for o in shared if o.name != "accuracy"]
-    machines = {_machine(run) for run in runs}
-    if len(machines) > 1:
-        listed = " and ".join(sorted(f"{cpu}, {isa}, {threads} thread(s)" for cpu, isa, threads in machines))
-        obstacles.append(f"latencies are of different machines ({listed})")
-        shared = [o for o in shared if o.unit != "s"]
-    if any(run.profile.energy != runs[0].profile.energy for run in runs):
-        obstacles.append("energies come from different tables")
-        shared = [o for o in shared if o.unit != "J"]
+    for device in dict.fromkeys((None, *(o.device for o in shared))):
+        profiles = [_profile(run, device) for run in runs]
+        whose = "" if device is None else f" behind @{device}"
+        machines = {_machine(profile) for profile in profiles}
+        if len(machines) > 1:
+            listed = " and ".join(sorted(f"{cpu}, {isa}, {count} thread(s)" for cpu, isa, count in machines))
+            obstacles.append(f"latencies{whose} are of different machines ({listed})")
+            shared = [o for o in shared if o.unit != "s" or o.device != device]
+        if any(profile.energy != profiles[0].energy for profile in profiles):
+            obstacles.append(f"energies{whose} come from different tables")
+            shared = [o for o in shared if o.unit != "J" or o.device != device]
     return tuple(shared), tuple(obstacles)
 
 
-def _machine(run: Run) -> tuple[str, str, int]:
-    fingerprint = run.profile.fingerprint
-    return fingerprint.cpu_model, ", ".join(fingerprint.kernels[:1]), run.profile.threads
+def _profile(run: Run, device: str | None) -> HardwareProfile:
+    """The main one, or that of an objective which the run has."""
+    return next((profile for profile in run.further_profiles if profile.name == device), run.profile)
+
+
+def _machine(profile: HardwareProfile) -> tuple[str, str, int]:
+    fingerprint = profile.fingerprint
+    return fingerprint.cpu_model, ", ".join(fingerprint.kernels[:1]), profile.threads
 
 
 def _differences(runs: Sequence[Run]) -> tuple[str, ...]:

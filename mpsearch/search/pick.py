@@ -41,7 +41,7 @@ def pick_trial(run: Run, pick: str | int) -> TrialRecord:
         raise RunError(f"{run.path} has no finished trial to pick. Continue it with `mpsearch search`.")
     if text in _CHOICES:
         return _CHOICES[text](run)
-    wanted = TrialFilter.parse(text, tuple(run.front.records[0].policy))
+    wanted = TrialFilter.parse(text, tuple(run.front.records[0].policy), run.devices)
     fitting = [record for record in run.front.records if wanted.keeps(run, record)]
     if not fitting:
         raise RunError(

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import OBJECTIVES, Objective, costs_on
 from mpsearch.search.trial_record import TrialRecord
 
 if TYPE_CHECKING:
@@ -32,25 +32,45 @@ FRAME_COLUMNS = (
 
 
 def records_frame(records: Sequence[TrialRecord], front: Front) -> pd.DataFrame:
-    """One row a trial; `policy` holds PrecisionPolicy objects, units are in the names."""
+    """One row a trial; `policy` holds PrecisionPolicy objects, units are in the names.
+
+    Behind FRAME_COLUMNS stand the costs on further devices: `latency_s@pi5`.
+    """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     on_front = set(front.numbers)
+    further = _further_costs(records)
     rows = [
-        [record.number in on_front if name == "on_front" else getattr(record, name) for name in FRAME_COLUMNS]
-        for record in records
+        [
+            *(r.number in on_front if name == "on_front" else getattr(r, name) for name in FRAME_COLUMNS),
+            *(cost.of(r) for cost in further),
+        ]
+        for r in records
     ]
-    return pd.DataFrame(rows, columns=list(FRAME_COLUMNS))
+    return pd.DataFrame(rows, columns=[*FRAME_COLUMNS, *(cost.field for cost in further)])
 
 
 def front_csv(records: Sequence[TrialRecord]) -> str:
     """One row a point: number, objectives, feasible, then one column a layer."""
     layers = list(records[0].policy) if records else []
-    fields = [objective.field for objective in OBJECTIVES.values()]
+    shown = [*OBJECTIVES.values(), *_further_costs(records)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["number", *fields, "feasible", *(f"layer.{layer}" for layer in layers)])
+    writer.writerow(
+        [
+            "number",
+            *(objective.field for objective in shown),
+            "feasible",
+            *(f"layer.{layer}" for layer in layers),
+        ]
+    )
     for record in records:
-        row: list[Any] = [record.number, *(getattr(record, name) for name in fields), record.feasible]
+        row: list[Any] = [record.number, *(objective.of(record) for objective in shown), record.feasible]
         writer.writerow([*row, *(record.policy[layer].name for layer in layers)])
     return text.getvalue()
+
+
+def _further_costs(records: Sequence[TrialRecord]) -> list[Objective]:
+    """Those on further devices; the records of a run are all of the same ones."""
+    devices = records[0].costs.device_names if records else ()
+    return [cost for cost in costs_on(devices) if cost.device is not None]

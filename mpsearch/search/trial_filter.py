@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import SCHEMES
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import OBJECTIVES, Objective, all_objectives, objective_named
 from mpsearch.search.trial_record import TrialRecord
 
 if TYPE_CHECKING:
@@ -57,16 +57,16 @@ class _Quantity:
     parse: Callable[[str], float]
 
 
-def _of_record(field: str) -> Callable[[Run, TrialRecord], float]:
-    return lambda _run, record: float(getattr(record, field))
+def _of_objective(objective: Objective) -> _Quantity:
+    return _Quantity(lambda _run, record: objective.of(record), objective.parse)
 
 
 _QUANTITIES: dict[str, _Quantity] = {
-    **{name: _Quantity(_of_record(o.field), o.parse) for name, o in OBJECTIVES.items()},
+    **{name: _of_objective(objective) for name, objective in OBJECTIVES.items()},
     "test": _Quantity(lambda run, r: run.test_scores.get(r.number, math.nan), OBJECTIVES["accuracy"].parse),
     "faster": _Quantity(lambda run, r: run.baseline.costs.latency_s / r.latency_s, _ratio),
     "smaller": _Quantity(lambda run, r: run.baseline.costs.memory_bytes / r.memory_bytes, _ratio),
-    "trial": _Quantity(_of_record("number"), _number),
+    "trial": _Quantity(lambda _run, record: record.number, _number),
 }
 _FLAGS: dict[str, Callable[[Run, TrialRecord], bool]] = {
     "front": lambda run, record: record.number in run.front,
@@ -80,6 +80,10 @@ FILTER_RULE = (
 )
 
 
+def _quantity_named(name: str) -> _Quantity:
+    return _QUANTITIES.get(name) or _of_objective(objective_named(name))
+
+
 @dataclass(frozen=True, slots=True)
 class _Compared:
     name: str
@@ -88,7 +92,7 @@ class _Compared:
     bound: float
 
     def keeps(self, run: Run, record: TrialRecord) -> bool:
-        value = _QUANTITIES[self.name].value(run, record)
+        value = _quantity_named(self.name).value(run, record)
         return not math.isnan(value) and _COMPARISONS[self.comparison](value, self.bound)
 
     def __str__(self) -> str:
@@ -159,19 +163,21 @@ class TrialFilter:
     Grammar, `not` binding closer than `and`, `and` closer than `or`:
         filter    = term {or term};  term = factor {and factor};  factor = not factor | (filter) | condition
         condition = QUANTITY OP VALUE | LAYERS OP SCHEME{,SCHEME} | front | feasible | uniform
-    QUANTITY is accuracy, latency, latency_p95, latency_p99, memory, energy, test (accuracy on the test
-    split), faster, smaller (factors over 32 bits) or trial; OP is <, <=, >, >=, and = and != for trial and
-    layers. LAYERS is a layer's name or a glob: every layer that it matches must meet the comparison; < and >
-    order schemes by their bits. What is unknown of a trial (its test score, the accuracy of one that failed)
-    meets no comparison.
+    QUANTITY is accuracy, latency, latency_p95, latency_p99, memory, energy, a latency or energy of a further
+    device (latency@pi5), test (accuracy on the test split), faster, smaller (factors over 32 bits) or trial;
+    OP is <, <=, >, >=, and = and != for trial and layers. LAYERS is a layer's name or a glob: every layer
+    that it matches must meet the comparison; < and > order schemes by their bits. What is unknown of a trial
+    (its test score, the accuracy of one that failed) meets no comparison.
     """
 
     condition: _Condition
 
     @classmethod
-    def parse(cls, text: str, layers: Sequence[str]) -> TrialFilter:
-        """Raises: ConfigError if it breaks the grammar, or names no layer of `layers`."""
-        return cls(_Parser(text, layers).parsed())
+    def parse(cls, text: str, layers: Sequence[str], devices: Sequence[str] = ()) -> TrialFilter:
+        """Raises: ConfigError if it breaks the grammar, or names no layer of `layers` or no further device of
+        `devices`.
+        """
+        return cls(_Parser(text, layers, devices).parsed())
 
     def keeps(self, run: Run, record: TrialRecord) -> bool:
         """Whether `record` of `run` meets the condition."""
@@ -182,8 +188,9 @@ class TrialFilter:
 
 
 class _Parser:
-    def __init__(self, text: str, layers: Sequence[str]) -> None:
+    def __init__(self, text: str, layers: Sequence[str], devices: Sequence[str]) -> None:
         self._text, self._layers = text, tuple(layers)
+        self._quantities = dict.fromkeys((*_QUANTITIES, *all_objectives(devices)))
         self._tokens: list[str] = []
         self._place = 0
         end = 0
@@ -250,14 +257,14 @@ class _Parser:
         schemes = tuple(value.split(","))
         if all(scheme in SCHEMES for scheme in schemes):
             return self._layer_condition(name, comparison, schemes)
-        if name not in _QUANTITIES:
+        if name not in self._quantities:
             raise self._unknown(name, value)
         unit = self._next()
         if _NUMBER.fullmatch(value) and unit and unit not in "()" and unit.lower() not in _KEYWORDS:
             value += self._take()  # "300 us"
         if comparison in {"=", "!="} and name != "trial":
             raise self._refused(f"{name} is never exactly a number; compare it by <, <=, > or >=")
-        return _Compared(name, comparison, value, _QUANTITIES[name].parse(value))
+        return _Compared(name, comparison, value, _quantity_named(name).parse(value))
 
     def _layer_condition(self, pattern: str, comparison: str, schemes: tuple[str, ...]) -> _Condition:
         named = tuple(layer for layer in self._layers if layer == pattern)
@@ -271,7 +278,7 @@ class _Parser:
     def _unknown(self, name: str, value: str) -> ConfigError:
         if any(fnmatchcase(layer, name) for layer in self._layers):
             return self._refused(f"{value!r} is no scheme: a layer takes one of {', '.join(SCHEMES)}")
-        near = self._near(name, (*_QUANTITIES, *self._layers))
+        near = self._near(name, (*self._quantities, *self._layers))
         return self._refused(f"{name!r} is neither a quantity nor a layer{near}")
 
     @staticmethod

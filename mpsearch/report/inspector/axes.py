@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from mpsearch.report.axis import Axis, Quantity, ScaleKind
 from mpsearch.report.units import UNIT_TEXTS
-from mpsearch.search.objective import OBJECTIVES, objective_named
+from mpsearch.search.objective import objective_named
 
 Scale = Literal["auto", "linear", "log"]
 SCALES: tuple[Scale, ...] = ("auto", "linear", "log")
-AXIS_NAMES: tuple[str, ...] = tuple(OBJECTIVES)
 
 
 def value_text(name: str, value: float) -> str:
@@ -54,9 +53,9 @@ def value_at(axis: Axis, place: float) -> float:
     return warped
 
 
-def following_axis(name: str, other: str) -> str:
-    """The next one to show, never that of the other axis."""
-    rest = [candidate for candidate in AXIS_NAMES if candidate != other or candidate == name]
+def following_axis(name: str, other: str, names: Iterable[str]) -> str:
+    """The next of `names` to show, never that of the other axis."""
+    rest = [candidate for candidate in names if candidate != other or candidate == name]
     return rest[(rest.index(name) + 1) % len(rest)]
 
 

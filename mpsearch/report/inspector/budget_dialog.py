@@ -15,7 +15,7 @@ from mpsearch.report.inspector.axes import value_text
 from mpsearch.report.inspector.budget_drag import bound_of, is_floor
 from mpsearch.report.inspector.dialog import Dialog, Problem
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.objective import OBJECTIVES, objective_named
+from mpsearch.search.objective import objective_named
 from mpsearch.search.run import Run
 
 _EXAMPLES = {"1": "90%", "s": "300us", "B": "60KB", "J": "5uJ"}
@@ -41,6 +41,11 @@ def reached_text(run: Run, name: str) -> str:
     return f"{value_text(name, min(values))} – {value_text(name, max(values))}" if values else ""
 
 
+def _field_id(place: int) -> str:
+    """Names such as latency@pi5 cannot be one."""
+    return f"bound-{place}"
+
+
 class BudgetDialog(Dialog[Budgets]):
     """Ends in the budgets, or in None where it was left."""
 
@@ -62,11 +67,13 @@ class BudgetDialog(Dialog[Budgets]):
 
     def compose(self) -> ComposeResult:
         with self.box("Budgets", "enter applies · empty is no bound · esc leaves"):
-            for name, objective in OBJECTIVES.items():
+            for place, (name, objective) in enumerate(self._run.quantities.items()):
                 with Horizontal():
                     yield Label(f"{name} {'≥' if is_floor(name) else '≤'}", classes="name")
                     yield Input(
-                        typed_text(self._budgets, name), placeholder=_EXAMPLES[objective.unit], id=name
+                        typed_text(self._budgets, name),
+                        placeholder=_EXAMPLES[objective.unit],
+                        id=_field_id(place),
                     )
                     yield Label(reached_text(self._run, name), classes="reached")
             yield Problem()
@@ -77,7 +84,10 @@ class BudgetDialog(Dialog[Budgets]):
 
     @on(Input.Submitted)
     def _apply(self) -> None:
-        texts = {name: self.query_one(f"#{name}", Input).value for name in OBJECTIVES}
+        texts = {
+            name: self.query_one(f"#{_field_id(place)}", Input).value
+            for place, name in enumerate(self._run.quantities)
+        }
         try:
             budgets = budgets_of(texts)
         except ConfigError as error:

@@ -16,12 +16,11 @@ from mpsearch.report.inspector.view_state import Scene
 from mpsearch.report.precision_strip import SYMBOLS
 from mpsearch.report.shortened import shortened
 from mpsearch.report.units import UNIT_TEXTS, UNKNOWN, percent_text, points_text, seconds_text
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import Objective, costs_on
 from mpsearch.search.score_difference import score_difference
 from mpsearch.search.trial_record import TrialRecord
 
 _LABEL, _COLUMN, _CHANGE = 9, 19, 10
-_COSTS = ("latency", "latency_p95", "latency_p99", "memory", "energy")
 _SCHEME, _COST = 9, 11
 
 
@@ -40,7 +39,9 @@ def comparison_head(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palet
     lines.append(_score_row(scene, a, b, palette, is_test=False))
     if {a.number, b.number} & set(scene.run.test_scores):
         lines.append(_score_row(scene, a, b, palette, is_test=True))
-    lines += [_cost_row(name, a, b, palette) for name in _COSTS if _is_wanted(scene, name)]
+    lines += [
+        _cost_row(cost, a, b, palette) for cost in costs_on(scene.run.devices) if _is_wanted(scene, cost)
+    ]
     if measured := _measured_row(scene, a, b, palette):
         lines.append(measured)
     if a.is_complete and b.is_complete:
@@ -114,10 +115,11 @@ def _names(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palette) -> Te
     return line
 
 
-def _is_wanted(scene: Scene, name: str) -> bool:
-    """Percentiles only where the run or the plot is about them."""
+def _is_wanted(scene: Scene, cost: Objective) -> bool:
+    """Percentiles, and energies of further devices, only where the run or the plot is about them."""
     wanted = {scene.x, scene.y, *scene.run.budgets.bounds(), *(o.name for o in scene.run.objectives)}
-    return "_p" not in name or name in wanted
+    is_usual = cost.kind == "latency" or (cost.device is None and cost.kind in {"memory", "energy"})
+    return is_usual or cost.name in wanted
 
 
 def _score_row(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palette, *, is_test: bool) -> Text:
@@ -143,15 +145,14 @@ def _score_row(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palette, *
     return line
 
 
-def _cost_row(name: str, a: TrialRecord, b: TrialRecord, palette: Palette) -> Text:
-    objective = OBJECTIVES[name]
-    values = (objective.of(a), objective.of(b))
-    return _values_row(name.removeprefix("latency_"), values, unit=objective.unit, palette=palette)
+def _cost_row(cost: Objective, a: TrialRecord, b: TrialRecord, palette: Palette) -> Text:
+    label = cost.name.removeprefix("latency_").removeprefix("latency")
+    return _values_row(label or "latency", (cost.of(a), cost.of(b)), unit=cost.unit, palette=palette)
 
 
 def _values_row(label: str, values: tuple[float, float], *, unit: str, palette: Palette) -> Text:
     first, second = values
-    line = Text(f"{label:<{_LABEL}}", palette.ink("dim"), no_wrap=True)
+    line = Text(f"{shortened(label, _LABEL - 1):<{_LABEL}}", palette.ink("dim"), no_wrap=True)
     for value in values:
         line.append(f"{UNIT_TEXTS[unit](value):<{_COLUMN}}", palette.ink("text", "bold"))
     line.append_text(cost_cell(unit, difference(first, second), palette, _CHANGE))

@@ -27,12 +27,14 @@ class FilterState:
     problem: str = ""
 
 
-def filter_state(text: str, layers: tuple[str, ...], before: FilterState) -> FilterState:
+def filter_state(
+    text: str, layers: tuple[str, ...], before: FilterState, devices: tuple[str, ...] = ()
+) -> FilterState:
     """Of a text just typed. While it is no filter, what was kept before stays."""
     if not text.strip():
         return FilterState()
     try:
-        return FilterState(text=text, kept=TrialFilter.parse(text, layers))
+        return FilterState(text=text, kept=TrialFilter.parse(text, layers, devices))
     except ConfigError as error:
         return FilterState(text=text, kept=before.kept, problem=str(error))
 

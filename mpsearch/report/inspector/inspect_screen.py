@@ -254,9 +254,9 @@ class InspectScreen(Screen[None]):
     def action_next_axis(self, axis: str) -> None:
         looks = self.looks
         if axis == "x":
-            self.looks = replace(looks, x=following_axis(looks.x, looks.y))
+            self.looks = replace(looks, x=following_axis(looks.x, looks.y, self.scene.run.quantities))
         else:
-            self.looks = replace(looks, y=following_axis(looks.y, looks.x))
+            self.looks = replace(looks, y=following_axis(looks.y, looks.x, self.scene.run.quantities))
         self.refresh_scene()
 
     def action_next_scale(self, axis: str) -> None:
@@ -325,7 +325,7 @@ class InspectScreen(Screen[None]):
     @on(FilterBar.Typed)
     def _filter_typed(self, event: FilterBar.Typed) -> None:
         layers = self.run.layers
-        self._set_filter(filter_state(event.text, layers, self.filter))
+        self._set_filter(filter_state(event.text, layers, self.filter, self.scene.run.devices))
 
     @on(FilterBar.Closed)
     def _filter_closed(self, event: FilterBar.Closed) -> None:

@@ -13,7 +13,9 @@ from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.plot_picture import kind_of, mark_ink, symbol_of
 from mpsearch.report.inspector.trade import beaten_by, neighbours, trade
 from mpsearch.report.inspector.view_state import MARK_LETTERS, Scene
+from mpsearch.report.shortened import shortened
 from mpsearch.report.units import (
+    UNIT_TEXTS,
     bytes_text,
     factor_text,
     joules_text,
@@ -21,6 +23,7 @@ from mpsearch.report.units import (
     points_text,
     seconds_text,
 )
+from mpsearch.search.objective import costs_on
 from mpsearch.search.trial_record import TrialRecord
 
 _LABEL, _VALUE, _SPREAD, _GAIN = 8, 8, 10, 7
@@ -141,11 +144,17 @@ def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) ->
             gain=factor_text(measured.torch_fp32_latency_s / measured.latency_s),
             origin=f"{measured.repetitions} passes, vs torch",
         )
-    for name, field in (("latency_p95", "latency_p95_s"), ("latency_p99", "latency_p99_s")):
-        if name in {scene.x, scene.y, *run.budgets.bounds(), *(o.name for o in run.objectives)}:
-            value = getattr(record, field)
-            gain = factor_text(getattr(costs, field) / value)
-            row(name.removeprefix("latency_"), seconds_text(value), gain=gain, origin=predicted)
+    wanted = {scene.x, scene.y, *run.budgets.bounds(), *(o.name for o in run.objectives)}
+    for cost in costs_on(run.devices):
+        if cost.name in wanted and (cost.device is not None or cost.name.startswith("latency_")):
+            value = cost.of(record)
+            label = cost.name.removeprefix("latency_").removeprefix("latency")
+            row(
+                shortened(label, _LABEL - 1),
+                UNIT_TEXTS[cost.unit](value),
+                gain=factor_text(cost.of(costs) / value),
+                origin=predicted if cost.device is None else f"predicted, {cost.device}",
+            )
     gain = factor_text(costs.memory_bytes / record.memory_bytes)
     row("memory", bytes_text(record.memory_bytes), gain=gain, origin="packed parameters")
     gain = factor_text(costs.energy_j / record.energy_j)

@@ -14,7 +14,6 @@ from mpsearch.report.page.settings import Command, SettingGroup, commands, setti
 from mpsearch.report.page.trial_columns import TrialColumns, rounded
 from mpsearch.report.precision_strip import SYMBOLS, scheme_colour, scheme_meaning
 from mpsearch.search.history import HistoryPoint, run_history
-from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.run import Run
 
 
@@ -62,7 +61,7 @@ class PageData:
                     "maximize": objective.direction == "maximize",
                     "searched": objective in run.objectives,
                 }
-                for name, objective in OBJECTIVES.items()
+                for name, objective in run.quantities.items()
             },
             "bounds": run.budgets.bounds(),
             "schemes": [
@@ -73,7 +72,7 @@ class PageData:
             "layers": [{"name": name, "kind": run.model.layer(name).kind} for name in self.layers],
             "baseline": {"accuracy": base.score} | {
                 name: objective.of(base.costs)
-                for name, objective in OBJECTIVES.items() if name != "accuracy"
+                for name, objective in run.quantities.items() if name != "accuracy"
             },
             "trials": self.trials.to_json(),
             "breakdown": self.breakdown.to_json(),

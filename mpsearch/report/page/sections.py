@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import median
 
 from mpsearch.precision.scheme import Scheme
@@ -14,7 +14,7 @@ from mpsearch.report.page.settings import Command, bench_line
 from mpsearch.report.precision_strip import SYMBOLS, precision_text, scheme_colour, scheme_meaning
 from mpsearch.report.units import bytes_text, counted, points_text, seconds_text
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect
-from mpsearch.search.objective import OBJECTIVES, first_cost
+from mpsearch.search.objective import first_cost
 
 
 def head(data: PageData) -> Markup:
@@ -99,9 +99,9 @@ def front_section(data: PageData) -> Markup:
     )
     controls = element(
         "div",
-        _axis_select("front-x", "Across", first),
+        _axis_select("front-x", "Across", first, run.quantities),
         _switch("front-x-log", "log"),
-        _axis_select("front-y", "Up", "accuracy"),
+        _axis_select("front-y", "Up", "accuracy", run.quantities),
         _switch("front-y-log", "log"),
         _switch("front-intervals", "95% intervals", checked=True),
         element("span", "drag to select", class_="hint"),
@@ -118,10 +118,10 @@ def front_section(data: PageData) -> Markup:
     )
 
 
-def _axis_select(name: str, label: str, chosen: str) -> Markup:
+def _axis_select(name: str, label: str, chosen: str, objectives: Iterable[str]) -> Markup:
     options = [
         element("option", objective.replace("_", " "), value=objective, selected=objective == chosen)
-        for objective in OBJECTIVES
+        for objective in objectives
     ]
     return element("label", label, element("select", options, id=name))
 

@@ -36,6 +36,7 @@ def setting_groups(run: Run) -> tuple[SettingGroup, ...]:
     """Everything that the numbers of the page depend on."""
     return (
         _group("Machine", _machine(run.profile)),
+        *(_group(f"Machine of {device.name}", _machine(device)) for device in run.further_profiles),
         _group("Model", _model(run)),
         _group("Data", _data(run)),
         _group("Search", _search(run)),
@@ -55,7 +56,7 @@ def commands(run: Run) -> tuple[Command, ...]:
     return (
         Command(
             purpose="Search again: same space, profile and seed",
-            line=_line("search", str(folder.space_file), "--hw", str(folder.profile_file), "--out", again),
+            line=_line("search", str(folder.space_file), *_profiles(run, folder), "--out", again),
         ),
         Command(purpose="Look closer, in the terminal", line=_line("inspect", here)),
         Command(
@@ -88,6 +89,11 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _profiles(run: Run, folder: RunFolder) -> list[str]:
+    files = [folder.profile_file, *map(folder.device_profile_file, run.devices)]
+    return [word for file in files for word in ("--hw", str(file))]
 
 
 def _machine(profile: HardwareProfile) -> dict[str, str]:

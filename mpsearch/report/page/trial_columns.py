@@ -8,7 +8,6 @@ from typing import Any
 
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.precision_strip import precision_text
-from mpsearch.search.objective import OBJECTIVES
 from mpsearch.search.run import Run
 
 _FIGURES = 6  # digits that a chart can show
@@ -52,7 +51,7 @@ class TrialColumns:
             strips=tuple(precision_text(record.policy, layers) for record in records),
             values={
                 name: tuple(rounded(objective.of(record)) for record in records)
-                for name, objective in OBJECTIVES.items()
+                for name, objective in run.quantities.items()
             },
             low=tuple(rounded(low) for low, _ in intervals),
             high=tuple(rounded(high) for _, high in intervals),

@@ -14,7 +14,7 @@ from mpsearch.report.page.page_data import PageData
 from mpsearch.report.page.sections import section
 from mpsearch.report.precision_strip import precision_text
 from mpsearch.report.units import ColumnUnit, factor_text, interval_text
-from mpsearch.search.objective import COSTS
+from mpsearch.search.objective import Objective, costs_on
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -98,11 +98,11 @@ def _columns(run: Run, shown: list[TrialRecord]) -> list[_Column]:
                     value=lambda r: run.test_scores.get(r.number, math.nan), first="descending")
         )  # fmt: skip
     names = {*(o.name for o in run.objectives), *run.budgets.bounds(), "latency", "memory", "energy"}
-    for cost in (cost for cost in COSTS if cost.name in names):
+    for cost in (cost for cost in costs_on(run.devices) if cost.name in names):
         unit = ColumnUnit.fitting(cost.unit, [cost.of(record) for record in shown])
         columns.append(
-            _Column(title=cost.name.replace("_", " "), unit=unit.name, cell=_text_of(cost.field, unit),
-                    value=_value_of(cost.field))
+            _Column(title=cost.name.replace("_", " "), unit=unit.name, cell=_text_of(cost, unit),
+                    value=cost.of)
         )  # fmt: skip
     columns += [
         _Column(title="faster", unit="than 32-bit", cell=lambda r: factor_text(base.latency_s / r.latency_s),
@@ -114,12 +114,8 @@ def _columns(run: Run, shown: list[TrialRecord]) -> list[_Column]:
     return columns
 
 
-def _text_of(field: str, unit: ColumnUnit) -> Callable[[TrialRecord], str]:
-    return lambda record: unit.text(getattr(record, field))
-
-
-def _value_of(field: str) -> Callable[[TrialRecord], float]:
-    return lambda record: float(getattr(record, field))
+def _text_of(cost: Objective, unit: ColumnUnit) -> Callable[[TrialRecord], str]:
+    return lambda record: unit.text(cost.of(record))
 
 
 def _score(score: float, interval: tuple[float, float] = (math.nan, math.nan)) -> Markup:

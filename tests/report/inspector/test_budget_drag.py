@@ -102,7 +102,7 @@ def test_an_empty_field_is_no_budget_and_the_range_reached_is_named(run):
 def test_axes_go_round_and_never_show_the_same_twice():
     seen, name = set(), "latency"
     for _ in range(5):
-        name = following_axis(name, "accuracy")
+        name = following_axis(name, "accuracy", OBJECTIVES)
         assert name != "accuracy"
         seen.add(name)
     assert len(seen) == 5

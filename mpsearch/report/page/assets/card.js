@@ -12,7 +12,7 @@ function startCard() {
     const low = trials.low[index];
     facts.append(...row(run.metric, quantity("1", valueOf("accuracy", index)), low === null ? "" : `${(100 * low).toFixed(1)}–${quantity("1", trials.high[index]).replace(/\d%$/, "%")}`));
     if (trials.test[index] !== null) facts.append(...row("on test", quantity("1", trials.test[index]), ""));
-    for (const name of ["latency", "latency_p95", "latency_p99", "memory", "energy"]) {
+    for (const name of Object.keys(run.objectives).filter((name) => name !== "accuracy")) {
       const value = valueOf(name, index);
       facts.append(...row(name.replace("_", " "), quantity(run.objectives[name].unit, value), factor(run.baseline[name] / value)));
     }
