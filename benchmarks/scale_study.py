@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from scale_task import IdleWork, instead_of_training, profile_of, score_of, space_of, twenty_layers
+from idle_work import IdleWork, score_of
+from scale_task import instead_of_training, profile_of, space_of, twenty_layers
 
 from mpsearch.models.trace import trace_model
 from mpsearch.search.engine import run_search
@@ -32,7 +33,7 @@ _OPEN = "import sys; from mpsearch.search.run import load_run; print(len(load_ru
 
 @dataclass(frozen=True)
 class LongStudy:
-    """A run folder with so many trials, made by a search whose trials take no time; made once, then reused."""
+    """A run folder with so many trials, made by a search whose trials take no time; made once."""
 
     trials: int = 10_000
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from cost_batch import made_up_profile
@@ -17,11 +15,9 @@ from torch import nn
 
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.trace import trace_model
-from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import parse_space
-from mpsearch.search.trial_job import OnStep, Outcome, TrialJob
 from mpsearch.training.recipe import BaselineRecipe
 from mpsearch.training.split import Split
 from mpsearch.training.task import Task, top1_correct
@@ -34,7 +30,7 @@ def twenty_layers() -> Task:
     widths = [8, *range(9, 9 + LAYERS - 1), 3]
 
     def build() -> nn.Module:
-        stages = [nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        stages = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
         return nn.Sequential(*(module for stage in stages for module in (stage, nn.ReLU())))
 
     points = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
@@ -73,35 +69,8 @@ def profile_of(task: Task) -> HardwareProfile:
     return made_up_profile(trace, {layer.name: tuple(SCHEMES.values()) for layer in trace.layers})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdleWork:
-    """Trials that do nothing, or sleep for `seconds`; their score is arithmetic on the policy, with noise."""
-
-    seconds: float = 0.0
-    threads: int = 1
-
-    def load(self) -> IdleWork:
-        return self
-
-    def run(self, job: TrialJob, on_step: OnStep | None = None) -> Outcome:
-        """As `LoadedWork.run`; the weights are an empty file."""
-        time.sleep(self.seconds)
-        job.weights.write_bytes(b"")
-        score = score_of(job.policy)
-        return Outcome(number=job.number, score=score, loss=1 - score, seconds=self.seconds, steps=1)
-
-
-def score_of(policy: PrecisionPolicy) -> float:
-    """Each layer loses with fewer bits, the first and the last most; the same in every process."""
-    bits = np.array([min(scheme.weight_bits, 8) for scheme in policy.values()], dtype=float)
-    weight = 1 + 2 * np.abs(np.linspace(-1, 1, len(bits)))
-    lost = float((weight * 2.0**-bits).sum() / (weight * 0.5).sum())
-    noise = np.random.default_rng(int(policy.key, 16)).normal(0, 0.004)
-    return float(np.clip(0.97 - 0.5 * lost + noise, 0.0, 1.0))
-
-
 @contextmanager
 def instead_of_training(work: object) -> Iterator[None]:
     """Searches run `work`, whatever their task."""
-    with mock.patch("mpsearch.search.engine.TrainingWork", lambda **_settings: work):
+    with mock.patch("mpsearch.search.engine.TrainingWork", return_value=work):
         yield
