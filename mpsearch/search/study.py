@@ -326,13 +326,13 @@ class StudyStore:
             ) from error
 
     def _policy(self, params: Mapping[str, int]) -> PrecisionPolicy:
-        try:
-            return self.resolved.policy([params[choice.name] for choice in self.resolved.choices])
-        except (KeyError, IndexError) as error:
+        sizes = {choice.name: len(choice.schemes) for choice in self.resolved.choices}
+        if params.keys() != sizes.keys() or any(not 0 <= code < sizes[name] for name, code in params.items()):
             raise FormatError(
-                f"The trials in {self.where} must belong to this space; one does not ({error!r}). "
+                f"The trials in {self.where} must belong to this space; one has parameters {dict(params)!r:.200}. "
                 "Search in another folder."
-            ) from error
+            )
+        return self.resolved.policy([params[choice.name] for choice in self.resolved.choices])
 
     def _record(self, attributes: Mapping[str, Any]) -> TrialRecord | None:
         if attributes.get(RECORD) is None:
@@ -348,6 +348,8 @@ class StudyStore:
         try:
             yield
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
+            raise translated(error, self._path) from error
+        except (ValueError, LookupError, RuntimeError) as error:  # what Optuna makes of rows of another hand
             raise translated(error, self._path) from error
 
 

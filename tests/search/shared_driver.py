@@ -1,0 +1,51 @@
+"""One driver of a shared study, in a process of its own: training is arithmetic that takes a moment.
+
+    python shared_driver.py SPACE PROFILE FOLDER [URL [NAME=NUMBER ...]]
+
+Every trial that it was told to have finished is a line of its standard output, flushed.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from mpsearch.search import engine, shared_study, trial_loop, training_work
+from mpsearch.search.events import Notice, TrialFinished, TrialStarted
+from mpsearch.search.space_file import load_space
+from mpsearch.training.trial import TrialResult
+
+
+def run_trial(task, baseline, policy, recipe, *, share=1.0, seed=0, on_progress=None):
+    time.sleep(float(settings.get("pause", 0.02)))
+    score = sum(min(scheme.weight_bits, 8) for scheme in policy.values()) / (8 * len(policy))
+    return TrialResult(
+        score=score, loss=0.1, calibrated_score=score, seconds=0.01, steps=1, curve=(),
+        state_dict={"w": torch.zeros(1)},
+    )
+
+
+def tell(event):
+    match event:
+        case TrialFinished(record=record):
+            print("finished", record.number, record.driver, flush=True)
+        case TrialStarted(number=number):
+            print("started", number, flush=True)
+        case Notice(message=message):
+            print("notice", message, flush=True)
+
+
+if __name__ == "__main__":
+    space, profile, folder, url, *given = sys.argv[1:]
+    settings = dict(setting.split("=") for setting in given)
+    shared_study.HEARTBEAT_S = 0.2
+    shared_study.GRACE_S = float(settings.get("grace", 2.0))
+    shared_study.OUTAGE_S = float(settings.get("outage", 60.0))
+    trial_loop.OTHERS_POLL_S = 0.1
+    training_work.run_trial = run_trial
+    engine.score_front_on_test = lambda facts, *rest, **more: facts
+    engine.run_search(
+        load_space(Path(space)), out=folder, profile=profile, storage=url or None, study="shared",
+        workers=0, trials=int(settings.get("trials", 40)), on_event=tell,
+    )
