@@ -53,7 +53,7 @@ class RayCluster:
     `address`: `local` starts a cluster of this machine alone, which listens on 127.0.0.1 only, has a token of
     its own and ends with the connection; `auto` joins the running cluster that this machine belongs to;
     HOST:PORT joins that whose head listens there, and this machine must be a node of it. Where the program
-    is connected to Ray already, `auto` uses that connection and leaves it open.
+    is connected to that cluster already, the connection is used and left open.
 
     Raises: ConfigError if the address is none; RunError if there is no such cluster, it cannot be joined, or
     runs another Ray or Python.
@@ -104,10 +104,11 @@ class RayCluster:
     def _connect(self, address: str) -> None:
         ray = _ray()
         if ray.is_initialized():
-            if address != AUTO:
+            connected = ray.get_runtime_context().gcs_address
+            if address not in (AUTO, connected):
                 raise RunError(
-                    f"This program is connected to Ray already; got ray={address!r}. Use ray='auto' for that "
-                    "cluster, or call ray.shutdown() first."
+                    f"This program is connected to Ray at {connected} already; got ray={address!r}. Use "
+                    "ray='auto' for that cluster, or call ray.shutdown() first."
                 )
             return
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
