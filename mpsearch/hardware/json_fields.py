@@ -18,6 +18,8 @@ def object_of(value: Any, keys: set[str], what: str) -> dict[str, Any]:
 def text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise FormatError(f"{what} must be text; got {value!r:.80}.")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise FormatError(f"{what} must be text that can be shown; got {value!r:.80}.")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -76,11 +77,11 @@ class Costs:
         """Raises: FormatError if it is not an object of the costs."""
         try:
             return cls(
-                **{name: float(fields[name]) for name in _OF_DEVICE},
-                memory_bytes=int(fields["memory_bytes"]),
+                **{name: _cost(fields[name]) for name in _OF_DEVICE},
+                memory_bytes=round(_cost(fields["memory_bytes"])),
                 devices=tuple(
                     DeviceCosts(
-                        device=device_name(device), **{name: float(costs[name]) for name in _OF_DEVICE}
+                        device=device_name(device), **{name: _cost(costs[name]) for name in _OF_DEVICE}
                     )
                     for device, costs in fields.get("devices", {}).items()
                 ),
@@ -90,3 +91,11 @@ class Costs:
                 f"Costs must be numbers named memory_bytes, {', '.join(_OF_DEVICE)}, and the latter of each "
                 f"of `devices`; got {fields!r:.200}."
             ) from error
+
+
+def _cost(value: Any) -> float:
+    """Raises: ValueError if it is no finite number of at least 0."""
+    number = float(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"a cost must be finite and at least 0; got {number}")
+    return number

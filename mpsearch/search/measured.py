@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mpsearch.errors import FormatError
+from mpsearch.search.stored_json import parsed_json
 
 MEASURED_SCHEMA = 1
 
@@ -86,9 +87,9 @@ def read_measured(path: Path) -> dict[int, MeasuredLatency]:
     """Trial number -> its last measurement, as far as the file can be read: a kill may have torn a line."""
     found: dict[int, MeasuredLatency] = {}
     text = path.read_bytes().decode(errors="replace") if path.exists() else ""
-    for line in text.splitlines():
-        with suppress(ValueError, RecursionError, FormatError):
-            measured = MeasuredLatency.from_dict(json.loads(line))
+    for line in text.split("\n"):
+        with suppress(ValueError, FormatError):
+            measured = MeasuredLatency.from_dict(parsed_json(line))
             found[measured.number] = measured
     return found
 

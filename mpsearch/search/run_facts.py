@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -70,7 +71,7 @@ class RunFacts:
             baseline = fields["baseline"]
             test_score = baseline["test_score"]
             test_samples = fields["test_samples"]
-            return cls(
+            found = cls(
                 created=str(fields["created"]),
                 version=str(fields["version"]),
                 baseline=BaselineScore(
@@ -87,10 +88,21 @@ class RunFacts:
                 test_samples=None if test_samples is None else int(test_samples),
                 test_scores={int(number): float(score) for number, score in fields["test_scores"].items()},
             )
+            found._check_numbers()
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FormatError(
                 f"run.json must be written by mpsearch; got an odd field: {error!r:.200}."
             ) from error
+        return found
+
+    def _check_numbers(self) -> None:
+        """Raises: ValueError if a number is none that a search writes."""
+        base = self.baseline
+        samples = [count for count in (self.validation_samples, self.test_samples) if count is not None]
+        scores = [base.score, base.loss, *self.test_scores.values()]
+        scores += [] if base.test_score is None else [base.test_score]
+        if not all(1 <= count < 2**63 for count in samples) or not all(map(math.isfinite, scores)):
+            raise ValueError("samples must be counted from 1, scores be finite")
 
 
 def installed_version() -> str:

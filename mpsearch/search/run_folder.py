@@ -15,6 +15,7 @@ from typing import Any
 from mpsearch.atomic_file import append_line, parts_in, storing, write_atomically
 from mpsearch.errors import FormatError, RunError
 from mpsearch.search.measured import MeasuredLatency, measured_line
+from mpsearch.search.stored_json import parsed_json
 from mpsearch.search.stored_records import read_records
 from mpsearch.search.trial_record import RECORD_SCHEMA, TrialRecord
 
@@ -195,9 +196,9 @@ class RunFolder:
         """
         records = {}
         text = self.trials_file.read_bytes().decode(errors="replace") if self.trials_file.exists() else ""
-        for line in text.splitlines():
-            with suppress(ValueError, RecursionError):
-                fields = json.loads(line)
+        for line in text.split("\n"):  # a reason may hold what `splitlines` takes for the end of a line
+            with suppress(ValueError):
+                fields = parsed_json(line)
                 try:
                     record = TrialRecord.from_dict(fields)
                 except FormatError as error:
@@ -225,8 +226,8 @@ class RunFolder:
         Raises: FormatError if it is missing, truncated, no object, or of another schema.
         """
         try:
-            document = json.loads(_read(path))
-        except (ValueError, RecursionError) as error:
+            document = parsed_json(_read(path))
+        except ValueError as error:
             raise FormatError(
                 f"{path} must be JSON; got: {error}. Restore it, or search in another folder."
             ) from error

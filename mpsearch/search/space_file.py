@@ -200,8 +200,12 @@ def _note_lines(node: yaml.Node, place: Place, lines: dict[Place, int], source: 
             _note_lines(item, (*place, index), lines, source)
     elif node.tag == "tag:yaml.org,2002:int" and len(node.value) > _MOST_DIGITS:
         raise ConfigError(  # Python refuses to print what may have more than 4300 digits
-            f"{source}, line {node.start_mark.line + 1}: a number must have at most {_MOST_DIGITS} digits; got "
-            f"{len(node.value)}."
+            f"{source}, line {node.start_mark.line + 1}: a number must have at most {_MOST_DIGITS} digits; "
+            f"got {len(node.value)}."
+        )
+    elif isinstance(node, yaml.ScalarNode) and any("\ud800" <= letter <= "\udfff" for letter in node.value):
+        raise ConfigError(
+            f"{source}, line {node.start_mark.line + 1}: half a surrogate pair: {node.value!r:.60}."
         )
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:

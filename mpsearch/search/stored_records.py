@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mpsearch.errors import FormatError, StorageError
+from mpsearch.search.stored_json import parsed_json
 from mpsearch.search.trial_record import TrialRecord
 
 RECORD = "record"  # the user attribute of a trial that holds its record
 BEGUN = "begun"  # that which holds its number and origin
 LOCK_TIMEOUT_S = 60
+_CORRUPT = (
+    "malformed", "not a database", "corrupt", "no such table", "no such column", "constraint failed",
+    "could not decode", "has no column",
+)  # fmt: skip
 
 
 def require_sound(path: Path) -> None:
@@ -27,7 +31,7 @@ def require_sound(path: Path) -> None:
         with _connected(path) as connection:
             _require_plain_tables(connection, path)
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, ValueError) as error:
         raise translated(error, path) from error
     if verdict != "ok":
         raise _corrupt(path, verdict)
@@ -50,8 +54,8 @@ def read_records(path: Path) -> list[TrialRecord]:
     records = []
     for (text,) in rows:
         try:
-            records.append(TrialRecord.from_dict(json.loads(text)))
-        except (ValueError, TypeError, RecursionError) as error:
+            records.append(TrialRecord.from_dict(parsed_json(text)))
+        except ValueError as error:
             raise _corrupt(path, str(error)) from error
     return sorted(records, key=lambda record: record.number)
 
@@ -84,7 +88,7 @@ def read_open(path: Path) -> tuple[int, ...]:
             return ()
         raise translated(error, path) from error
     try:
-        return tuple(sorted(int(json.loads(text)["number"]) for (text,) in rows))
+        return tuple(sorted(int(parsed_json(text)["number"]) for (text,) in rows))
     except (KeyError, TypeError, ValueError) as error:
         raise _corrupt(path, str(error)) from error
 
@@ -105,11 +109,10 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def translated(error: Exception, path: Path) -> FormatError | StorageError:
+    """What a database's error means. One that is no database error comes from rows that are none of ours."""
     text = f"{error} {error.__cause__ or ''}".lower()
-    if any(
-        sign in text for sign in ("malformed", "not a database", "corrupt", "no such table", "no such column")
-    ):
-        return _corrupt(path, str(error))
+    if isinstance(error, ValueError | LookupError | RuntimeError) or any(sign in text for sign in _CORRUPT):
+        return _corrupt(path, str(error) or type(error).__name__)
     shown = str(error.__cause__ or error).splitlines()[0]
     return StorageError(
         f"{path} must be writable; got: {shown}. Free some space or check permissions; the search goes "

@@ -329,7 +329,7 @@ class StudyStore:
         sizes = {choice.name: len(choice.schemes) for choice in self.resolved.choices}
         if params.keys() != sizes.keys() or any(not 0 <= code < sizes[name] for name, code in params.items()):
             raise FormatError(
-                f"The trials in {self.where} must belong to this space; one has parameters {dict(params)!r:.200}. "
+                f"The trials in {self.where} must belong to this space; got parameters {dict(params)!r:.99}. "
                 "Search in another folder."
             )
         return self.resolved.policy([params[choice.name] for choice in self.resolved.choices])

@@ -20,6 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, or_, select, update
 
+from mpsearch.search.stored_json import parsed_json
 from mpsearch.search.stored_records import RECORD
 
 _TRIALS = models.TrialModel.__table__
@@ -76,7 +77,7 @@ class StudyRows:
             wanted = table.c.key.not_like("constraints%")
             for row, key, text in connection.execute(attributes.where(chosen, wanted)):
                 if row in found:  # a row of another driver may have come since
-                    found[row][key] = json.loads(text)
+                    found[row][key] = parsed_json(text)
         return [
             StudyRow(row=row, state=state, user=user[row], system=system[row], params=params[row])
             for row, state in states.items()
@@ -132,7 +133,7 @@ class StudyRows:
         """A user attribute; None where there is none."""
         query = select(_USER.c.value_json).where(_USER.c.trial_id == row, _USER.c.key == key)
         text = connection.execute(query).scalar()
-        return None if text is None else json.loads(text)
+        return None if text is None else parsed_json(text)
 
     def set_attribute(self, connection: Connection, row: int, key: str, value: Any) -> None:
         connection.execute(delete(_USER).where(_USER.c.trial_id == row, _USER.c.key == key))

@@ -151,17 +151,35 @@ class TrialRecord:
             values["costs"] = Costs.from_dict(values["costs"])
             values["rungs"] = tuple(Rung.from_dict(rung) for rung in values["rungs"])
             record = cls(**values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise FormatError(f"Not a trial record ({error}): {fields!r:.200}.") from error
-        complete = record.state == "complete" and isinstance(record.score, (int, float))
+            record._check_types()
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise FormatError(f"Not a trial record ({error!r:.200}): {fields!r:.200}.") from error
+        complete = record.state == "complete" and record.score is not None
         stopped = record.state == "stopped" and record.score is None and len(record.rungs) > 0
         failed = record.state == "failed" and isinstance(record.failure, str)
-        if not (complete or stopped or failed) or not isinstance(record.number, int):
+        if not (complete or stopped or failed):
             raise FormatError(
                 "A trial record must be complete with a score, stopped at a rung, or failed with a reason; "
                 f"got state {record.state!r:.40}, score {record.score!r:.40}, number {record.number!r:.40}."
             )
         return record
+
+    def _check_types(self) -> None:
+        """Raises: TypeError if a field is of another type; ValueError if a number is none of ours."""
+        counts = [self.number, self.steps, self.seed]
+        sizes = [self.seconds, *(value for value in (self.score, self.loss) if value is not None)]
+        texts = [text for text in (self.failure, self.driver) if text is not None]
+        for kinds, values in (
+            ((int,), counts),
+            ((int, float), sizes),
+            ((str,), [self.origin, self.started, self.ended, *texts]),
+            ((bool,), [self.feasible]),
+        ):
+            odd = [value for value in values if type(value) not in kinds]
+            if odd:
+                raise TypeError(f"{odd[0]!r:.80} instead of {kinds[0].__name__}")
+        if not all(0 <= count < 2**63 for count in counts) or not all(map(math.isfinite, sizes)):
+            raise ValueError("a count is out of range, or a number not finite")
 
 
 def now_utc() -> str:

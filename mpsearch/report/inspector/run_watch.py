@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from mpsearch.errors import FormatError, MpsearchError
 from mpsearch.search.run import Exporter, Run, load_run
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.searching import is_searching
+from mpsearch.search.stored_json import parsed_json
 from mpsearch.search.trial_record import TrialRecord
 
 _BEGUN_TRIALS = """
@@ -107,9 +107,9 @@ class RunWatch:
         complete = text[: text.rfind(b"\n") + 1]  # the last line may be half-written
         self._read_bytes += len(complete)
         records = {record.number: record for record in self._run.records}
-        for line in complete.decode(errors="replace").splitlines():
-            with suppress(ValueError, RecursionError, FormatError):
-                record = TrialRecord.from_dict(json.loads(line))
+        for line in complete.decode(errors="replace").split("\n"):
+            with suppress(ValueError, FormatError):
+                record = TrialRecord.from_dict(parsed_json(line))
                 records[record.number] = replace(record, feasible=self._run.space.admits(record))
         return replace(self._run, records=tuple(records[number] for number in sorted(records)))
 
