@@ -53,7 +53,8 @@ class RayCluster:
     `address`: `local` starts a cluster of this machine alone, which listens on 127.0.0.1 only, has a token of
     its own and ends with the connection; `auto` joins the running cluster that this machine belongs to;
     HOST:PORT joins that whose head listens there, and this machine must be a node of it. Where the program
-    is connected to that cluster already, the connection is used and left open.
+    is connected to that cluster already, the connection is used and left open. `folder` is a place for
+    files that end with the connection.
 
     Raises: ConfigError if the address is none; RunError if there is no such cluster, it cannot be joined, or
     runs another Ray or Python.
@@ -66,6 +67,7 @@ class RayCluster:
         try:
             _require_address(address)
             self._scope.enter_context(_quiet())
+            self.folder = self._scope.enter_context(_folder_of_ours())
             self._connect(address)
         except BaseException:
             self.close()
@@ -113,7 +115,7 @@ class RayCluster:
             return
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
         if address == LOCAL:
-            options |= self._scope.enter_context(_private_place())
+            options |= self._scope.enter_context(_private(self.folder))
         else:
             _require_listener(address)
         self._scope.callback(_leave)
@@ -211,14 +213,23 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _private_place() -> Iterator[dict[str, Any]]:
-    """A folder and a token for a cluster of our own, and loopback as its only address."""
-    import ray._private.ray_constants as constants  # noqa: PLC0415
-
+def _folder_of_ours() -> Iterator[Path]:
+    """A folder that only this user may open, under a path short enough for Ray's sockets."""
     base = tempfile.gettempdir()
     base = base if len(base) <= _LONGEST_BASE else "/tmp"  # noqa: S108
     _sweep(Path(base))
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{os.getpid()}-", dir=base))  # only this user's
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{os.getpid()}-", dir=base))
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+@contextlib.contextmanager
+def _private(folder: Path) -> Iterator[dict[str, Any]]:
+    """Settings of a cluster of our own: a token, and loopback as its only address."""
+    import ray._private.ray_constants as constants  # noqa: PLC0415
+
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
@@ -238,7 +249,6 @@ def _private_place() -> Iterator[dict[str, Any]]:
     finally:
         constants.ENABLE_RAY_CLUSTER = cluster_of_many
         read_authentication()
-        _remove(folder)
 
 
 def _remove(folder: Path) -> None:

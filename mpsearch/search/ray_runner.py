@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 from contextlib import ExitStack, closing
 
@@ -54,8 +52,7 @@ class RayRunner(Runner):
                 versions=versions(),
                 report_every_s=max(1.0, self.capacity / _REPORTS_PER_S),
             )
-            folder = tempfile.mkdtemp(prefix="mpsearch-tune-")
-            self._scope.callback(shutil.rmtree, folder, ignore_errors=True)
+            folder = str(self._cluster.folder / "tune")
             self._thread = threading.Thread(
                 target=self._tune, args=(equipment, folder), name="ray-tune", daemon=True
             )

@@ -50,7 +50,7 @@ class TrialActor(tune.Trainable):
     ) -> None:
         self._equipment = equipment
         self._packed = PackedWork.from_bytes(equipment.payload)
-        self._folder = Path(tempfile.mkdtemp(prefix="mpsearch-trial-"))
+        self._folder = Path(tempfile.mkdtemp(dir=self.logdir))  # of Ray's session: it goes with that
         self._worker: WorkerProcess | None = None
         self._failed_starts = 0
         self._job = self._placed(config[JOB])

@@ -136,7 +136,7 @@ def begun(folder, number):
 
 
 def wait_for(condition, what):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120  # each actor imports Ray Tune: seconds where the machine is busy
     while time.monotonic() < deadline:
         if condition():
             return
