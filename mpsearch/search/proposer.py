@@ -206,6 +206,8 @@ class Proposer:
         return {**self._cost_violations(policy), **self._broken(policy)}
 
     def _violations_of(self, record: TrialRecord) -> dict[str, float]:
+        if not record.is_complete:  # stopped: its accuracy in full is not known
+            return self._violations(record.policy)
         return {**self.budgets.violations(record.costs, record.accuracy), **self._broken(record.policy)}
 
     def _cost_violations(self, policy: PrecisionPolicy) -> dict[str, float]:
