@@ -61,6 +61,10 @@ def saved_words(effect: LayerEffect | JointEffect) -> str:
             effect.latency_saved_s if abs(effect.latency_saved_s) >= _TIMER_S else 0.0,
             seconds_text(abs(effect.latency_saved_s)),
         ),
+        *(
+            (saved_s if abs(saved_s) >= _TIMER_S else 0.0, f"{seconds_text(abs(saved_s))} on {device}")
+            for device, saved_s in effect.latency_saved_on.items()
+        ),
     ):
         if value > 0:
             saved.append(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect, LayerEffects
+from mpsearch.search.layer_effects import ChoiceVerdict, JointEffect, LayerEffect, LayerEffects
 from mpsearch.search.run import Run
 
 EXPLAIN_SCHEMA = 1
@@ -30,6 +30,7 @@ def explain_json(run: Run, effects: LayerEffects, choices: Sequence[ChoiceVerdic
         "rank_correlation", "scale", "warning" (or null)}
     }
 
+    Beside each "latency_saved_s" stands "latency_saved_s@NAME" of each further device.
     `accuracy_change` is negative where accuracy is lost; what is saved is positive where it is cheaper.
     """
     costs = effects.reference_costs
@@ -57,6 +58,7 @@ def explain_json(run: Run, effects: LayerEffects, choices: Sequence[ChoiceVerdic
             "latency_saved_s": joint.latency_saved_s,
             "memory_saved_bytes": joint.memory_saved_bytes,
             "energy_saved_j": joint.energy_saved_j,
+            **_saved_on(joint),
         },
         "pinned": {layer: scheme.name for layer, scheme in effects.pinned.items()},
         "fit": {name: getattr(fit, name) for name in fit.__slots__} | {"warning": fit.warning},
@@ -87,4 +89,9 @@ def _effect(effect: LayerEffect) -> dict[str, Any]:
         "latency_saved_s": effect.latency_saved_s,
         "memory_saved_bytes": effect.memory_saved_bytes,
         "energy_saved_j": effect.energy_saved_j,
+        **_saved_on(effect),
     }
+
+
+def _saved_on(effect: LayerEffect | JointEffect) -> dict[str, float]:
+    return {f"latency_saved_s@{device}": saved_s for device, saved_s in effect.latency_saved_on.items()}

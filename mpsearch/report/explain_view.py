@@ -176,6 +176,7 @@ def _evidence(rows: Sequence[_Row], effects: LayerEffects) -> list[Column | Stre
         ),
         Column(title="saves", unit=memory_unit.name, cells=_saved(memory, memory_unit), importance=5),
         Column(title="saves", unit=latency_unit.name, cells=_saved(latency, latency_unit), importance=4),
+        *_saved_on_devices(shown),
         Column(
             title="seen",
             unit="trials",
@@ -245,6 +246,16 @@ def _column_unit(unit: str, values: Sequence[float]) -> ColumnUnit:
     """By the median of what is saved: a single tiny layer shall not put all others into bytes."""
     known = sorted(abs(value) for value in values if math.isfinite(value) and value)
     return ColumnUnit.fitting(unit, known[len(known) // 2 :][:1])
+
+
+def _saved_on_devices(effects: Sequence[LayerEffect | None]) -> list[Column]:
+    devices = dict.fromkeys(device for e in effects if e is not None for device in e.latency_saved_on)
+    columns = []
+    for device in devices:
+        values = [math.nan if effect is None else effect.latency_saved_on[device] for effect in effects]
+        unit = _column_unit("s", values)
+        columns.append(Column(title=f"@{device}", unit=unit.name, cells=_saved(values, unit), importance=4))
+    return columns
 
 
 def _saved(values: Sequence[float], unit: ColumnUnit) -> list[str]:

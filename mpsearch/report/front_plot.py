@@ -84,8 +84,9 @@ def front_plot(
 
 def quantity_of(objective: Objective) -> Quantity:
     """What an axis that shows `objective` is called, and how its values read."""
+    title = _TITLES[objective.kind]
     return Quantity(
-        name=_TITLES[objective.name],
+        name=title if objective.device is None else f"{title}, on {objective.device}",
         text=UNIT_TEXTS[objective.unit],
         is_fraction=objective.unit == "1",
     )

@@ -8,12 +8,12 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-from mpsearch.report.live_rows import clock_text, shown_costs
+from mpsearch.report.live_rows import clock_text, cost_cell, shown_costs
 from mpsearch.report.pace import about_text
 from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.search_state import SearchState
 from mpsearch.report.stopped_text import share_text, stopped_text
-from mpsearch.report.units import UNIT_TEXTS, budgets_text, percent_text
+from mpsearch.report.units import budgets_text, percent_text
 from mpsearch.search.events import (
     Event,
     Notice,
@@ -108,7 +108,7 @@ class LineView:
         columns = [
             head,
             f"{percent_text(record.accuracy):>7}",
-            *(f"{UNIT_TEXTS[cost.unit](cost.of(record)):>8}" for cost in costs),
+            *(cost_cell(cost, record) for cost in costs),
             f"{note:<11}" if self.state.started.budgets else f"{note:<5}",
             f"hypervolume {event.hypervolume:.4f}",
             left,

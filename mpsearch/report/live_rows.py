@@ -169,9 +169,17 @@ def growth_from(state: SearchState) -> int:
 
 
 def shown_costs(objectives: Sequence[Objective]) -> list[Objective]:
-    """The costs that rows of trials show."""
+    """The costs that rows of trials show: two of the main machine, and what is optimised on further devices."""
     chosen = [objective for objective in objectives if objective.direction == "minimize"]
-    return (chosen or list(COSTS))[:2]
+    further = [cost for cost in chosen if cost.device is not None]
+    own = [cost for cost in chosen if cost.device is None]
+    return [*(own or list(COSTS))[:2], *further[:2]]
+
+
+def cost_cell(cost: Objective, record: TrialRecord) -> str:
+    """A cost of a trial, with its device where that is a further one: "17.9 µs@pi5"."""
+    device = "" if cost.device is None else f"@{cost.device}"
+    return f"{UNIT_TEXTS[cost.unit](cost.of(record)) + device:>{_COST + len(device)}}"
 
 
 def strip_width(state: SearchState, room: int) -> int:
@@ -192,7 +200,7 @@ def trial_row(state: SearchState, record: TrialRecord | None, width: int, note: 
     if record is None or state.started is None:
         return Text("none yet", "dim")
     costs = shown_costs(state.started.objectives)
-    fixed = _NUMBER + 1 + 1 + _ACCURACY + len(costs) * (_COST + 1)
+    fixed = _NUMBER + 1 + 1 + _ACCURACY + sum(1 + len(cost_cell(cost, record)) for cost in costs)
     cells = strip_width(state, width - fixed - _NOTE)
     row = Text(f"{record.number:>{_NUMBER}} ")
     row.append_text(_strip(record.policy, cells))
@@ -202,7 +210,7 @@ def trial_row(state: SearchState, record: TrialRecord | None, width: int, note: 
         return row.append(f"  {stopped_text(record)}", "dim")
     row.append(f" {percent_text(record.accuracy):>{_ACCURACY}}", "bold")
     for cost in costs:
-        row.append(f" {UNIT_TEXTS[cost.unit](cost.of(record)):>{_COST}}")
+        row.append(f" {cost_cell(cost, record)}")
     if note is None or not note.plain or row.cell_len + 2 + note.cell_len > width:
         return row
     return row.append("  ").append_text(note)

@@ -13,7 +13,7 @@ from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.layer_ruler import layer_ruler
 from mpsearch.report.precision_strip import SYMBOLS, layers_a_cell, scheme_style
 from mpsearch.report.units import UNKNOWN, ColumnUnit
-from mpsearch.search.objective import OBJECTIVES
+from mpsearch.search.objective import OBJECTIVES, Objective
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import Interval, ScoreDifference, score_difference
 from mpsearch.search.trial_record import TrialRecord
@@ -76,15 +76,15 @@ def change_table(run: Run, reference: TrialRecord, others: Sequence[NamedTrial])
     ]
     latency = OBJECTIVES["latency"]
     shown = {
-        latency: 0,
-        **dict.fromkeys((latency.on(device) for device in run.devices), 1),
-        OBJECTIVES["memory"]: 0,
-        OBJECTIVES["energy"]: 3,
+        latency: (0, 7),
+        **dict.fromkeys((latency.on(device) for device in run.devices), (8, 1)),
+        OBJECTIVES["memory"]: (0, 2),
+        OBJECTIVES["energy"]: (3, 3),
     }
     for cost, importance in shown.items():
         own = cost.of(reference)
         changes = [cost.of(record) - own for record in records]
-        columns += _cost_changes(cost.name, cost.unit, own, changes, importance=importance)
+        columns += _cost_changes(cost, own, changes, importance=importance)
     return FittedTable(columns=columns, rows=len(records), tells_hidden=True)
 
 
@@ -111,19 +111,20 @@ def _score_changes(run: Run, reference: TrialRecord, records: Sequence[TrialReco
 
 
 def _cost_changes(
-    title: str, kind: str, own: float, changes: Sequence[float], *, importance: int
+    cost: Objective, own: float, changes: Sequence[float], *, importance: tuple[int, int]
 ) -> list[Column]:
-    unit = ColumnUnit.fitting(kind, [own])
+    """The changes, and their shares of what the reference costs; `importance` of each of the two columns."""
+    unit = ColumnUnit.fitting(cost.unit, [own])
     shares = [Text(share_text(change / own), cost_style(change, unit)) for change in changes]
     return [
         Column(
-            title=title,
+            title=cost.name,
             unit=unit.name,
             cells=[Text(unit.change_text(change), cost_style(change, unit)) for change in changes],
-            importance=importance,
+            importance=importance[0],
             narrow_title="",
         ),
-        Column(title="", unit="%", cells=shares, importance=importance or (2 if kind == "B" else 7)),
+        Column(title="", unit="%", cells=shares, importance=importance[1]),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -31,14 +31,14 @@ _NOISE_SHARE = 1.5
 class LayerEffect:
     """One choice of the reference policy takes `scheme`, and nothing else changes.
 
-    `accuracy_change`, a share of 1, is negative where accuracy is lost: what the layer does by and large.
-    95% of what the trials leave possible lies in `interval`. `retrained_interval` also holds what single
-    policies show beyond the sum of their layers: a training of this very change scores within it of the
-    reference's score. `trials`: complete trials in which the choice takes the scheme. Costs are exact; saved
-    > 0 is cheaper. `verdict`, by `interval` at the tolerance asked for: safe (surely costs less), costly
-    (surely costs more), unclear. `trials_needed`: how many more trials with this scheme there, and most other
-    layers as in the reference, would tell, were `accuracy_change` right; 0 where the verdict is clear, None
-    where 55 would not tell.
+    `accuracy_change`, a share of 1, is negative where accuracy is lost: what the layer does by and large. 95%
+    of what the trials leave possible lies in `interval`. `retrained_interval` also holds what single policies
+    show beyond the sum of their layers: a training of this very change scores within it of the reference's
+    score. `trials`: complete trials in which the choice takes the scheme. Costs are exact; saved > 0 is
+    cheaper; `latency_saved_on`: device -> seconds, on further devices. `verdict`, by `interval` at the
+    tolerance asked for: safe (surely costs less), costly (surely costs more), unclear. `trials_needed`: how
+    many more trials with this scheme there, and most other layers as in the reference, would tell, were
+    `accuracy_change` right; 0 where the verdict is clear, None where 55 would not tell.
     """
 
     choice: str
@@ -51,6 +51,7 @@ class LayerEffect:
     latency_saved_s: float
     memory_saved_bytes: int
     energy_saved_j: float
+    latency_saved_on: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict
     trials_needed: int | None
 
@@ -121,6 +122,7 @@ class JointEffect:
     latency_saved_s: float
     memory_saved_bytes: int
     energy_saved_j: float
+    latency_saved_on: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +209,7 @@ def layer_effects(
             latency_saved_s=answer.latency_saved_s,
             memory_saved_bytes=answer.memory_saved_bytes,
             energy_saved_j=answer.energy_saved_j,
+            latency_saved_on=answer.latency_saved_on,
             verdict=_verdict(*answer.interval, tolerance),
             trials_needed=answer.repeats,
         )
@@ -221,7 +224,7 @@ def layer_effects(
         reference=base,
         reference_trial=number_of.get(base),
         reference_accuracy=ask.reference_accuracy,
-        reference_costs=Costs.of(run.cost_model.evaluate(base)),
+        reference_costs=run.costs(base),
         tolerance=tolerance,
         effects=effects,
         choices=choices,
@@ -240,6 +243,7 @@ class _Answer:
     latency_saved_s: float
     memory_saved_bytes: int
     energy_saved_j: float
+    latency_saved_on: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Questions:
@@ -249,6 +253,7 @@ class _Questions:
         self, run: Run, model: AccuracyModel, choices: Sequence[Choice], reference: PrecisionPolicy
     ) -> None:
         self._costs = run.cost_model
+        self._on_devices = run.device_models
         self._model = model
         self._choices = choices
         self.reference = reference
@@ -259,7 +264,11 @@ class _Questions:
         ranks = np.array([_ranks(policy, self._choices) for policy in every])
         found = self._model.changes(ranks[0], ranks[1:], tolerance=tolerance)
         self.reference_accuracy = found.reference
-        costs = self._costs.evaluate_batch(np.stack([self._costs.codes(policy) for policy in every]))
+        codes = np.stack([self._costs.codes(policy) for policy in every])
+        costs = self._costs.evaluate_batch(codes)
+        further = {
+            device: model.evaluate_batch(codes).latency_s for device, model in self._on_devices.items()
+        }
         return [
             _Answer(
                 change=float(found.change[row]),
@@ -269,6 +278,9 @@ class _Questions:
                 latency_saved_s=float(costs.latency_s[0] - costs.latency_s[row + 1]),
                 memory_saved_bytes=int(costs.memory_bytes[0] - costs.memory_bytes[row + 1]),
                 energy_saved_j=float(costs.energy_j[0] - costs.energy_j[row + 1]),
+                latency_saved_on={
+                    device: float(latency_s[0] - latency_s[row + 1]) for device, latency_s in further.items()
+                },
             )
             for row in range(len(policies))
         ]
@@ -294,6 +306,7 @@ def _together(
         latency_saved_s=answer.latency_saved_s,
         memory_saved_bytes=answer.memory_saved_bytes,
         energy_saved_j=answer.energy_saved_j,
+        latency_saved_on=answer.latency_saved_on,
     )
 
 
