@@ -30,7 +30,7 @@ class IdleWork:
 
 
 def score_of(policy: PrecisionPolicy) -> float:
-    """Each layer loses with fewer bits, the first and the last most; with noise that follows from the policy."""
+    """Each layer loses with fewer bits, the first and the last most; noise follows from the policy."""
     bits = [min(scheme.weight_bits, 8) for scheme in policy.values()]
     weights = [1 + 2 * abs(2 * place / (len(bits) - 1) - 1) for place in range(len(bits))]
     lost = sum(w * 2.0**-b for w, b in zip(weights, bits, strict=True)) / (0.5 * sum(weights))

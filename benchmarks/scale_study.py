@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from idle_work import IdleWork, score_of
 from scale_task import instead_of_training, profile_of, space_of, twenty_layers
 
@@ -21,13 +22,14 @@ from mpsearch.search.journal import Journal
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.proposer import Proposer
 from mpsearch.search.resolve import cost_model_of, resolve
-from mpsearch.search.run import load_run, reference_point
+from mpsearch.search.run import reference_point
 from mpsearch.search.run_folder import RunFolder
-from mpsearch.search.samplers import SAMPLERS
+from mpsearch.search.samplers import GENERATION, SAMPLERS
 from mpsearch.search.study import BegunTrial, StudyStore
 from mpsearch.search.trial_record import RECORD_SCHEMA, TrialRecord, now_utc
 
 _ASKS = 9
+_SEARCHED = 200  # trials that a search makes; the others are written without asking for them
 _OPEN = "import sys; from mpsearch.search.run import load_run; print(len(load_run(sys.argv[1]).records))"
 
 
@@ -39,18 +41,44 @@ class LongStudy:
 
     @cached_property
     def path(self) -> Path:
-        """Makes the run where it is not there, or not complete."""
+        """Makes the run where it is not there, or not complete: by a search, then by its journal alone."""
         path = Path(tempfile.gettempdir()) / f"mpsearch-scale-{self.trials}-schema{RECORD_SCHEMA}"
-        if not (path / "run.json").exists() or len(load_run(path).records) < self.trials:
-            print(f"Making a study of {self.trials} trials in {path} ...", file=sys.stderr, flush=True)
+        if not (path / "run.json").exists():
             with instead_of_training(IdleWork()):
                 run_search(
-                    space_of(trials=self.trials, sampler="nsga2"),
+                    space_of(trials=_SEARCHED),
                     out=path,
                     profile=profile_of(twenty_layers()),
                     workers=0,
                 )
+        self._fill(RunFolder(path))
         return path
+
+    def _fill(self, folder: RunFolder) -> None:
+        """Trials next to the front that there is, begun and finished as a search does."""
+        space = space_of(trials=self.trials)
+        generator = np.random.default_rng(0)
+        with self._store(folder) as store:
+            reference = reference_point(space.objectives, self._known.greatest_costs())
+            journal = Journal(folder, store, space, reference)
+            codes_of = self._known.resolved.codes
+            seen = {tuple(codes_of(record.policy).tolist()) for record in journal.records}
+            for number in range(len(journal.records), self.trials):
+                near = generator.choice(np.array([codes_of(r.policy) for r in journal.front.records[-50:]]))
+                codes = self._known.random_neighbour(generator, space.budgets, seen, near)
+                if codes is None:
+                    codes = generator.integers(0, self._known.resolved.sizes)
+                seen.add(tuple(codes.tolist()))
+                begun = BegunTrial(
+                    number=number,
+                    policy=self._known.resolved.policy(codes),
+                    origin="sampler",
+                    attributes={GENERATION: number // 20},
+                )
+                store.begin(begun, {})
+                weights = folder.checkpoints / f".{number}.part.safetensors"
+                weights.write_bytes(b"")
+                journal.add(self._scored(begun), weights)
 
     def seconds_to_read(self) -> float:
         """A fresh process reads the run, its own start and imports included."""
@@ -63,7 +91,7 @@ class LongStudy:
     def seconds_to_open(self) -> float:
         """What a search that goes on does with the study before its first trial."""
         start = time.perf_counter()
-        with self._store() as store:
+        with self._store(RunFolder(self.path)) as store:
             records = RunFolder(self.path).written_records()
             deque(store.recover(records), maxlen=0)
             space = space_of(trials=self.trials)
@@ -74,7 +102,7 @@ class LongStudy:
 
     def seconds_to_ask(self, sampler: str) -> Iterator[float]:
         """Of each of several proposals, each trial finished before the next is asked for."""
-        with self._store() as store:
+        with self._store(RunFolder(self.path)) as store:
             proposer = self._proposer(store, sampler)
         for number in range(self.trials, self.trials + _ASKS):
             start = time.perf_counter()
@@ -84,8 +112,7 @@ class LongStudy:
                 raise RuntimeError(f"The sampler {sampler} proposes nothing more.")
             proposer.finish(self._scored(begun))
 
-    def _store(self) -> StudyStore:
-        folder = RunFolder(self.path)
+    def _store(self, folder: RunFolder) -> StudyStore:
         return StudyStore(folder.database, self._known.resolved, space_of(trials=self.trials).objectives)
 
     def _proposer(self, store: StudyStore, sampler: str) -> Proposer:

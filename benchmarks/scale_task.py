@@ -72,5 +72,5 @@ def profile_of(task: Task) -> HardwareProfile:
 @contextmanager
 def instead_of_training(work: object) -> Iterator[None]:
     """Searches run `work`, whatever their task."""
-    with mock.patch("mpsearch.search.engine.TrainingWork", return_value=work):
+    with mock.patch("mpsearch.search.engine._Search._work", return_value=work):
         yield

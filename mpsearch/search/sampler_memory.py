@@ -71,7 +71,7 @@ class SamplerMemory:
         self._start_anew()
 
     def ask(self, seed: int) -> Params:
-        """A proposal. It is forgotten by the next ask, unless `keep` is called at once."""
+        """A proposal; `keep` or `drop` must be called next."""
         if self._due != self._chosen_of or self._is_reordered:
             self._start_anew()
         self._study.sampler = self._sampler(seed)
