@@ -169,7 +169,7 @@ def growth_from(state: SearchState) -> int:
 
 
 def shown_costs(objectives: Sequence[Objective]) -> list[Objective]:
-    """The costs that rows of trials show: two of the main machine, and what is optimised on further devices."""
+    """The costs that rows of trials show: two of the main machine, and those optimised on further devices."""
     chosen = [objective for objective in objectives if objective.direction == "minimize"]
     further = [cost for cost in chosen if cost.device is not None]
     own = [cost for cost in chosen if cost.device is None]
