@@ -192,7 +192,14 @@ class Run:
 
         Raises: RunError if they are not there: they are kept for the front only, and a copy may lack them.
         """
-        path = RunFolder(self.path).checkpoint(self.trial(number).number)
+        record = self.trial(number)
+        path = RunFolder(self.path).checkpoint(number)
+        if not path.exists() and record.driver is not None and number in self.front:
+            raise RunError(
+                f"The weights of trial {number} lie with the driver that trained it: checkpoints/{path.name} of "
+                f"{record.driver}. Export there, copy the file into {path.parent}, or export with --format "
+                "policy, which needs none."
+            )
         if not path.exists() and number in self.front:
             raise RunError(
                 f"The weights of trial {number} must lie in {path}; they are not there. Restore them from "
@@ -243,9 +250,13 @@ class Run:
         return None if self.viewer is None else self.viewer(self, heading=True)
 
     def __repr__(self) -> str:
-        complete = sum(record.is_complete for record in self.records)
+        complete, stopped, failed = (
+            sum(record.state == state for record in self.records)
+            for state in ("complete", "stopped", "failed")
+        )
+        early = f"{stopped} stopped early, " if stopped else ""
         return (
-            f"Run({str(self.path)!r}: {complete} trials, {len(self.records) - complete} failed, "
+            f"Run({str(self.path)!r}: {complete} trials, {early}{failed} failed, "
             f"{len(self.front)} on the front, hypervolume {self.hypervolume:.4f})"
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from mpsearch.search import engine, shared_study, trial_loop, training_work
+from mpsearch.search import engine, shared_study, training_work, trial_loop
 from mpsearch.search.events import Notice, TrialFinished, TrialStarted
 from mpsearch.search.space_file import load_space
 from mpsearch.training.trial import TrialResult
@@ -21,19 +21,29 @@ def run_trial(task, baseline, policy, recipe, *, share=1.0, seed=0, on_progress=
     time.sleep(float(settings.get("pause", 0.02)))
     score = sum(min(scheme.weight_bits, 8) for scheme in policy.values()) / (8 * len(policy))
     return TrialResult(
-        score=score, loss=0.1, calibrated_score=score, seconds=0.01, steps=1, curve=(),
+        score=score,
+        loss=0.1,
+        calibrated_score=score,
+        seconds=0.01,
+        steps=1,
+        curve=(),
         state_dict={"w": torch.zeros(1)},
     )
+
+
+def say(*words):
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 def tell(event):
     match event:
         case TrialFinished(record=record):
-            print("finished", record.number, record.driver, flush=True)
+            say("finished", record.number, record.driver)
         case TrialStarted(number=number):
-            print("started", number, flush=True)
+            say("started", number)
         case Notice(message=message):
-            print("notice", message, flush=True)
+            say("notice", message)
 
 
 if __name__ == "__main__":
@@ -46,6 +56,12 @@ if __name__ == "__main__":
     training_work.run_trial = run_trial
     engine.score_front_on_test = lambda facts, *rest, **more: facts
     engine.run_search(
-        load_space(Path(space)), out=folder, profile=profile, storage=url or None, study="shared",
-        workers=0, trials=int(settings.get("trials", 40)), on_event=tell,
+        load_space(Path(space)),
+        out=folder,
+        profile=profile,
+        storage=url or None,
+        study=settings.get("study", "shared"),
+        workers=0,
+        trials=int(settings.get("trials", 40)),
+        on_event=tell,
     )
