@@ -196,7 +196,7 @@ class Run:
         path = RunFolder(self.path).checkpoint(number)
         if not path.exists() and record.driver is not None and number in self.front:
             raise RunError(
-                f"The weights of trial {number} lie with the driver that trained it: checkpoints/{path.name} of "
+                f"Weights lie with the driver that trained them: for {path.name} see checkpoints/ of "
                 f"{record.driver}. Export there, copy the file into {path.parent}, or export with --format "
                 "policy, which needs none."
             )
