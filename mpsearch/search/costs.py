@@ -16,7 +16,7 @@ _OF_DEVICE = ("latency_s", "latency_p95_s", "latency_p99_s", "energy_j")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceCosts:
-    """What a policy costs on a further device, the name of whose profile is `device`; fields as in `Costs`."""
+    """What a policy costs on a further device, named `device` as its profile is; fields as in `Costs`."""
 
     device: str
     latency_s: float

@@ -258,7 +258,7 @@ class _Search:
         macs = sum(layer.macs for layer in traced.trace.layers)
         threads = min(worthwhile_threads(macs, self.space.trial.batch_size), len(usable_cpus()))
         baseline = baseline_of(traced.task, threads, self.emit)
-        facts = self._settle(known_facts, traced, profile, further, known, baseline)
+        facts = self._settle(known_facts, traced, profile, further, known=known, baseline=baseline)
         reference = reference_point(self.space.objectives, facts.greatest_costs)
         with self._store(known) as store:
             lost = store.recover(self.folder.written_records())
@@ -358,6 +358,7 @@ class _Search:
         traced: TracedTask,
         profile: HardwareProfile,
         further: Sequence[HardwareProfile],
+        *,
         known: KnownCosts,
         baseline: Baseline,
     ) -> RunFacts:

@@ -80,8 +80,8 @@ def read_further(folder: RunFolder, devices: Iterable[str]) -> tuple[HardwarePro
         profile = HardwareProfile.load(folder.device_profile_file(device))
         if profile.name != device:
             raise FormatError(
-                f"{folder.device_profile_file(device)} must be the profile {device!r}; it is {profile.name!r}. "
-                "Restore the file that is of another run."
+                f"{folder.device_profile_file(device)} must be the profile {device!r}; it is "
+                f"{profile.name!r}. Restore the file that is of another run."
             )
         found.append(profile)
     return tuple(found)

@@ -96,7 +96,8 @@ def reach_of(
 ) -> SpaceReach:
     """Price every policy of a small space, `DRAWS` random ones of a large one; the ends are found exactly.
 
-    Only `costs` are told, by default all that are known. Budgets that no policy meets are not an error here: they are an answer.
+    Only `costs` are told, by default all that are known. Budgets that no policy meets are not an error here:
+    they are an answer.
     """
     resolved = known.resolved
     is_exact = resolved.policies <= ENUMERABLE
