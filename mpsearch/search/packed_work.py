@@ -106,6 +106,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 def _is_shared(tensor: Any, torch: ModuleType) -> bool:
+    """Large, or a view: torch would send all of what it is a view of."""
     return (
         tensor.device.type == "cpu"
         and tensor.layout is torch.strided
@@ -113,7 +114,7 @@ def _is_shared(tensor: Any, torch: ModuleType) -> bool:
         and not tensor.requires_grad
         and not tensor.is_complex()
         and not tensor.is_quantized
-        and tensor.nbytes >= _LEAST_SHARED
+        and (tensor.nbytes >= _LEAST_SHARED or tensor.untyped_storage().nbytes() > tensor.nbytes)
     )
 
 

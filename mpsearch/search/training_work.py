@@ -6,8 +6,6 @@ import math
 import time
 from dataclasses import dataclass, replace
 
-import torch
-
 from mpsearch.errors import ConfigError, MpsearchError, StorageError
 from mpsearch.search.packed_work import PackedWork
 from mpsearch.search.space import TaskReference
@@ -38,19 +36,14 @@ class TrainingWork:
     baseline: Baseline | None = None
 
     def as_it_can_travel(self, *, has_name: bool) -> TrainingWork:
-        """This, with the task that is in memory here; by name alone where its functions cannot be sent.
+        """The same with the task that is in memory here; by name alone where its functions cannot be sent.
 
         Workers then need not read the data again, nor have a place for it: they map what was sent.
         """
         task = self.task
         if task is None or not has_name:
             return self
-        first = replace(
-            task,
-            train=task.train.sample(1, torch.Generator()),
-            validation=task.validation.sample(1, torch.Generator()),
-            test=None,
-        )
+        first = replace(task, train=task.train.take(1), validation=task.validation.take(1), test=None)
         try:
             PackedWork.of(replace(self, task=first, baseline=None)).close()
         except ConfigError:
