@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -76,6 +77,15 @@ class Search:
                 if is_ours and not is_dead:
                     found.append(int(entry.name))
         return sorted(found)
+
+    def relatives(self, program: str) -> list[int]:
+        """Those of its family whose command line has this in it."""
+        found = []
+        for process in self.family():
+            with contextlib.suppress(OSError):
+                if program.encode() in Path(f"/proc/{process}/cmdline").read_bytes():
+                    found.append(process)
+        return found
 
     def wait_for_orphans(self, limit_s: float = 10.0) -> list[int]:
         """Processes that outlive it by more than a moment."""
@@ -156,6 +166,7 @@ class Lives:
         self.outputs: list[Path] = []
         self.found: list[dict] = []  # the trials on the disk, by audit
         self.expected: set[int] = set()  # exit statuses beside 0 and that of a kill
+        self.study = None  # a function that reads it, where it is not in the folder
         self._searches = searches
         self._folder = folder
         self._arguments = [*arguments, "--out", str(self.run), "--json-lines", "--trials", str(total)]
@@ -170,20 +181,21 @@ class Lives:
         arguments = [*self._arguments, *more]
         return self._searches.start(arguments, output, die_at=die_at, terminal=terminal, **environment)
 
-    def audit(self, life: Search, **more) -> None:
+    def audit(self, life: Search) -> None:
         """Fails with all that is wrong; `life` has ended."""
         is_over = life.status == 0
         assert life.status in (0, -signal.SIGKILL, *self.expected), (life.status, life.errors.read_text())
         told = [output for output in self.outputs if output.exists()]
+        study = None if self.study is None else self.study()
         problems, found = self._audit(
-            self.run, told, total=self.total, is_over=is_over, before=self.found, **more
+            self.run, told, total=self.total, is_over=is_over, before=self.found, study=study
         )
         self.found.append(found)
         assert not problems, "\n".join([f"after life {len(self.outputs) - 1}:", *problems])
         assert not life.wait_for_orphans(), life.errors.read_text()
 
-    def come_to_the_end(self) -> Search:
-        life = self.begin()
+    def come_to_the_end(self, *more: str) -> Search:
+        life = self.begin(*more)
         assert life.wait() == 0, life.errors.read_text()
         self.audit(life)
         return life
