@@ -143,7 +143,7 @@ def _trials(run: Path) -> list[tuple[str, str]]:
     with suppress(*_UNREADABLE), (run / "trials.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             trial = json.loads(line)
-            about = "failed" if trial["score"] is None else f"{100 * trial['score']:.2f}%"
+            about = trial["state"] if trial["score"] is None else f"{100 * trial['score']:.2f}%"
             found.append((str(trial["number"]), about))
     return found
 

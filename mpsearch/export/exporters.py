@@ -16,15 +16,14 @@ from mpsearch.training.task_name import relative_to
 def export_trial(run: Run, record: TrialRecord, out: Path, *, format: str = "packed", **options: Any) -> Path:  # noqa: A002
     """Write one trial; returns what was written, a file or a folder.
 
-    Raises: ExportError if the format is unknown or the trial failed or cannot be exported; RunError if its
-    weights were not kept; StorageError if `out` cannot be written.
+    Raises: ExportError if the format is unknown or the trial has no score or cannot be exported; RunError if
+    its weights were not kept; StorageError if `out` cannot be written.
     """
     if format not in EXPORTERS:
         raise ExportError(f"A format must be one of {', '.join(EXPORTERS)}; got {format!r}.")
     if not record.is_complete:
         raise ExportError(
-            f"Only a finished trial can be exported; trial {record.number} failed: "
-            f"{(record.failure or 'no reason').rstrip('.')}. "
+            f"Only a scored trial can be exported; trial {record.number} {record.end.rstrip('.')}. "
             "`mpsearch pareto` lists the others."
         )
     return EXPORTERS[format](run, record, out, **options)

@@ -44,16 +44,15 @@ def measure_trials(
     without is timed with random weights: that matters only where whole blocks of trained weights are zero,
     which the kernels leave out.
 
-    Raises: ConfigError if `threads` is below 1; ExportError if a trial failed, or its model cannot be packed
-    or is not the run's; what `load_task` raises.
+    Raises: ConfigError if `threads` is below 1; ExportError if a trial has no score, or its model cannot be
+    packed or is not the run's; what `load_task` raises.
     """
     if threads is not None and threads < 1:
         raise ConfigError(f"`threads` must be 1 or more; got {threads}.")
     for record in records:
         if not record.is_complete:
             raise ExportError(
-                f"Only a finished trial can be timed; trial {record.number} failed: "
-                f"{(record.failure or 'no reason').rstrip('.')}."
+                f"Only a scored trial can be timed; trial {record.number} {record.end.rstrip('.')}."
             )
     return _measured(run, records, threads or run.profile.threads, on_step or (lambda _record, _step: None))
 

@@ -9,6 +9,7 @@ from typing import Any
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.search.objective import costs_on
 from mpsearch.search.run import Run
+from mpsearch.search.rung_agreement import rung_agreements
 from mpsearch.search.score_difference import baseline_interval
 from mpsearch.search.trial_record import TrialRecord
 
@@ -33,6 +34,10 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
     selection         filter, sort, top: what `trials` is limited to, null where nothing was asked for
     trials            all that were scored, by number, or what `selection` asks for in its order
     failed            those that failed: number, policy, reason, seconds
+    stopped           those that were stopped at a lower fidelity: number, policy, rungs (share, score, loss,
+                      seconds, steps and ended of each), seconds
+    fidelities        how well scores after a share of the steps rank the trials that have both: share,
+                      trials, kendall_tau (tau-b, null below three trials)
     open              the numbers of trials that have begun and not ended: they run now, or were killed
     knee              a trial number, null before the first trial
 
@@ -83,6 +88,19 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
             {"number": r.number, "policy": r.policy.names(), "reason": r.failure, "seconds": r.seconds}
             for r in run.records
             if r.state == "failed"
+        ],
+        "stopped": [
+            {
+                "number": r.number,
+                "policy": r.policy.names(),
+                "rungs": [asdict(rung) for rung in r.rungs],
+                "seconds": r.seconds,
+            }
+            for r in run.records
+            if r.is_stopped
+        ],
+        "fidelities": [
+            {"share": a.share, "trials": a.trials, "kendall_tau": a.tau} for a in rung_agreements(run.records)
         ],
         "open": list(run.open_numbers),
         "knee": run.front.knee().number if complete else None,

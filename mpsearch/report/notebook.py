@@ -10,6 +10,7 @@ from mpsearch.report.front_svg import KNEE_COLOUR, front_svg
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.markup import Markup, element, joined
 from mpsearch.report.precision_strip import SYMBOLS, scheme_colour
+from mpsearch.report.stopped_text import unscored_text
 from mpsearch.report.units import ColumnUnit, factor_text, interval_text
 from mpsearch.search.objective import Objective, costs_on
 from mpsearch.search.run import Run
@@ -49,9 +50,8 @@ def strip_html(policy: PrecisionPolicy, layers: tuple[str, ...]) -> Markup:
 
 def _heading(run: Run) -> Markup:
     complete = sum(record.is_complete for record in run.records)
-    failed = len(run.records) - complete
     text = (
-        f"{complete} trials{f', {failed} failed' if failed else ''}, {len(run.front)} on the front of "
+        f"{complete} trials{unscored_text(run.records)}, {len(run.front)} on the front of "
         f"{', '.join(o.name for o in run.objectives)}; latency predicted by profile {run.profile.name}"
     )
     return element("p", element("b", run.space.name), f"  {text}")

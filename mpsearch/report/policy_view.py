@@ -20,6 +20,7 @@ from mpsearch.report.policy_changes import (
 )
 from mpsearch.report.policy_table import layer_table
 from mpsearch.report.precision_strip import PrecisionStrip, precision_legend
+from mpsearch.report.stopped_text import stopped_text
 from mpsearch.report.units import (
     bytes_text,
     counted,
@@ -53,6 +54,8 @@ def policy_view(run: Run, record: TrialRecord) -> RenderableType:
     parts: list[RenderableType] = [title, FactsGrid(_facts(run, record, report)), Text()]
     if record.failure:
         parts += [paragraph((f"failed: {record.failure}", "red")), Text()]
+    elif record.is_stopped:
+        parts += [paragraph((stopped_text(record), "yellow")), Text()]
     on_devices = {device: run.cost_report(record.policy, device) for device in run.devices}
     parts += [layer_table(report, run.model, on_devices), Text()]
     parts.append(precision_legend(list(set(record.policy.values()))))

@@ -12,6 +12,7 @@ from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.report.execution_line import execution_line
 from mpsearch.report.facts_grid import FactsGrid
 from mpsearch.report.pareto_table import chosen_percentiles
+from mpsearch.report.stopped_text import agreement_text
 from mpsearch.report.units import (
     budgets_text,
     bytes_text,
@@ -22,6 +23,7 @@ from mpsearch.report.units import (
     seconds_text,
 )
 from mpsearch.search.run import Run
+from mpsearch.search.rung_agreement import rung_agreements
 from mpsearch.search.score_difference import baseline_interval
 from mpsearch.search.searching import is_searching
 
@@ -34,6 +36,9 @@ def run_heading(run: Run) -> RenderableType:
         ("latency", _latency_origin(run)),
     ]
     facts += [(f"@{device.name}", _profile_origin(device)) for device in run.further_profiles]
+    agreements = rung_agreements(run.records)
+    if agreements:
+        facts.append(("fidelities", "; ".join(map(agreement_text, agreements))))
     if run.measured:
         facts.append(("measured", _measured_origin(run)))
     facts.append(("32-bit", _baseline(run)))
@@ -59,6 +64,9 @@ def _title(run: Run) -> Text:
         if len(run.records) < planned
         else counted(complete, "trial")
     )
+    stopped = sum(record.is_stopped for record in run.records)
+    if stopped:
+        title.append(f", {stopped} stopped early", "dim")
     if complete:
         title.append(f", {len(run.front)} on the front")
     if is_searching(run.path):

@@ -15,6 +15,7 @@ from mpsearch.report.pareto_table import pareto_table, table_rows
 from mpsearch.report.precision_strip import precision_legend
 from mpsearch.report.run_heading import run_heading
 from mpsearch.report.scatter import Scatter
+from mpsearch.report.stopped_text import unscored_text
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.search.run import Run
 from mpsearch.search.searching import is_searching
@@ -62,7 +63,7 @@ def _nothing_yet(run: Run) -> str:
     if is_searching(run.path):
         return "No trial has finished yet; the search goes on. Look again in a moment."
     if run.records:
-        return "No trial has been scored: all of them failed. Look at why before searching on."
+        return f"No trial has been scored{unscored_text(run.records)}. Look at why before searching on."
     return "No trial has finished yet. The same `mpsearch search` command goes on."
 
 

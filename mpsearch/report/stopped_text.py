@@ -1,8 +1,11 @@
-"""A trial that was stopped at a lower fidelity, in words."""
+"""Trials that were stopped at a lower fidelity, and what fidelities are worth, in words."""
 
 from __future__ import annotations
 
-from mpsearch.report.units import percent_text
+from collections.abc import Iterable
+
+from mpsearch.report.units import counted, percent_text
+from mpsearch.search.rung_agreement import RungAgreement
 from mpsearch.search.trial_record import TrialRecord
 
 
@@ -15,3 +18,18 @@ def stopped_text(record: TrialRecord) -> str:
     """As in "stopped: 85.00% after 10% of the steps"."""
     last = record.rungs[-1]
     return f"stopped: {percent_text(last.score)} after {share_text(last.share)} of the steps"
+
+
+def unscored_text(records: Iterable[TrialRecord]) -> str:
+    """As in ", 12 stopped early, 2 failed"; empty where every trial has a score."""
+    states = [record.state for record in records]
+    counts = ((states.count("stopped"), "stopped early"), (states.count("failed"), "failed"))
+    return "".join(f", {count} {what}" for count, what in counts if count)
+
+
+def agreement_text(agreement: RungAgreement) -> str:
+    """As in "after 10% of the steps trials rank like after all: tau 0.81 of 24"."""
+    steps = f"after {share_text(agreement.share)} of the steps"
+    if agreement.tau is None:
+        return f"{steps}: too few scores to say how well they rank ({counted(agreement.trials, 'trial')})"
+    return f"{steps} trials rank like after all: tau {agreement.tau:.2f} of {agreement.trials}"

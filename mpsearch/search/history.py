@@ -69,9 +69,7 @@ class _Busy:
     """For how long at least one of the trials ran, up to a time; each is asked for in order."""
 
     def __init__(self, records: Iterable[TrialRecord]) -> None:
-        spans = [
-            (_timestamp(ended), seconds) for record in records for ended, seconds in _trainings(record)
-        ]
+        spans = [(_timestamp(ended), seconds) for record in records for ended, seconds in _trainings(record)]
         self._left = deque(sorted(spans))
         self._busy_s, self._busy_until = 0.0, float("-inf")
 

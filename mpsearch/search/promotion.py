@@ -1,7 +1,7 @@
 """Which trial deserves more steps: asynchronous successive halving on a vector of objectives.
 
 Source: Li et al. 2020, arXiv:1810.05934 (asynchronous successive halving); Schmucker et al. 2021,
-arXiv:2106.12639 (the same with non-dominated sorting); Deb et al. 2002, 10.1109/4235.996017 (rank and crowding).
+arXiv:2106.12639 (the same with non-dominated sorting); Deb et al. 2002, 10.1109/4235.996017 (rank, crowding).
 """
 
 from __future__ import annotations

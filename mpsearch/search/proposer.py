@@ -133,7 +133,7 @@ class Proposer:
         return self._begun(number, policy, origin, notes)
 
     def resume(self, trial: BegunTrial) -> None:
-        """Go on with a trial that a killed process left or that another driver has begun, as it was proposed."""
+        """Go on with a trial as it was proposed: one that a killed process left, or of another driver."""
         self._memory.resume(trial.number, self._params(trial.policy), kept_notes(trial.attributes))
         self._see(trial.policy)
 

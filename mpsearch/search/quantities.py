@@ -86,7 +86,7 @@ def parse_fraction(value: str | float) -> float:
 
 
 def parse_shares(text: str) -> tuple[float, ...]:
-    """"0.1,0.3" or "10%, 30%".
+    """Shares with commas between them: `0.1,0.3` or `10%, 30%`.
 
     Raises: ConfigError if a part is no number from 0 to 1.
     """

@@ -41,9 +41,9 @@ OTHERS_POLL_S = 1.0  # how often other drivers are looked at where only their tr
 class TrialLoop:
     """Propose, run, write down; until the trials are done, the time is over or the space is exhausted.
 
-    Where there are several fidelities, a worker that is free takes the trial that deserves to go on (`Ladder`),
-    or else a new policy; it never waits for another worker. Once no policy may begin, none deserves to go on
-    and nothing runs, the trials that wait are stopped.
+    Where there are several fidelities, a worker that is free takes the trial that deserves to go on
+    (`Ladder`), or else a new policy; it never waits for another worker. Once no policy may begin, none
+    deserves to go on and nothing runs, the trials that wait are stopped.
 
     `known`: costs of the whole space; `allowed`: of the policies that the overrides leave.
     """
@@ -263,7 +263,8 @@ class TrialLoop:
 
     def _keep_rung(self, trial: BegunTrial, started: str, outcome: Outcome) -> None:
         """A trial has scored at a lower fidelity: that is on disk before anything else begins."""
-        assert outcome.score is not None and outcome.loss is not None
+        assert outcome.score is not None
+        assert outcome.loss is not None
         rung = Rung(
             share=self._shares[len(trial.rungs)],
             score=outcome.score,
@@ -277,9 +278,7 @@ class TrialLoop:
             self._weights(trial.number).unlink(missing_ok=True)
         self._failures.clear()
         self._let_wait(replace(trial, rungs=(*trial.rungs, rung)), started)
-        self.emit(
-            RungFinished(number=trial.number, policy=trial.policy, rung=rung, waiting=self.waiting)
-        )
+        self.emit(RungFinished(number=trial.number, policy=trial.policy, rung=rung, waiting=self.waiting))
 
     def _let_wait(self, trial: BegunTrial, started: str) -> None:
         self._waiting[trial.number] = (trial, started)

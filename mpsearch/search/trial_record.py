@@ -21,7 +21,8 @@ Origin = Literal["anchor", "sampler", "random"]
 class Rung:
     """What a trial scored at one of the lower fidelities: after `share` of the recipe's steps.
 
-    `score`, `loss` and `ended` as in `TrialRecord`. Units: seconds of wall clock; `steps` are optimizer steps.
+    `score`, `loss` and `ended` as in `TrialRecord`. Units: seconds of wall clock; `steps` are optimizer
+    steps.
     """
 
     share: float
@@ -94,6 +95,13 @@ class TrialRecord:
     @property
     def is_failed(self) -> bool:
         return self.state == "failed"
+
+    @property
+    def end(self) -> str:
+        """How a trial without a score ended: "failed: REASON", or "stopped after 10% of its steps"."""
+        if self.is_stopped:
+            return f"stopped after {100 * self.rungs[-1].share:.3g}% of its steps"
+        return f"failed: {self.failure}"
 
     @property
     def accuracy(self) -> float:

@@ -63,8 +63,8 @@ class TrialRecipe:
     T is `temperature`. `bfloat16` and `augment` as for the baseline; scores are always computed in 32 bits.
     Weight decay acts on weights only, not on scales, thresholds, biases and normalization.
 
-    `fidelities` are shares of those steps, rising to 1: a policy is first trained for the lowest, and the best
-    one in `reduction` of each goes on to the next, from the 32-bit weights again and with a fall of the
+    `fidelities` are shares of those steps, rising to 1: a policy is first trained for the lowest, and the
+    best one in `reduction` of each goes on to the next, from the 32-bit weights again and with a fall of the
     learning rate of its own (`mpsearch.search.promotion`). (1.0,) trains every policy once, in full.
 
     Raises: ConfigError if a value is out of range.
@@ -91,9 +91,7 @@ class TrialRecipe:
         _at_least(self, 1, "steps", "high_bit_steps", "batch_size")
         _at_least(self, 2, "calibration_samples", "bn_samples")  # one sample has no variance
         _at_least(self, 2, "reduction")  # with 1, every policy would be trained at every fidelity
-        if isinstance(self.fidelities, list):
-            object.__setattr__(self, "fidelities", tuple(self.fidelities))
-        _shares(self.fidelities)
+        object.__setattr__(self, "fidelities", _shares(self.fidelities))
         _positive(self, "learning_rate", "low_bit_learning_rate", "temperature")
         _not_negative(self, "weight_decay")
         if not _is_number(self.distillation_weight) or not 0 <= self.distillation_weight <= 1:
@@ -122,9 +120,9 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _shares(fidelities: object) -> None:
+def _shares(fidelities: object) -> tuple[float, ...]:
     """Raises: ConfigError unless they rise to 1."""
-    shares = fidelities if isinstance(fidelities, tuple) else ()
+    shares = tuple(fidelities) if isinstance(fidelities, (tuple, list)) else ()
     is_rising = (
         0 < len(shares) <= MOST_FIDELITIES
         and all(_is_number(share) and 0 < share <= 1 for share in shares)
@@ -136,6 +134,7 @@ def _shares(fidelities: object) -> None:
             f"`fidelities` must be at most {MOST_FIDELITIES} shares of the steps that rise to 1, such as "
             f"[0.1, 0.3, 1]; got {fidelities!r:.100}."
         )
+    return shares
 
 
 def _at_least(recipe: object, least: int, *names: str) -> None:

@@ -182,9 +182,7 @@ def test_who_meets_the_accuracy_that_is_asked_for_comes_before_who_does_not(spac
     assert ladder_of(space, [*fast, climber(2, 0.6, latency=5.0)]).deserving().number in (0, 2)
 
 
-points = st.lists(
-    st.tuples(*[st.integers(0, 6).map(float)] * 3, st.booleans()), min_size=1, max_size=25
-)
+points = st.lists(st.tuples(*[st.integers(0, 6).map(float)] * 3, st.booleans()), min_size=1, max_size=25)
 
 
 @given(points)

@@ -78,3 +78,15 @@ def test_one_layer_below_two_bits_raises_the_learning_rate(scheme):
 def test_statistics_need_two_samples(name):
     with pytest.raises(ConfigError, match=f"`{name}` must be a whole number of at least 2; got 1"):
         TrialRecipe(**{name: 1})
+
+
+@pytest.mark.parametrize(
+    "shares", [(), (0.5,), (0.5, 0.5, 1), (1, 0.5), (0, 1), (0.5, 2), ("a", 1), 0.5, None]
+)
+def test_fidelities_that_do_not_rise_to_one_are_refused(shares):
+    with pytest.raises(ConfigError, match="shares of the steps that rise to 1"):
+        TrialRecipe(fidelities=shares)
+
+
+def test_fidelities_may_be_a_list():
+    assert TrialRecipe(fidelities=[0.1, 1]) == TrialRecipe(fidelities=(0.1, 1.0))

@@ -55,8 +55,8 @@ def comparison_head(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palet
             )
         lines += [Text(), Text(sentence, palette.ink("text" if spread.is_clear else "dim"))]
     for letter, record in (("A", a), ("B", b)):
-        if record.failure:
-            lines.append(Text(f"{letter} failed: {record.failure}", palette.ink("loss")))
+        if not record.is_complete:
+            lines.append(Text(f"{letter} {record.end}", palette.ink("loss" if record.is_failed else "dim")))
     return Text("\n").join(lines)
 
 

@@ -93,7 +93,9 @@ class Picture:
 def symbol_of(scene: Scene, number: int, palette: Palette) -> Cell:
     """How a trial is drawn: its shape says what it is, so that colour is not needed."""
     record = scene.record_of[number]
-    if not record.is_complete:
+    if record.is_stopped:
+        return "·", palette.ink("dim")
+    if record.is_failed:
         return "!", palette.ink("loss")
     if number == scene.knee:
         return "★", palette.ink("knee", "bold")
@@ -126,7 +128,9 @@ def _drawn_symbol(scene: Scene, number: int, palette: Palette) -> Cell:
 def kind_of(scene: Scene, number: int) -> str:
     """The same in words."""
     record = scene.record_of[number]
-    if not record.is_complete:
+    if record.is_stopped:
+        return record.end
+    if record.is_failed:
         return "failed"
     words = []
     if number == scene.knee:

@@ -14,6 +14,7 @@ from mpsearch.report.inspector.plot_picture import kind_of, mark_ink, symbol_of
 from mpsearch.report.inspector.trade import beaten_by, neighbours, trade
 from mpsearch.report.inspector.view_state import MARK_LETTERS, Scene
 from mpsearch.report.shortened import shortened
+from mpsearch.report.stopped_text import stopped_text
 from mpsearch.report.units import (
     UNIT_TEXTS,
     bytes_text,
@@ -50,6 +51,8 @@ def panel_text(
         lines.append(Text())
     if record.failure:
         lines.append(Text(f"failed: {record.failure}", palette.ink("loss")))
+    elif record.is_stopped:
+        lines.append(Text(stopped_text(record), palette.ink("dim")))
     lines += _figures(scene, record, palette, width)[1 if air == "none" else 0 :]
     if record.is_complete:
         lines += _trades(scene, record, palette, width, air=air)

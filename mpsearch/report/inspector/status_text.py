@@ -14,11 +14,13 @@ from mpsearch.report.units import budgets_text, counted
 def header_text(scene: Scene, sight: Sight, palette: Palette, width: int) -> Text:
     """Name and counts at the left, the state of the search at the right."""
     run = scene.run
-    complete = len(run.records) - scene.failures
+    stopped = len(run.records) - scene.complete - scene.failures
     left = Text(no_wrap=True)
     left.append(run.path.name or run.space.name, palette.ink("text", "bold"))
     front = f"{len(run.front)} on the front"
-    left.append(f"  {counted(complete, 'trial')} · {front}", palette.ink("dim"))
+    left.append(f"  {counted(scene.complete, 'trial')} · {front}", palette.ink("dim"))
+    if stopped:
+        left.append(f" · {stopped} stopped early", palette.ink("dim"))
     if scene.failures:
         left.append(f" · {scene.failures} failed", palette.ink("loss"))
     right = state_text(scene, sight, palette)
@@ -57,12 +59,11 @@ def narrowing_text(
         line.truncate(width, overflow="ellipsis")
         return line
     budgets = scene.run.budgets
-    complete = len(scene.run.records) - scene.failures
     line = Text(no_wrap=True)
     line.append("budgets ", palette.ink("dim"))
     if budgets:
         line.append(budgets_text(budgets), palette.ink("budget"))
-        line.append(f"  {len(scene.fitting)} of {complete} fit", palette.ink("text"))
+        line.append(f"  {len(scene.fitting)} of {scene.complete} fit", palette.ink("text"))
         if is_own:
             line.append(" · yours", palette.ink("dim"))
     else:

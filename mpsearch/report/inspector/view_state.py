@@ -68,7 +68,11 @@ class Scene:
 
     @cached_property
     def failures(self) -> int:
-        return sum(not record.is_complete for record in self.run.records)
+        return sum(record.is_failed for record in self.run.records)
+
+    @cached_property
+    def complete(self) -> int:
+        return sum(record.is_complete for record in self.run.records)
 
     @cached_property
     def knee(self) -> int | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mpsearch.report.stopped_text import unscored_text
 from mpsearch.report.units import (
     budgets_text,
     bytes_text,
@@ -83,11 +84,10 @@ def _gain(ratio: float, better: str, worse: str) -> tuple[str]:
 
 def _trials_line(run: Run, history: Sequence[HistoryPoint]) -> str:
     complete = sum(record.is_complete for record in run.records)
-    failed = len(run.records) - complete
     names = ", ".join(objective.name for objective in run.objectives)
     spent = f" in {wait_text(history[-1].search_s)} of search" if history else ""
-    failures = f", {failed} failed" if failed else ""
-    return f"{counted(complete, 'trial')}{failures}{spent}; {len(run.front)} on the front of {names}."
+    scored = f"{counted(complete, 'trial')}{unscored_text(run.records)}"
+    return f"{scored}{spent}; {len(run.front)} on the front of {names}."
 
 
 def _bounds_line(run: Run) -> str:

@@ -71,7 +71,7 @@ def script_json(value: Any) -> str:
 def _sections(data: PageData) -> Sequence[tuple[str, str, Markup]]:
     """(anchor, title in the bar, section), those without content left out."""
     run = data.run
-    failed = [record for record in run.records if not record.is_complete]
+    failed = [record for record in run.records if record.is_failed]
     if not data.trials.numbers:
         shown = [("failed", "Failed", failures_section(data))] if failed else []
     else:

@@ -319,7 +319,7 @@ def history_section(data: PageData) -> Markup:
 
 
 def failures_section(data: PageData) -> Markup:
-    failed = [record for record in data.run.records if not record.is_complete]
+    failed = [record for record in data.run.records if record.is_failed]
     rows = [
         element("tr", element("td", str(record.number)),
                 element("td", precision_text(record.policy, data.layers), class_="left",
