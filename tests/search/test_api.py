@@ -23,6 +23,7 @@ def search(tiny_module, data, profile, tmp_path):
             ),
             "baseline": mpsearch.BaselineRecipe(epochs=2, batch_size=32),
             "trials": 5,
+            "workers": 0,
             "out": tmp_path / "run",
             "hw": profile,
             "progress": False,
@@ -59,9 +60,28 @@ def test_searching_again_goes_on(search):
 
 
 def test_several_workers_search_a_model_in_memory(search):
-    # Importable parts only: the fixture's module is not importable in another process.
-    with pytest.raises(mpsearch.ConfigError, match="use one worker"):
-        search(workers=2, metric=lambda output, targets: (output.argmax(-1) == targets).float())
+    """Its module is none that a worker could import, and its metric has no name at all."""
+    run = search(workers=2, metric=lambda output, targets: (output.argmax(-1) == targets).float())
+    assert [record.state for record in run.records] == ["complete"] * 5
+
+
+def test_one_worker_finds_what_the_process_that_searches_does(search, tmp_path):
+    here, there = search(), search(workers=1, out=tmp_path / "there")
+    assert [(r.policy, r.score) for r in here.records] == [(r.policy, r.score) for r in there.records]
+
+
+def test_a_trial_over_its_time_limit_fails_alone(search):
+    run = search(workers=1, trials=4, trial_timeout="1h")
+    assert all(record.is_complete for record in run.records)
+    assert "trial_timeout: 3600.0s" in (run.path / "space.yaml").read_text()
+    run = search(workers=1, trials=5, trial_timeout=1e-4)
+    assert [record.state for record in run.records] == ["complete"] * 4 + ["failed"]
+    assert "time limit of 100 us" in run.records[-1].failure
+
+
+def test_a_time_limit_needs_a_worker(search):
+    with pytest.raises(mpsearch.ConfigError, match="at least one worker"):
+        search(trial_timeout="10m")
 
 
 def test_events_are_told_to_the_caller(search):

@@ -398,7 +398,7 @@ def test_a_search_that_goes_on_tells_what_is_there(search):
 
 @pytest.mark.parametrize(
     "setting",
-    [{"trials": 0}, {"trials": 2.5}, {"workers": 0}, {"seed": -1}, {"sampler": "tp"}, {"timeout_s": 0}],
+    [{"trials": 0}, {"trials": 2.5}, {"workers": -1}, {"seed": -1}, {"sampler": "tp"}, {"timeout_s": 0}],
 )
 def test_settings_out_of_range_are_refused(search, setting):
     with pytest.raises(ConfigError):

@@ -16,7 +16,7 @@ schema: 1
 task: {name: "code/clouds.py:tiny_task"}
 layers: [{match: "*", schemes: [w1a1, w8a8, w32a32]}]
 trial: {steps: 2, high_bit_steps: 1, batch_size: 32, calibration_samples: 32, bn_samples: 32}
-search: {trials: 3}
+search: {trials: 3, workers: 0}
 """
 
 
