@@ -13,6 +13,7 @@ from typing import NoReturn
 _ENDING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # Windows has no SIGHUP
+_waiting: list[int] = []  # signals that are held back now
 
 
 class Ended(KeyboardInterrupt):
@@ -62,6 +63,7 @@ def uninterrupted() -> Iterator[None]:
 
     def hold(number: int, _frame: FrameType | None) -> None:
         held.append(number)
+        _waiting.append(number)
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
     before = {number: handler for number, handler in handlers.items() if callable(handler)}
@@ -72,8 +74,18 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _waiting.clear()
     for number in held[:1]:
         before[number](number, None)
+
+
+def end_if_asked() -> None:
+    """For what may last long within `uninterrupted`, where it may be left all the same.
+
+    Raises: KeyboardInterrupt if a signal is held back.
+    """
+    if _waiting:
+        raise KeyboardInterrupt
 
 
 def _write_nowhere(descriptors: list[int]) -> None:

@@ -33,6 +33,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from mpsearch.errors import StorageError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.events import Notice, OnEvent
+from mpsearch.search.interrupts import end_if_asked
 from mpsearch.search.objective import Objective
 from mpsearch.search.resolve import ResolvedSpace
 from mpsearch.search.stored_records import BEGUN
@@ -319,6 +320,7 @@ class SharedStudy(StudyStore):
                     )
                 elif time.monotonic() > given_up_at:
                     raise unreachable(self._address, outage.cause) from None
+                end_if_asked()  # a finished trial is in trials.jsonl, and goes into the study another time
                 time.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             else:

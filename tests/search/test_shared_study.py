@@ -19,6 +19,7 @@ from mpsearch.errors import ConfigError, RunError, StorageError
 from mpsearch.search import shared_study
 from mpsearch.search.costs import Costs
 from mpsearch.search.engine import run_search
+from mpsearch.search.interrupts import uninterrupted
 from mpsearch.search.resolve import resolve
 from mpsearch.search.run import load_run
 from mpsearch.search.search_target import search_target
@@ -321,6 +322,22 @@ class TestBrokenConnections:
         assert join("a", written=[record_of(0)]).lost == []  # it was in trials.jsonl
         assert records_in(join("b")) == [record_of(0)]
 
+    @pytest.mark.usefixtures("_children_hear_ctrl_c")
+    def test_ctrl_c_ends_the_wait_for_a_server_also_while_a_trial_is_written(
+        self, join, begun, record_of, server
+    ):
+        a = join("a")
+        begin(a, begun(0))
+        server.stop()
+        try:
+            pressed = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+            pressed.start()
+            with pytest.raises(KeyboardInterrupt), uninterrupted():
+                a.finish(record_of(0))
+        finally:
+            server.start()
+        assert join("a", written=[record_of(0)]).lost == []
+
     def test_what_a_driver_had_finished_counts_also_where_another_runs_it_again(
         self, join, begun, record_of, monkeypatch
     ):
@@ -587,6 +604,3 @@ class TestProcesses:
         ran = self.audit(tmp_path, ("b",), 20)
         assert begun - ended, "it was killed in the middle of a trial"
         assert all(ran[number] == ("a" if number in ended else "b") for number in begun)
-        again = start("a", trials=20)
-        assert again.wait(PATIENCE_S) == 0
-        assert self.audit(tmp_path, ("a", "b"), 20) == ran
