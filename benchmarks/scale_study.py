@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +24,7 @@ from mpsearch.search.resolve import cost_model_of, resolve
 from mpsearch.search.run import reference_point
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.samplers import GENERATION, SAMPLERS
-from mpsearch.search.study import BegunTrial, StudyStore
+from mpsearch.search.study import BegunTrial, StoredTrial, StudyStore
 from mpsearch.search.trial_record import RECORD_SCHEMA, TrialRecord, now_utc
 
 _ASKS = 9
@@ -90,20 +89,20 @@ class LongStudy:
 
     def seconds_to_open(self) -> float:
         """What a search that goes on does with the study before its first trial."""
+        space, folder = space_of(trials=self.trials), RunFolder(self.path)
+        reference = reference_point(space.objectives, self._known.greatest_costs())
         start = time.perf_counter()
-        with self._store(RunFolder(self.path)) as store:
-            records = RunFolder(self.path).written_records()
-            deque(store.recover(records), maxlen=0)
-            space = space_of(trials=self.trials)
-            reference = reference_point(space.objectives, self._known.greatest_costs())
-            Journal(RunFolder(self.path), store, space, reference).repair()
-            self._proposer(store, "tpe")
+        with self._store(folder) as store:
+            store.recover(folder.written_records())
+            journal = Journal(folder, store, space, reference)
+            journal.repair()
+            self._proposer(journal.history, "tpe")
         return time.perf_counter() - start
 
     def seconds_to_ask(self, sampler: str) -> Iterator[float]:
         """Of each of several proposals, each trial finished before the next is asked for."""
         with self._store(RunFolder(self.path)) as store:
-            proposer = self._proposer(store, sampler)
+            proposer = self._proposer(store.history(), sampler)
         for number in range(self.trials, self.trials + _ASKS):
             start = time.perf_counter()
             begun, _ = proposer.propose(number)
@@ -115,7 +114,7 @@ class LongStudy:
     def _store(self, folder: RunFolder) -> StudyStore:
         return StudyStore(folder.database, self._known.resolved, space_of(trials=self.trials).objectives)
 
-    def _proposer(self, store: StudyStore, sampler: str) -> Proposer:
+    def _proposer(self, history: list[StoredTrial], sampler: str) -> Proposer:
         space = space_of(trials=self.trials)
         return Proposer(
             self._known,
@@ -125,7 +124,7 @@ class LongStudy:
             overrides=space.overrides,
             sampler=SAMPLERS[sampler],
             seed=0,
-            history=store.history(),
+            history=history,
         )
 
     @cached_property

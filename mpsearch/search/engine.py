@@ -281,7 +281,7 @@ class _Search:
                     overrides=self.space.overrides,
                     sampler=sampler_named(self.space.search.sampler),
                     seed=self.space.search.seed,
-                    history=store.history(),
+                    history=journal.history,
                     is_reordered=len(self.space.trial.fidelities) > 1,
                 ),
                 lost=deque(lost),

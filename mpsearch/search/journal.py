@@ -38,8 +38,9 @@ class Journal:
         self.folder = folder
         self._store = store
         self._space = space
+        self.history = store.history()  # once: ten thousand trials take half a second to read
         self.records = sorted(
-            (stored.record for stored in store.history() if stored.record is not None),
+            (stored.record for stored in self.history if stored.record is not None),
             key=lambda record: record.number,
         )
         self.front = FrontKeeper(space.objectives, reference, self.records, space.overrides)

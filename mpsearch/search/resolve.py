@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Choice:
     schemes: tuple[Scheme, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: places are kept
 class ResolvedSpace:
     """The choices of a space for one model, and the layers whose scheme is fixed.
 
@@ -76,18 +77,22 @@ class ResolvedSpace:
         Raises: ConfigError if the policy is not one of the space.
         """
         codes = []
-        for choice in self.choices:
-            taken = {policy.get(layer) for layer in choice.layers}
-            scheme = taken.pop()
-            if taken or scheme not in choice.schemes:
+        for choice, places in zip(self.choices, self._places, strict=True):
+            scheme = policy.get(choice.layers[0])
+            code = None if scheme is None else places.get(scheme)
+            if code is None or any(policy.get(layer) != scheme for layer in choice.layers[1:]):
                 raise ConfigError(
                     f"The layers of {choice.name} must share one of {_names(choice.schemes)}; got {policy}."
                 )
-            codes.append(choice.schemes.index(scheme))
-        result = np.array(codes, dtype=np.int64)
-        if self.policy(result) != policy:
+            codes.append(code)
+        if len(policy) != len(self.layers) or any(policy.get(k) != v for k, v in self.pinned.items()):
             raise ConfigError(f"A policy of this space must name {', '.join(self.layers)}; got {policy}.")
-        return result
+        return np.array(codes, dtype=np.int64)
+
+    @cached_property
+    def _places(self) -> tuple[dict[Scheme, int], ...]:
+        """Scheme -> code, for each choice."""
+        return tuple({s: place for place, s in enumerate(choice.schemes)} for choice in self.choices)
 
     def anchors(self) -> tuple[PrecisionPolicy, ...]:
         """The uniform policies, highest precision first; where a layer may not take the scheme, its nearest.
