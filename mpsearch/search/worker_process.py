@@ -133,6 +133,7 @@ class WorkerProcess:
         assert self._job is None
         self._job = job
         self._sent_at = time.monotonic()
+        self._killed_before = killed_for_memory()
         with contextlib.suppress(OSError):
             self._pipe.send(job)
 

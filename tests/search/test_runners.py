@@ -17,7 +17,7 @@ from pathlib import Path
 import cloudpickle
 import pytest
 
-from mpsearch.errors import ConfigError, RunError, TaskError
+from mpsearch.errors import ConfigError, RunError, StorageError, TaskError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.local_runner import InProcessRunner, ProcessPoolRunner
 from mpsearch.search.packed_work import PackedWork
@@ -242,10 +242,7 @@ class TestProcessPoolRunner(RunnerConformance):
 
         self.after(start_another, tmp_path)
         child = int((tmp_path / "child").read_text())
-        deadline = time.monotonic() + 10
-        while is_running(child) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not is_running(child)
+        wait_until_gone([child])
 
     def test_the_program_that_searches_is_not_run_again_by_its_workers(self, tmp_path):
         """As `multiprocessing` would where a script lacks `if __name__ == "__main__"`."""
@@ -272,6 +269,36 @@ class TestProcessPoolRunner(RunnerConformance):
             [sys.executable, script], capture_output=True, text=True, timeout=60, check=False
         )
         assert (ran.stdout, ran.stderr) == ("begun\n0.5\n", "")
+
+    def test_weights_that_cannot_be_written_stop_the_search(self, tmp_path):
+        def full(_):
+            raise StorageError("The disk is full.")
+
+        with ProcessPoolRunner(OddWork(full), 1) as runner:
+            runner.submit(job(0, "w8a8", tmp_path))
+            with pytest.raises(StorageError, match="The disk is full"):
+                runner.wait()
+
+    def test_workers_end_with_the_process_that_made_them(self, tmp_path):
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import time\n"
+            "from mpsearch.search.local_runner import ProcessPoolRunner\n"
+            "class Work:\n"
+            "    threads = 1\n"
+            "    def load(self):\n"
+            "        print('loaded', flush=True)\n"
+            "        time.sleep(3600)\n"
+            "runner = ProcessPoolRunner(Work(), 2)\n"
+            "print(*runner.process_ids, flush=True)\n"
+            "time.sleep(3600)\n"
+        )
+        with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as driver:
+            workers = [int(number) for number in driver.stdout.readline().split()]
+            assert all(is_running(worker) for worker in workers)
+            driver.kill()
+        assert len(workers) == 2
+        wait_until_gone(workers)
 
     def test_workers_that_never_start_end_the_search_with_their_last_words(self, tmp_path):
         with ProcessPoolRunner(Unloadable(), 1) as runner:
@@ -326,6 +353,13 @@ def is_running(process_id):
         return "Z" not in Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return False
+
+
+def wait_until_gone(process_ids):
+    deadline = time.monotonic() + 30
+    while any(map(is_running, process_ids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(is_running, process_ids))
 
 
 def wait_until_both_are_busy(runner):
