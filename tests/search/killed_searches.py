@@ -16,6 +16,7 @@ from pathlib import Path
 WARM_SEARCHES = Path(__file__).with_name("warm_searches.py")
 PATIENCE_S = 120.0  # of the test, on a busy machine
 _MARK = "MPSEARCH_TEST_OF_KILLS"
+_STARTED = 17  # the place of the time of its start in what follows a process's parent in /proc/PID/stat
 
 
 @dataclass(eq=False)
@@ -28,6 +29,7 @@ class Search:
     mark: str
     server: WarmSearches
     status: int | None = field(default=None, init=False)
+    _known: set[tuple[int, str]] = field(default_factory=set, init=False)
 
     def lines(self) -> int:
         return self.output.read_bytes().count(b"\n") if self.output.exists() else 0
@@ -64,19 +66,29 @@ class Search:
         return self.status
 
     def family(self) -> list[int]:
-        """The processes that it has started and theirs, wherever they went."""
-        found = []
+        """The processes that it has started and theirs, wherever they went.
+
+        Found by their environment, and by their parents: a process that renames itself (Ray's do) overwrites
+        the former. Whom it found once it knows again.
+        """
         wanted = f"{_MARK}={self.mark}".encode()
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != self.process:
-                try:
-                    is_ours = wanted in (entry / "environ").read_bytes().split(b"\0")
-                    is_dead = (entry / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-                except OSError:
-                    continue
-                if is_ours and not is_dead:
-                    found.append(int(entry.name))
-        return sorted(found)
+        parents, found = {}, set()
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                state, parent, *fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                is_ours = wanted in (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if state in "ZX":
+                continue
+            person = int(entry.name), fields[_STARTED]
+            parents[person] = int(parent)
+            if is_ours or person in self._known:
+                found.add(person)
+        while more := {who for who, by in parents.items() if by in {n for n, _ in found}} - found:
+            found |= more
+        self._known |= found
+        return sorted(number for number, _ in found if number != self.process)
 
     def relatives(self, program: str) -> list[int]:
         """Those of its family whose command line has this in it."""

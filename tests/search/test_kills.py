@@ -360,7 +360,9 @@ def test_a_killed_database_server_or_driver_of_it_loses_nothing(new_lives, whole
 def test_killed_processes_of_a_ray_cluster_lose_nothing(new_lives, kills):
     """Actors and their workers are replaced; without its head the search ends, and goes on without Ray."""
     generator = random.Random(kills)
-    victims = itertools.cycle(["driver", "ray::TrialActor", "worker_main", "raylet/raylet", "gcs_server"])
+    victims = itertools.cycle(
+        ["driver", "ray::ResourceTrainable", "worker_main", "raylet/raylet", "gcs_server"]
+    )
     for victim in itertools.islice(victims, kills):
         lives = new_lives(pause_s=0.02)
         lives.expected = {2}
@@ -373,7 +375,7 @@ def test_killed_processes_of_a_ray_cluster_lose_nothing(new_lives, kills):
             os.kill(generator.choice(found), signal.SIGKILL)
         status = life.wait()
         lives.audit(life)
-        assert victim not in ("ray::TrialActor", "worker_main") or status == 0
+        assert victim not in ("ray::ResourceTrainable", "worker_main") or status == 0
         lives.come_to_the_end("--workers", "0")
 
 
