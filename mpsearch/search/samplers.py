@@ -46,7 +46,10 @@ def _nsga2(seed: int) -> BaseSampler:
 
 
 def _gp(seed: int) -> BaseSampler:
-    """Gaussian process with expected hypervolume improvement, of a batch where trials run."""
+    """Gaussian process with expected hypervolume improvement, of a batch where trials run.
+
+    Optuna takes seconds to find the best of its expectations, however short the history: for long trials.
+    """
     from optuna.samplers import GPSampler  # noqa: PLC0415
 
     return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS, warn_independent_sampling=False)
