@@ -213,7 +213,8 @@ def test_every_policy_is_trained_for_the_lowest_share_and_only_some_for_more(sea
     for record in run.records:
         assert [rung.share for rung in record.rungs] == list(SHARES[: len(record.rungs)])
         assert record.seconds >= sum(rung.seconds for rung in record.rungs)
-        assert (record.score is not None) == record.is_complete == (len(record.rungs) == 2)
+        assert (record.score is not None) == record.is_complete
+        assert len(record.rungs) == 2 or record.is_stopped
         assert all(rung.score == score_of(record.policy, rung.share) for rung in record.rungs)
 
 
