@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mpsearch.atomic_file import write_atomically
+from mpsearch.atomic_file import regular_content, write_atomically
 from mpsearch.errors import FormatError
 
 
@@ -26,7 +26,7 @@ def read_document(path: Path, *, schema: int, what: str) -> dict[str, Any]:
     Raises: FormatError if the file is absent, truncated, not such an object, or of a newer schema.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(regular_content(path))
         json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair could not be shown
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} must be {what}; got: {error}. Export it again.") from error

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mpsearch.atomic_file import storing
+from mpsearch.atomic_file import regular_content, storing
 from mpsearch.errors import ExportError, FormatError
 from mpsearch.export.manifest import LayerGeometry, Manifest
 from mpsearch.export.packed_bytes import PackedBytes, form_of, packed_bytes
@@ -133,7 +133,7 @@ def read_packed(folder: Path) -> PackedFile:
 def _read(path: Path, sha256: str) -> bytes:
     """A file that must have that hash."""
     try:
-        data = path.read_bytes()
+        data = regular_content(path)
     except OSError as error:
         raise FormatError(f"{path} must be readable; got: {error}. Export the trial again.") from error
     found = hashlib.sha256(data).hexdigest()

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from mpsearch.atomic_file import regular_content
 from mpsearch.errors import FormatError, ProfileError
 
 
@@ -34,7 +35,7 @@ def read_document(path: Path, schema: int) -> dict[str, Any]:
     Raises: ProfileError if the file cannot be read; FormatError if it is no JSON object of `schema`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = regular_content(path).decode()
     except UnicodeDecodeError as error:
         raise FormatError(
             f"{path} is not a hardware profile: it is not UTF-8 text ({error.reason}). {repair_of(path)}"

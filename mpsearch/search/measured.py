@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mpsearch.atomic_file import regular_content
 from mpsearch.errors import FormatError
 from mpsearch.search.stored_json import parsed_json
 
@@ -86,7 +87,7 @@ class MeasuredLatency:
 def read_measured(path: Path) -> dict[int, MeasuredLatency]:
     """Trial number -> its last measurement, as far as the file can be read: a kill may have torn a line."""
     found: dict[int, MeasuredLatency] = {}
-    text = path.read_bytes().decode(errors="replace") if path.exists() else ""
+    text = regular_content(path).decode(errors="replace") if path.exists() else ""
     for line in text.split("\n"):
         with suppress(ValueError, FormatError):
             measured = MeasuredLatency.from_dict(parsed_json(line))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpsearch.atomic_file import append_line, parts_in, storing, write_atomically
+from mpsearch.atomic_file import append_line, parts_in, regular_content, storing, write_atomically
 from mpsearch.errors import FormatError, RunError
 from mpsearch.search.measured import MeasuredLatency, measured_line
 from mpsearch.search.stored_json import parsed_json
@@ -186,7 +186,7 @@ class RunFolder:
     def rewrite_records(self, records: Iterable[TrialRecord]) -> None:
         """Make trials.jsonl say what the study says, if it does not yet."""
         text = "".join(record_line(record) + "\n" for record in records)
-        if not self.trials_file.exists() or self.trials_file.read_bytes() != text.encode():
+        if not self.trials_file.exists() or regular_content(self.trials_file) != text.encode():
             write_atomically(self.trials_file, text)
 
     def written_records(self) -> dict[int, TrialRecord]:
@@ -195,7 +195,7 @@ class RunFolder:
         Raises: FormatError if a line is of a newer schema.
         """
         records = {}
-        text = self.trials_file.read_bytes().decode(errors="replace") if self.trials_file.exists() else ""
+        text = regular_content(self.trials_file).decode(errors="replace") if self.trials_file.exists() else ""
         for line in text.split("\n"):  # a reason may hold what `splitlines` takes for the end of a line
             with suppress(ValueError):
                 fields = parsed_json(line)
@@ -276,6 +276,6 @@ def _is_at(path: Path, handle: int) -> bool:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return regular_content(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"{path} must be a readable text file; got: {error}.") from error
