@@ -40,7 +40,14 @@ def test_every_built_in_space_loads_and_writes_itself_in_full(name):
     assert parse_space(text) == space
     shown = yaml.safe_load(text)
     assert {"steps", "learning_rate", "ternary"} <= set(shown["trial"])
-    assert set(shown["search"]) == {"sampler", "trials", "seed", "workers"}
+    assert set(shown["search"]) == {"sampler", "trials", "seed", "workers", "trial_timeout"}
+
+
+def test_a_trial_of_a_space_may_have_a_time_limit():
+    space = parse_space(GOOD.replace("trials: 5", "trial_timeout: 90s"))
+    assert space.search.trial_timeout_s == 90
+    assert parse_space(space.to_yaml()) == space
+    assert parse_space(GOOD).differences(space) == ()
 
 
 def test_the_built_in_spaces_are_these():
@@ -55,6 +62,9 @@ def test_the_built_in_spaces_are_these():
         ("match: conv1", "mach: conv1", r"line 5: unknown key `mach` in `layers\[0\]`. Did you mean 'match'"),
         ("steps: 7", "stesp: 7", r"line 10: unknown key `stesp` in `trial`. Did you mean 'steps'"),
         ("trials: 5", "trials: many", r"line 11: `search.trials` must be a valid integer; got 'many'"),
+        ("trials: 5", "trial_timeout: soon", r"line 11: `search.trial_timeout`.*A duration must be"),
+        ("trials: 5", "trial_timeout: 90", r"line 11: `search.trial_timeout`.*with its unit, such as 90s"),
+        ("trials: 5", "workers: -1", r"line 11: `search.workers` must be greater than or equal to 0; got -1"),
         ("trials: 5", "trials: 5.5", r"line 11: `search.trials` must be a valid integer"),
         ("trials: 5", "trials: 0", r"line 11: `search.trials` must be greater than or equal to 1; got 0"),
         (
