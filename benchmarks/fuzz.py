@@ -107,8 +107,8 @@ def _line(name: str, counts: dict[str, Any]) -> str:
         f"{name:8} {counts['inputs']} inputs, {counts['different']} different: {ends}; slowest "
         f"{counts['slowest_s']:.2f} s (input {counts['slowest_input']}); {counts['seconds']:.0f} s"
     ]
-    for crash in counts["crashes"][:_SHOWN_CRASHES]:
-        lines.append(f"{'':8} {crash['times']} x {name}:{crash['input']} {crash['place']}")
+    crashes = counts["crashes"][:_SHOWN_CRASHES]
+    lines += [f"{'':8} {crash['times']} x {name}:{crash['input']} {crash['place']}" for crash in crashes]
     return "\n".join(lines)
 
 
@@ -218,15 +218,14 @@ def _show(samples: Path | None, name: str, number: int) -> int:
                 if content is None:
                     print(f"{part} is missing")
                 elif content != loader.pristine[part]:
-                    print(
-                        f"--- {part}, {len(content)} bytes\n{content[:4000].decode(errors='backslashreplace')}"
-                    )
+                    print(f"--- {part}, {len(content)} bytes")
+                    print(content[:4000].decode(errors="backslashreplace"))
             print(loader.verdict(files, number))
     return 0
 
 
 def _make(samples: Path) -> None:
-    from fuzz_samples import make_samples
+    from fuzz_samples import make_samples  # noqa: PLC0415 - slow, and only to make them
 
     if not (samples / "packed").exists():
         os.environ.setdefault("MPSEARCH_CACHE", str(samples / "cache"))
@@ -234,8 +233,8 @@ def _make(samples: Path) -> None:
 
 
 def _loader(folder: Path, name: str) -> tuple[Any, tempfile.TemporaryDirectory[str]]:
-    from fuzz_loaders import LOADERS
-    from fuzz_samples import samples_in
+    from fuzz_loaders import LOADERS  # noqa: PLC0415 - slow, and only for a child
+    from fuzz_samples import samples_in  # noqa: PLC0415
 
     faulthandler.enable()
     warnings.simplefilter("ignore")

@@ -1,8 +1,8 @@
-"""Of benchmarks/fuzz.py: atheris chooses which damaged files are damaged further, by the code that they reach.
+"""Of benchmarks/fuzz.py: atheris chooses which damaged files to damage further, by the code they reach.
 
     python benchmarks/fuzz_guided.py SAMPLES LOADER OUT [options of libFuzzer]
 
-An input is the files that differ from the valid ones, one after the other. OUT/found.json tells what was found.
+An input is the files that differ from the valid ones, one after the other. OUT/found.json tells what came.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from fuzz_samples import Samples, small_task
 from rich.console import Console
 
 from mpsearch.errors import MpsearchError
+from mpsearch.export import packed_model
 from mpsearch.export.manifest import Manifest
 from mpsearch.export.packed_file import CHECK_FILE, MANIFEST_FILE, WEIGHTS_FILE, read_packed
 from mpsearch.export.packed_model import model_from_packed
@@ -136,10 +137,11 @@ class SpaceLoader(Loader):
     def _files(self) -> Files:
         return {"space.yaml": (self.samples.run.parent / "space.yaml").read_bytes()}
 
-    def _read(self, rng: Random) -> None:
+    def _read(self, rng: Random) -> None:  # noqa: ARG002
         space = load_space(self.folder / "space.yaml")
         again = parse_space(space.to_yaml())
-        assert not again.differences(space) and again.budgets.texts() == space.budgets.texts()
+        assert not again.differences(space)
+        assert again.budgets.texts() == space.budgets.texts()
         resolve(space, self.samples.trace)
 
 
@@ -166,7 +168,7 @@ class PolicyLoader(Loader):
     def _files(self) -> Files:
         return {"policy.json": self.samples.policy.read_bytes()}
 
-    def _read(self, rng: Random) -> None:
+    def _read(self, rng: Random) -> None:  # noqa: ARG002
         PolicyFile.load(self.folder / "policy.json").save(self.folder / "again.json")
         assert PolicyFile.load(self.folder / "again.json") == PolicyFile.load(self.folder / "policy.json")
 
@@ -189,7 +191,7 @@ class PackedLoader(Loader):
         files = super().damaged(number)
         return _with_checksums(files) if Random(f"checksums {number}").random() < 0.8 else files
 
-    def _read(self, rng: Random) -> None:
+    def _read(self, rng: Random) -> None:  # noqa: ARG002
         packed = read_packed(self.folder)
         with _traced_once():
             loaded = model_from_packed(packed, self._task, threads=packed.manifest.predicted.threads)
@@ -242,7 +244,7 @@ class StudyLoader(RunLoader):
         name = rng.choice(["study.db", "study.db", "study.db", "trials.jsonl"])
         return {**self.pristine, name: mutated(name, self.pristine[name] or b"", rng)}
 
-    def _read(self, rng: Random) -> None:
+    def _read(self, rng: Random) -> None:  # noqa: ARG002
         folder = RunFolder(self.folder)
         space = load_space(self.samples.run / "space.yaml")
         with StudyStore(folder.database, resolve(space, self.samples.trace), space.objectives) as store:
@@ -306,11 +308,9 @@ def _trace() -> ModelTrace:
 @contextmanager
 def _traced_once() -> Iterator[None]:
     """The model is the same each time, and takes longer to trace than all the rest."""
-    import mpsearch.export.packed_model as module
-
-    before = module.trace_model
-    module.trace_model = lambda model, example: _trace()  # type: ignore[assignment]
+    before = packed_model.trace_model
+    packed_model.trace_model = lambda *_: _trace()
     try:
         yield
     finally:
-        module.trace_model = before
+        packed_model.trace_model = before

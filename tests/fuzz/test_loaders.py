@@ -147,8 +147,8 @@ def test_a_trial_with_a_field_of_another_type_is_left_out_or_refused(loader, fie
     [
         "DROP TABLE trial_user_attributes; CREATE VIEW trial_user_attributes AS WITH RECURSIVE c(x) AS "
         "(SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x AS value_json, 'no' AS key, x AS trial_id FROM c",
-        "ALTER TABLE trial_user_attributes RENAME COLUMN value_json TO odd; ALTER TABLE trial_user_attributes "
-        "ADD COLUMN value_json TEXT GENERATED ALWAYS AS (zeroblob(900000000)) VIRTUAL",
+        "ALTER TABLE trial_user_attributes RENAME COLUMN value_json TO odd; "
+        "ALTER TABLE trial_user_attributes ADD COLUMN value_json TEXT GENERATED ALWAYS AS (zeroblob(900000000)) VIRTUAL",
     ],
     ids=["a view that never ends", "a column of a gigabyte"],
 )
@@ -170,7 +170,6 @@ def test_a_study_that_computes_is_refused(loader, tmp_path, name, statement):
         "UPDATE trial_user_attributes SET value_json = x'ff00'",
         "UPDATE trials SET state = 'x'",
         "DELETE FROM studies",
-        "UPDATE version_info SET schema_version = 99",
     ],
 )
 def test_a_study_with_rows_that_are_none_of_ours_is_refused(loader, tmp_path, statement):
