@@ -63,7 +63,9 @@ def _nothing_yet(run: Run) -> str:
     if is_searching(run.path):
         return "No trial has finished yet; the search goes on. Look again in a moment."
     if run.records:
-        return f"No trial has been scored{unscored_text(run.records)}. Look at why before searching on."
+        is_bad = all(record.is_failed for record in run.records)
+        why = "all of them failed" if is_bad else unscored_text(run.records).removeprefix(", ")
+        return f"No trial has been scored: {why}. Look at why before searching on."
     return "No trial has finished yet. The same `mpsearch search` command goes on."
 
 
