@@ -44,7 +44,8 @@ JSON_PIECES = [
 YAML_PIECES = [
     "!!python/object/apply:os.system [id]", "!!python/name:os.system", "!!binary aGk=", "!!binary '?'",
     "!!set {a, b}", "!!omap [a: 1]", "!!timestamp 2001-99-99", "2001-13-45", "!!float x", "!!int x",
-    "!!bool q", "!!null x", "!x y", "&a [*a]", "&a", "*a", "<<: *a", "<<: {schema: 1}", "? [a, b] : c", "? {a: b}\n: c",
+    "!!bool q", "!!null x", "!x y", "&a [*a]", "&a", "*a", "<<: *a", "<<: {schema: 1}", "? [a, b] : c",
+    "? {a: b}\n: c",
     "0x" + "f" * 6000, "1" + ":59" * 3000, "0b" + "1" * 20_000, "1_" * 3000, ".inf", "-.inf", ".nan", "1e999",
     "[" * 20_000, "{a: " * 5000, "- " * 5000, "%YAML 9.9\n---\n", "---\n", "...\n", "\t", "\ufeff", "\x85",
     "|", ">9", "\\", "'", '"\\ud800"', '"\\U00110000"', "# x", "=", "y", "~", "@", "`", "a: b: c", "9" * 5000,

@@ -190,7 +190,8 @@ def _check_events(text: str, source: str) -> None:
             raise ConfigError(f"{source}: aliases (*name) are not allowed in a space. Write the value out.")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
-            raise ConfigError(f"{source}, line {event.start_mark.line + 1}: nested too deeply to be a space.")
+            line = f", line {event.start_mark.line + 1}" if event.start_mark else ""
+            raise ConfigError(f"{source}{line}: nested too deeply to be a space.")
 
 
 def _note_lines(node: yaml.Node, place: Place, lines: dict[Place, int], source: str) -> None:

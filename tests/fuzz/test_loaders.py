@@ -148,7 +148,8 @@ def test_a_trial_with_a_field_of_another_type_is_left_out_or_refused(loader, fie
         "DROP TABLE trial_user_attributes; CREATE VIEW trial_user_attributes AS WITH RECURSIVE c(x) AS "
         "(SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x AS value_json, 'no' AS key, x AS trial_id FROM c",
         "ALTER TABLE trial_user_attributes RENAME COLUMN value_json TO odd; "
-        "ALTER TABLE trial_user_attributes ADD COLUMN value_json TEXT GENERATED ALWAYS AS (zeroblob(900000000)) VIRTUAL",
+        "ALTER TABLE trial_user_attributes ADD COLUMN value_json TEXT "
+        "GENERATED ALWAYS AS (zeroblob(900000000)) VIRTUAL",
     ],
     ids=["a view that never ends", "a column of a gigabyte"],
 )
