@@ -93,7 +93,7 @@ def speedup(repetitions: int) -> Iterator[Bar]:
 
 
 def study(repetitions: int) -> Iterator[Bar]:
-    """Ten thousand finished trials. Optuna's Gaussian process takes seconds over any ask: told, not judged."""
+    """Ten thousand finished trials. A Gaussian process takes seconds over any ask: told, not judged."""
     long = LongStudy()
     opened = tuple(long.seconds_to_open() for _ in range(repetitions))
     yield Bar(name=f"open {long.trials} trials to search on", unit="s", values=opened, bound=3.0)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cost_batch import made_up_profile
 from scale_overhead import Timeline
+from torch import nn
 
 from mpsearch.models.trace import trace_model
 from mpsearch.precision.policy import PrecisionPolicy
@@ -90,7 +91,11 @@ def main() -> None:
     os.sched_setaffinity(0, {cpu})
     space = space_of(trials=trials, steps=steps)
     work = TrainingWork(reference=space.task, recipe=space.trial, seed=space.search.seed, threads=1).load()
-    layers = [name for name, module in work.task.build_model().named_modules() if hasattr(module, "weight")]
+    layers = [
+        name
+        for name, module in work.task.build_model().named_modules()
+        if isinstance(module, (nn.Conv2d, nn.Linear))
+    ]
     drawn = random.Random(cpu)
     with tempfile.TemporaryDirectory() as folder:
         jobs = [

@@ -61,7 +61,7 @@ def _random(seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-MOST_TOLD = {"tpe": 500, "nsga2": 500, "gp": 100, "random": 500}
+MOST_TOLD = {"tpe": 300, "nsga2": 500, "gp": 100, "random": 500}
 
 SAMPLERS: dict[str, SamplerFactory] = {
     "tpe": SamplerFactory(_tpe, MOST_TOLD["tpe"]),
