@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from multiprocessing.connection import Pipe, wait
 from typing import Any
 
 from mpsearch.errors import MpsearchError, RunError
@@ -48,7 +47,7 @@ class WorkerProcess:
     """
 
     def __init__(self, packed: PackedWork, *, threads: int, cpus: Sequence[int] = ()) -> None:
-        self._pipe, theirs = multiprocessing.Pipe()
+        self._pipe, theirs = Pipe()
         ours, their_output = os.pipe()
         os.set_blocking(ours, False)
         self._output: int | None = ours
@@ -126,7 +125,7 @@ class WorkerProcess:
         """Until there is something to hear, the job's time is over, or `timeout_s` is."""
         limits = [limit for limit in (timeout_s, self.left_s) if limit is not None]
         if self.is_alive:
-            multiprocessing.connection.wait(self.sources, min(limits, default=None))
+            wait(self.sources, min(limits, default=None))
 
     def send(self, job: TrialJob) -> None:
         """Begin a job; its time runs from here. To one that has just died too: `hear` then says so."""
@@ -188,12 +187,12 @@ class WorkerProcess:
         return Outcome(number=job.number, failure=f"TrialError: {self._death}", seconds=seconds)
 
     def _has_exited(self) -> bool:
-        return self._exit is not None and bool(select.select([self._exit], [], [], 0)[0])
+        return self._exit is not None and bool(wait([self._exit], 0))
 
     def _last_breath(self) -> None:
         """Its pipe is closed: let the process end by itself, so that it says why."""
         if self._exit is not None:
-            select.select([self._exit], [], [], _LAST_BREATH_S)
+            wait([self._exit], _LAST_BREATH_S)
 
     def _bury(self, death: str | None = None) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
