@@ -87,6 +87,7 @@ def plan(
     """
     from mpsearch.cli.console import messages, output, print_json
     from mpsearch.report.plan_view import plan_view
+    from mpsearch.search.given_settings import with_settings
     from mpsearch.search.overrides import Overrides
     from mpsearch.search.run_folder import RunFolder
     from mpsearch.search.space_file import load_space
@@ -101,8 +102,7 @@ def plan(
     )
     overrides = Overrides.parse(pin, forbid)
     loaded = load_space(space)
-    from mpsearch.search.engine import with_settings  # torch and optuna: after what can be refused at once
-    from mpsearch.search.planning import plan_search
+    from mpsearch.search.planning import plan_search  # torch: after what can be refused at once
 
     asked = with_settings(loaded, trials=trials, workers=workers, budgets=budgets, overrides=overrides)
     stored = RunFolder(Path("runs") / loaded.name)

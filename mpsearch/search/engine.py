@@ -27,6 +27,7 @@ from mpsearch.search.further_profiles import (
     given_profiles,
     with_devices,
 )
+from mpsearch.search.given_settings import with_settings
 from mpsearch.search.held_out import score_front_on_test
 from mpsearch.search.history import history_of
 from mpsearch.search.journal import Journal, Log
@@ -150,48 +151,6 @@ def _as_found_unless_begun(folder: RunFolder, found: frozenset[Path]) -> Iterato
     finally:
         if not folder.has_begun:
             folder.discard(but=found)
-
-
-def with_settings(
-    space: SearchSpace,
-    *,
-    trials: int | None = None,
-    workers: int | None = None,
-    budgets: Budgets | Mapping[str, Any] | None = None,
-    overrides: Overrides | None = None,
-    free: Sequence[str] = (),
-    seed: int | None = None,
-    sampler: str | None = None,
-    fidelities: Sequence[float] | None = None,
-    trial_timeout_s: float | None = None,
-) -> SearchSpace:
-    """The space with what is not None replaced; budgets replace those of the same name.
-
-    `fidelities` as in `TrialRecipe`; the last one, 1, may be left out. Overrides named in `free` are lifted before `overrides` join the rest.
-
-    Raises: ConfigError if a value is out of range, or an override still holds what `free` names.
-    """
-    given = {"trials": trials, "workers": workers, "seed": seed}
-    for name, value in given.items():
-        least = 1 if name == "trials" else 0
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise ConfigError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
-    if sampler is not None:
-        sampler_named(sampler)
-    settings: dict[str, Any] = {**given, "sampler": sampler, "trial_timeout_s": trial_timeout_s}
-    changes = {name: value for name, value in settings.items() if value is not None}
-    trial = space.trial
-    if fidelities is not None:
-        shares = tuple(fidelities)
-        trial = replace(trial, fidelities=shares if 1 in shares else (*shares, 1.0))
-    asked = budgets if isinstance(budgets, Budgets) else Budgets.parse(budgets or {})
-    return replace(
-        space,
-        search=replace(space.search, **changes),
-        trial=trial,
-        budgets=Budgets.parse({**space.budgets.texts(), **asked.texts()}),
-        overrides=space.overrides.without(free).joined(overrides or Overrides()),
-    )
 
 
 @dataclass(kw_only=True, eq=False)

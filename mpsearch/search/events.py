@@ -53,8 +53,8 @@ class Notice(Event):
 class SearchStarted(Event):
     """The trials begin (or go on: `finished` of them were already there, as `records`).
 
-    `waiting`: how many trials wait at a lower fidelity. `policies`: how many the overrides allow. `least_costs` and `greatest_costs`: each cost alone, over all
-    policies of the space. `history`: how the
+    `waiting`: how many trials wait at a lower fidelity. `policies`: how many the overrides allow.
+    `least_costs` and `greatest_costs`: each cost alone, over all policies of the space. `history`: how the
     hypervolume grew with `records`. `front` and `knee` as in `TrialFinished`.
 
     Units: no trial begins once `limit_s` has passed; None where time has no limit.

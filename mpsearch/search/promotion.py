@@ -6,7 +6,6 @@ arXiv:2106.12639 (the same with non-dominated sorting); Deb et al. 2002, 10.1109
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +13,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from mpsearch.pareto.crowding import crowding_distance
 from mpsearch.pareto.dominance import non_dominated
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.costs import Costs
@@ -157,18 +157,3 @@ def order(points: Floats, is_feasible: NDArray[np.bool_]) -> Iterator[int]:
             crowding = crowding_distance(points[layer])
             yield from layer[np.lexsort((layer, -crowding))].tolist()
             left = left[~front]
-
-
-def crowding_distance(points: Floats) -> Floats:
-    """How far apart the neighbours of each point lie, summed over the objectives; infinite at the ends.
-
-    Shape: points (P, M) -> (P,).
-    """
-    distance = np.zeros(len(points))
-    for column in points.T:
-        by_value = np.argsort(column, kind="stable")
-        span = column[by_value[-1]] - column[by_value[0]]
-        if span > 0:
-            distance[by_value[[0, -1]]] = math.inf
-            distance[by_value[1:-1]] += (column[by_value[2:]] - column[by_value[:-2]]) / span
-    return distance

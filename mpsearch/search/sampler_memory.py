@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState, create_trial
 
+from mpsearch.pareto.crowding import crowding_distance
 from mpsearch.pareto.dominance import non_dominated
 from mpsearch.search.nsga2_sampler import join_generation
 from mpsearch.search.objective import Direction
@@ -228,17 +229,6 @@ def best_first(points: NDArray[np.float64]) -> NDArray[np.int64]:
     for member in front:
         np.minimum(behind, (shares - member).max(axis=1), out=behind)
     crowding = np.zeros(len(shares))
-    crowding[is_front] = _crowding(front)
+    crowding[is_front] = crowding_distance(front)
     order: NDArray[np.int64] = np.lexsort((-np.arange(len(shares)), -crowding, behind))
     return order
-
-
-def _crowding(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far apart the neighbours of each point are, summed over the objectives; (P, M) -> (P,)."""
-    distance = np.zeros(len(points))
-    for column in points.T:
-        order = np.argsort(column, kind="stable")
-        gaps = np.full(len(points), np.inf)
-        gaps[1:-1] = column[order[2:]] - column[order[:-2]]
-        distance[order] += gaps
-    return distance

@@ -5,9 +5,8 @@ everything the others did: no number and no policy is given twice. A driver that
 transaction after a minute, and with it the lock. Trials end without the lock: the row of a trial takes one
 record, the first that comes.
 
-A thread of each driver renews the heartbeats of its running trials, by the clock of the database. A trial
-without one for `GRACE_S` may be taken up by another driver, in the same row. Should the first only have
-slept, whichever finishes first counts.
+A running trial without a heartbeat (`heartbeats`) for `GRACE_S` may be taken up by another driver, in the
+same row. Should the first only have slept, whichever finishes first counts.
 
 While the server does not answer, steps are tried again for `OUTAGE_S`. Each may have been done before its
 connection broke, so each can be done twice: a begun trial carries a token, a finished one its record.
@@ -16,9 +15,8 @@ connection broke, so each can be done twice: a begun trial carries a token, a fi
 from __future__ import annotations
 
 import secrets
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -26,13 +24,13 @@ import optuna
 import psycopg
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Engine, Table, func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from mpsearch.errors import StorageError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.events import Notice, OnEvent
+from mpsearch.search.heartbeats import Heart, beat, forget, silent_rows
 from mpsearch.search.interrupts import end_if_asked
 from mpsearch.search.objective import Objective
 from mpsearch.search.resolve import ResolvedSpace
@@ -50,14 +48,10 @@ from mpsearch.search.study_address import STUDY_LOCK, StudyAddress, unreachable
 from mpsearch.search.study_rows import StudyRow, StudyRows, open_study
 from mpsearch.search.trial_record import TrialRecord
 
-HEARTBEAT_S = 10.0
-GRACE_S = 60.0
 OUTAGE_S = 300.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
 _STANDBY = "25006"  # SQLSTATE of a server that takes no writes just now
 _LOST = ""  # in place of a token: told as lost
-_HEARTBEATS: Table = models.TrialHeartbeatModel.__table__
-_NOW = func.timezone("UTC", func.clock_timestamp())
 
 _T = TypeVar("_T")
 
@@ -94,7 +88,7 @@ class SharedStudy(StudyStore):
         self._ended: set[int] = set()  # numbers
         self._history: list[StoredTrial] | None = None
         self._hold(f"study {name!r} at {address}", resolved, objectives)
-        self._heart = _Heart(self._engine)
+        self._heart = Heart(self._engine)
 
     @contextmanager
     def turn(self) -> Iterator[list[News]]:
@@ -180,8 +174,7 @@ class SharedStudy(StudyStore):
         self._heart.stop()
         self._end_turn()
         with suppress(SQLAlchemyError), self._engine.begin() as connection:
-            rows = list(self._heart.rows)
-            connection.execute(_HEARTBEATS.delete().where(_HEARTBEATS.c.trial_id.in_(rows)))
+            forget(connection, self._heart.rows)
         self._engine.dispose()
 
     def _opened(self) -> tuple[Engine, StudyRows]:
@@ -214,7 +207,7 @@ class SharedStudy(StudyStore):
     def _hear(self, connection: Connection, rows: list[StudyRow]) -> None:
         """Make news of what other drivers' rows say now."""
         running = [row.row for row in rows if row.state == TrialState.RUNNING]
-        silent = self._silent(connection, running)
+        silent = silent_rows(connection, running)
         for row in rows:
             self._above = max(self._above, row.row)
             record = self._record(row.user)
@@ -243,16 +236,6 @@ class SharedStudy(StudyStore):
             self._places.pop(trial.number, None)
             self._unheard.append(trial)
 
-    def _silent(self, connection: Connection, rows: Collection[int]) -> set[int]:
-        """Those of the rows whose driver has not renewed their heartbeat in time."""
-        if not rows:
-            return set()
-        renewed = select(_HEARTBEATS.c.trial_id).where(
-            _HEARTBEATS.c.trial_id.in_(rows),
-            _HEARTBEATS.c.heartbeat >= _NOW - func.make_interval(0, 0, 0, 0, 0, 0, GRACE_S),
-        )
-        return set(rows) - set(connection.execute(renewed).scalars())
-
     def _written(
         self, connection: Connection, trial: BegunTrial, violations: Mapping[str, float], token: str
     ) -> int | None:
@@ -264,7 +247,7 @@ class SharedStudy(StudyStore):
             return None
         self._write_pending(connection)
         row = self._begun(connection, trial, violations, driver=self._identity, token=token)
-        _beat(connection, [row])
+        beat(connection, [row])
         self._open.pop(row, None)
         return row
 
@@ -273,7 +256,7 @@ class SharedStudy(StudyStore):
         if self._rows.state(connection, row) != TrialState.RUNNING:
             return False
         begun = self._rows.attribute(connection, row, BEGUN)
-        return begun.get("driver") == self._identity or row in self._silent(connection, [row])
+        return begun.get("driver") == self._identity or row in silent_rows(connection, [row])
 
     def _give_up(self, connection: Connection, row: int) -> None:
         if self._may_take(connection, row):
@@ -371,34 +354,6 @@ class _OutageError(Exception):
     def __init__(self, error: BaseException) -> None:
         super().__init__(str(error))
         self.cause = _cause_of(error)
-
-
-class _Heart:
-    """Renews the heartbeats of `rows`, in a thread; an outage shorter than the grace does not matter."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.rows: set[int] = set()
-        self._engine = engine
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join(timeout=_LONGEST_WAIT_S)  # a server that hangs may hold it longer
-
-    def _run(self) -> None:
-        while not self._stopped.wait(HEARTBEAT_S):
-            rows = list(self.rows)
-            if rows:
-                with suppress(SQLAlchemyError), self._engine.begin() as connection:
-                    _beat(connection, rows)
-
-
-def _beat(connection: Connection, rows: list[int]) -> None:
-    beats = insert(_HEARTBEATS).values([{"trial_id": row, "heartbeat": _NOW} for row in rows])
-    renewed = {"heartbeat": beats.excluded.heartbeat}
-    connection.execute(beats.on_conflict_do_update(index_elements=["trial_id"], set_=renewed))
 
 
 def _is_about(news: News, trial: BegunTrial) -> bool:

@@ -57,8 +57,8 @@ class LayerRule:
 class SearchSettings:
     """How the space is searched. `seed` enters every random choice, training included.
 
-    `workers` are trials at a time, each in a process of its own; 0: one, in the process that searches. A trial
-    that takes longer than `trial_timeout_s` is ended and fails; None for no limit.
+    `workers` are trials at a time, each in a process of its own; 0: one, in the process that searches. A
+    trial that takes longer than `trial_timeout_s` is ended and fails; None for no limit.
     """
 
     sampler: str = "tpe"

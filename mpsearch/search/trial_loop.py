@@ -25,6 +25,7 @@ from mpsearch.search.journal import Journal
 from mpsearch.search.known_costs import ENUMERABLE, KnownCosts
 from mpsearch.search.promotion import Climber, Ladder
 from mpsearch.search.proposer import Proposer
+from mpsearch.search.retraining import Retraining
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.runner import Runner
 from mpsearch.search.space import SearchSpace
@@ -81,8 +82,8 @@ class TrialLoop:
         )
         self._is_exhausted = False
         # Without overrides, whose weights are missing was copied without them on purpose.
-        self._to_train_again = deque(self.journal.without_weights() if self.space.overrides else ())
-        self._again: dict[int, TrialRecord] = {}
+        without = self.journal.without_weights() if self.space.overrides else []
+        self._retraining = Retraining(without, self.journal, self.emit)
         if len(self.journal.records) >= self.total:
             count = len(self.journal.records)
             self._stop("done", f"{count} trials are there already.", "Ask for more to go on.")
@@ -102,13 +103,14 @@ class TrialLoop:
 
     @property
     def has_work(self) -> bool:
-        return len(self.journal.records) < self.total or bool(self._to_train_again)
+        return len(self.journal.records) < self.total or self._retraining.is_due
 
     def run(self, runner: Runner) -> None:
         """Raises: TrialError if ten trials in a row fail for one reason."""
         while True:
-            while self._to_train_again and runner.running < runner.capacity and not self.clock.is_over:
-                self._train_again(self._to_train_again.popleft(), runner)
+            while self._retraining.is_due and runner.running < runner.capacity and not self.clock.is_over:
+                record = self._retraining.begin()
+                self._submit(runner, record.number, record.policy)
             while runner.running < runner.capacity and self._begin_next(runner):
                 pass
             if not runner.running:
@@ -119,7 +121,7 @@ class TrialLoop:
             for report in runner.wait():
                 if isinstance(report, Outcome):
                     with uninterrupted():
-                        self._finish_again(report) if report.number in self._again else self._finish(report)
+                        self._finish(report)
                 else:
                     self.report_step(report)
 
@@ -250,6 +252,9 @@ class TrialLoop:
         runner.submit(TrialJob(number=number, policy=policy, weights=weights, share=share, limit_s=limit_s))
 
     def _finish(self, outcome: Outcome) -> None:
+        if outcome.number in self._retraining:
+            self._retraining.finish(outcome, self._weights(outcome.number))
+            return
         trial, started = self._running.pop(outcome.number)
         if outcome.failure is not None:
             record = self._record(trial, started, "failed", outcome)
@@ -356,30 +361,6 @@ class TrialLoop:
                 waiting=self.waiting,
             )
         )
-
-    def _train_again(self, record: TrialRecord, runner: Runner) -> None:
-        self._again[record.number] = record
-        self.emit(
-            Notice(
-                message=f"Trial {record.number} is trained again for its weights: they were not kept when it "
-                "ended, and these overrides put it on the front."
-            )
-        )
-        self._submit(runner, record.number, record.policy)
-
-    def _finish_again(self, outcome: Outcome) -> None:
-        record = self._again.pop(outcome.number)
-        if outcome.failure is not None:
-            text = f"Trial {record.number} failed when it was trained again: {outcome.failure}"
-            self.emit(Notice(message=text, is_warning=True))
-            return
-        self.journal.keep_weights(record.number, self._weights(record.number))
-        if outcome.score != record.score:
-            text = (
-                f"Trial {record.number} scored {outcome.score:.4f} when it was trained again, "
-                f"{record.accuracy:.4f} before: this machine or its libraries compute otherwise."
-            )
-            self.emit(Notice(message=text, is_warning=True))
 
     def _stop_if_always_failing(self, record: TrialRecord) -> None:
         if record.failure is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from mpsearch.search import engine, shared_study, training_work, trial_loop
+from mpsearch.search import engine, heartbeats, shared_study, training_work, trial_loop
 from mpsearch.search.events import Notice, TrialFinished, TrialStarted
 from mpsearch.search.space_file import load_space
 from mpsearch.training.trial import TrialResult
@@ -49,8 +49,8 @@ def tell(event):
 if __name__ == "__main__":
     space, profile, folder, url, *given = sys.argv[1:]
     settings = dict(setting.split("=") for setting in given)
-    shared_study.HEARTBEAT_S = 0.2
-    shared_study.GRACE_S = float(settings.get("grace", 2.0))
+    heartbeats.HEARTBEAT_S = 0.2
+    heartbeats.GRACE_S = float(settings.get("grace", 2.0))
     shared_study.OUTAGE_S = float(settings.get("outage", 60.0))
     trial_loop.OTHERS_POLL_S = 0.1
     training_work.run_trial = run_trial

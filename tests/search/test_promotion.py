@@ -15,9 +15,10 @@ from mpsearch.errors import ConfigError, RunError
 from mpsearch.pareto.dominance import dominates
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.costs import Costs
-from mpsearch.search.engine import run_search, with_settings
+from mpsearch.search.engine import run_search
 from mpsearch.search.events import RungFinished, SearchStarted, TrialFinished, TrialStarted
-from mpsearch.search.promotion import Climber, Ladder, crowding_distance, order, regime_of
+from mpsearch.search.given_settings import with_settings
+from mpsearch.search.promotion import Climber, Ladder, order, regime_of
 from mpsearch.search.run import load_run
 from mpsearch.search.runner import Runner
 from mpsearch.search.space_file import parse_space
@@ -195,12 +196,6 @@ def test_no_point_comes_before_one_that_dominates_it(rows):
             assert not (feasible[later] and not feasible[one])
             if feasible[later] == feasible[one]:
                 assert not dominates(values[later], values[one])
-
-
-def test_crowding_is_that_of_the_paper_and_equal_columns_add_nothing():
-    front = np.array([[0.0, 4.0, 7.0], [1.0, 3.0, 7.0], [4.0, 0.0, 7.0], [3.0, 1.0, 7.0]])
-    assert crowding_distance(front).tolist() == [np.inf, 1.5, np.inf, 1.5]
-    assert crowding_distance(np.ones((3, 2))).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_every_policy_is_trained_for_the_lowest_share_and_only_some_for_more(search, trained):

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from mpsearch.errors import ConfigError, RunError, StorageError
-from mpsearch.search import shared_study
+from mpsearch.search import heartbeats, shared_study
 from mpsearch.search.costs import Costs
 from mpsearch.search.engine import run_search
 from mpsearch.search.interrupts import uninterrupted
@@ -66,7 +66,7 @@ def notices():
 @pytest.fixture
 def join(server, study_name, resolved, space, notices, monkeypatch):
     """A function: another driver of this test's study, as it is after `recover`."""
-    monkeypatch.setattr(shared_study, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(heartbeats, "HEARTBEAT_S", 0.05)
     drivers = []
 
     def build(name="a", written=()):
@@ -192,7 +192,7 @@ class TestNews:
 class TestLost:
     @pytest.fixture(autouse=True)
     def _soon_lost(self, monkeypatch):
-        monkeypatch.setattr(shared_study, "GRACE_S", 0.3)
+        monkeypatch.setattr(heartbeats, "GRACE_S", 0.3)
 
     def test_a_trial_with_heartbeats_is_not_lost(self, join, begun):
         a, b = join("a"), join("b")
@@ -223,7 +223,7 @@ class TestLost:
         with b.turn() as news:
             assert news == [LostTrial(trial=begun(0))]
             with a._engine.begin() as connection:
-                shared_study._beat(connection, list(a._heart.rows))
+                heartbeats.beat(connection, list(a._heart.rows))
             assert not b.begin(begun(0), {})
         assert news_of(b) == [begun(0)]
 
@@ -241,14 +241,14 @@ class TestLost:
         assert records_in(join("c")) == [counts]
 
     def test_a_driver_that_ends_in_order_lets_its_trials_go_at_once(self, join, begun, monkeypatch):
-        monkeypatch.setattr(shared_study, "GRACE_S", 1e6)
+        monkeypatch.setattr(heartbeats, "GRACE_S", 1e6)
         a, b = join("a"), join("b")
         begin(a, begun(0))
         a.close()
         assert news_of(b) == [LostTrial(trial=begun(0))]
 
     def test_a_driver_that_comes_back_has_its_own_trials_at_once(self, join, begun, monkeypatch):
-        monkeypatch.setattr(shared_study, "GRACE_S", 1e6)
+        monkeypatch.setattr(heartbeats, "GRACE_S", 1e6)
         begin(join("a"), begun(0))
         assert join("a").lost == [begun(0)]
         assert join("b").lost == []
@@ -341,7 +341,7 @@ class TestBrokenConnections:
     def test_what_a_driver_had_finished_counts_also_where_another_runs_it_again(
         self, join, begun, record_of, monkeypatch
     ):
-        monkeypatch.setattr(shared_study, "GRACE_S", 0.2)
+        monkeypatch.setattr(heartbeats, "GRACE_S", 0.2)
         a, b = join("a"), join("b")
         begin(a, begun(0))
         asleep(a)

@@ -1,0 +1,61 @@
+"""Training again for weights that a run did not keep."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+from mpsearch.search.events import Notice, OnEvent
+from mpsearch.search.journal import Journal
+from mpsearch.search.trial_job import Outcome
+from mpsearch.search.trial_record import TrialRecord
+
+
+class Retraining:
+    """Finished trials, without weights, that overrides put on the front: trained again for them alone.
+
+    Their records stay as they are.
+    """
+
+    def __init__(self, records: Iterable[TrialRecord], journal: Journal, emit: OnEvent) -> None:
+        self._due = deque(records)
+        self._running: dict[int, TrialRecord] = {}
+        self._journal = journal
+        self._emit = emit
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there are some that have not begun."""
+        return bool(self._due)
+
+    def begin(self) -> TrialRecord:
+        """The next one, to be trained now."""
+        record = self._due.popleft()
+        self._running[record.number] = record
+        self._emit(
+            Notice(
+                message=f"Trial {record.number} is trained again for its weights: they were not kept when it "
+                "ended, and these overrides put it on the front."
+            )
+        )
+        return record
+
+    def __contains__(self, number: int) -> bool:
+        """Whether trial `number` runs for its weights."""
+        return number in self._running
+
+    def finish(self, outcome: Outcome, weights: Path) -> None:
+        """Keep the weights, and say so if this is another score."""
+        record = self._running.pop(outcome.number)
+        if outcome.failure is not None:
+            text = f"Trial {record.number} failed when it was trained again: {outcome.failure}"
+            self._emit(Notice(message=text, is_warning=True))
+            return
+        self._journal.keep_weights(record.number, weights)
+        if outcome.score != record.score:
+            text = (
+                f"Trial {record.number} scored {outcome.score:.4f} when it was trained again, "
+                f"{record.accuracy:.4f} before: this machine or its libraries compute otherwise."
+            )
+            self._emit(Notice(message=text, is_warning=True))
