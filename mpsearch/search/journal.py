@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mpsearch.atomic_file import parts_in, storing, write_atomically
+from mpsearch.errors import StorageError
 from mpsearch.search.events import (
     Event,
     Notice,
@@ -36,6 +37,7 @@ class Journal:
         self, folder: RunFolder, store: StudyStore, space: SearchSpace, reference: Mapping[str, float]
     ) -> None:
         self.folder = folder
+        self._inode = _inode(folder.path)
         self._store = store
         self._space = space
         self.history = store.history()  # once: ten thousand trials take half a second to read
@@ -60,6 +62,11 @@ class Journal:
 
     def add(self, record: TrialRecord, weights: Path) -> TrialRecord:
         """Write a finished trial; returns the record that counts, as `StudyStore.finish`."""
+        if _inode(self.folder.path) != self._inode:
+            raise StorageError(
+                f"{self.folder.path} must stay where it is while a search writes to it; it was moved or "
+                "removed. Give the command again, with its new place as --out."
+            )
         kept = self.folder.checkpoint(record.number)
         is_kept = record.number in self.front.with_record(record).lasting
         with storing(weights):
@@ -114,6 +121,14 @@ class Journal:
             self.folder.front_file,
             front_csv(sorted(self.front.records, key=lambda r: (r.latency_s, r.number))),
         )
+
+
+def _inode(folder: Path) -> int | None:
+    """What tells a folder from another that was made in its place."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
 
 
 class Log:

@@ -171,7 +171,7 @@ class StudyStore:
         """Fold the journal back into the database."""
         self._engine.dispose()
         try:
-            connection = sqlite3.connect(self._path, timeout=1)
+            connection = self._connected(1)
             try:
                 connection.execute("PRAGMA journal_mode=DELETE")
             finally:
@@ -188,7 +188,7 @@ class StudyStore:
                     STUDY_NAME,
                     optuna_directions(self.objectives),
                     "sqlite://",
-                    lambda: sqlite3.connect(self._path, timeout=LOCK_TIMEOUT_S, check_same_thread=False),
+                    lambda: self._connected(LOCK_TIMEOUT_S, check_same_thread=False),
                     poolclass=QueuePool,
                 )
             engine.dispose()
@@ -341,6 +341,12 @@ class StudyStore:
             return TrialRecord.from_dict(attributes[RECORD])
         except FormatError as error:
             raise FormatError(f"{self.where}: {error}") from error
+
+    def _connected(self, timeout_s: float, **options: Any) -> sqlite3.Connection:
+        """To the database that is there: one that was moved or removed is not made anew in its old place."""
+        place = f"{self._path.resolve().as_uri()}?mode=rw"
+        connection: sqlite3.Connection = sqlite3.connect(place, uri=True, timeout=timeout_s, **options)
+        return connection
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
