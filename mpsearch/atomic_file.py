@@ -37,7 +37,7 @@ def whole_file(path: Path, setting: str = "--out") -> Iterator[BinaryIO]:
 
     Raises: StorageError if the disk is full or the folder cannot be written; `path` is then as it was.
     """
-    part = path.with_name(f".{path.name[:_NAME_KEPT]}.{secrets.token_hex(4)}{PART_SUFFIX}")
+    part = path.with_name(f"{_start_of_parts(path)}{secrets.token_hex(4)}{PART_SUFFIX}")
     with storing(path, setting):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -84,6 +84,15 @@ def regular_content(path: Path) -> bytes:
 def parts_in(folder: Path) -> list[Path]:
     """What writers that were killed have left in `folder`."""
     return [path for path in folder.iterdir() if path.name.startswith(".") and path.suffix == PART_SUFFIX]
+
+
+def parts_of(path: Path) -> list[Path]:
+    """What writers of that file that were killed have left beside it."""
+    return [part for part in parts_in(path.parent) if part.name.startswith(_start_of_parts(path))]
+
+
+def _start_of_parts(path: Path) -> str:
+    return f".{path.name[:_NAME_KEPT]}."
 
 
 def _next_step(error: OSError, setting: str) -> str:

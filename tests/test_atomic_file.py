@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from mpsearch.atomic_file import append_line, parts_in, storing, whole_file, write_atomically
+from mpsearch.atomic_file import append_line, parts_in, parts_of, storing, whole_file, write_atomically
 from mpsearch.errors import StorageError
 
 
@@ -82,3 +82,11 @@ def test_lines_are_added_at_the_end(tmp_path):
 def test_a_line_that_cannot_be_written_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match="must be writable"):
         append_line(tmp_path, "x")
+
+
+def test_parts_of_one_file_are_told_from_those_of_another(tmp_path):
+    with whole_file(tmp_path / "a") as _, whole_file(tmp_path / "ab") as _:
+        (of_a,) = parts_of(tmp_path / "a")
+        (of_ab,) = parts_of(tmp_path / "ab")
+        assert {of_a, of_ab} == set(parts_in(tmp_path))
+        assert of_a.name.startswith(".a.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mpsearch.atomic_file import parts_in, storing, write_atomically
+from mpsearch.atomic_file import parts_in, parts_of, storing, write_atomically
 from mpsearch.errors import StorageError
 from mpsearch.search.events import (
     Event,
@@ -73,7 +73,8 @@ class Journal:
             if is_kept:
                 weights.replace(kept)
             else:
-                weights.unlink(missing_ok=True)
+                for left in (weights, *parts_of(weights)):  # a worker may have died while it wrote
+                    left.unlink(missing_ok=True)
         self.folder.append_record(record)
         counted = self._store.finish(record)
         if counted != record:
