@@ -56,4 +56,4 @@ def scheme_named(name: str) -> Scheme:
         return SCHEMES[name]
     except (KeyError, TypeError):
         known = ", ".join(SCHEMES)
-        raise ConfigError(f"A scheme must be one of {known}; got {name!r}.") from None
+        raise ConfigError(f"A scheme must be one of {known}; got {name!r:.100}.") from None

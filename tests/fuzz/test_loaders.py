@@ -86,6 +86,13 @@ def test_half_a_surrogate_pair_is_refused_where_it_is_read(loader, name):
     assert found.verdict(files).end == "FormatError"
 
 
+def test_an_unknown_scheme_is_quoted_in_short(loader):
+    found = loader("policy")
+    document = json.loads(found.pristine["policy.json"])
+    document["layers"] = dict.fromkeys(document["layers"], "w" * 100_000)
+    assert found.verdict({"policy.json": json.dumps(document).encode()}).end == "FormatError"
+
+
 def test_an_error_quotes_what_it_was_given_in_short(loader):
     """A profile with a key of 100 KB made an error of 200 KB."""
     found = loader("profile")
