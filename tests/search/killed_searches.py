@@ -99,7 +99,7 @@ class Search:
                     found.append(process)
         return found
 
-    def wait_for_orphans(self, limit_s: float = 10.0) -> list[int]:
+    def wait_for_orphans(self, limit_s: float = PATIENCE_S) -> list[int]:
         """Processes that outlive it by more than a moment."""
         deadline = time.monotonic() + limit_s
         while (orphans := self.family()) and time.monotonic() < deadline:
