@@ -86,7 +86,7 @@ def test_a_disk_that_fills_up_during_a_search_stops_it_and_loses_nothing(tmp_pat
                 if len(finished) == 4:
                     fill(disk, left)
 
-        with pytest.raises(StorageError, match=r"Free some space|[Ss]pace"):
+        with pytest.raises(StorageError, match="Free some space"):
             search(disk / "run", trials=200, on_event=fill_after_four)
         there = {record.number for record in load_run(disk / "run").records}
         assert there >= set(finished)  # what the user was told is on disk, full or not
@@ -359,14 +359,16 @@ CLONE_NEWNET = 0x40000000
 def test_a_search_needs_no_network(tmp_path, search):
     def without_network():
         if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-            return  # only root may leave it
+            raise PermissionError
         devices = Path("/proc/net/dev").read_text().splitlines()[2:]
         assert {line.split(":")[0].strip() for line in devices} <= {"lo"}
         search()
 
-    assert as_child(without_network)() == "done"
-    if RunFolder(tmp_path / "run").exists:
-        assert require_whole(tmp_path / "run") == TRIALS
+    said = as_child(without_network)()
+    if said.startswith("PermissionError"):
+        pytest.skip("only root may leave the network")
+    assert said == "done"
+    assert require_whole(tmp_path / "run") == TRIALS
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,17 @@ def news_of(driver):
 
 
 def asleep(driver):
-    """It renews no heartbeats any more, and does not know."""
+    """It has renewed no heartbeat for an hour, and does not know."""
     driver._heart.stop()
+    make_heartbeats_old(driver)
+
+
+def make_heartbeats_old(driver):
+    with driver._engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE trial_heartbeats SET heartbeat = heartbeat - interval '1 hour' WHERE trial_id = ANY(%s)",
+            (list(driver._heart.rows),),
+        )
 
 
 def records_in(driver):
@@ -190,15 +199,16 @@ class TestNews:
 
 
 class TestLost:
-    @pytest.fixture(autouse=True)
-    def _soon_lost(self, monkeypatch):
-        monkeypatch.setattr(heartbeats, "GRACE_S", 0.3)
-
     def test_a_trial_with_heartbeats_is_not_lost(self, join, begun):
         a, b = join("a"), join("b")
         begin(a, begun(0))
         news_of(b)
-        time.sleep(0.6)
+        make_heartbeats_old(a)
+        deadline = time.monotonic() + PATIENCE_S
+        with b._engine.connect() as connection:
+            while heartbeats.silent_rows(connection, a._heart.rows):
+                assert time.monotonic() < deadline, "the heart does not beat"
+                time.sleep(0.01)
         assert news_of(b) == []
 
     def test_a_trial_of_a_driver_that_is_silent_is_taken_up_in_its_row(self, join, begun, record_of):
@@ -206,7 +216,6 @@ class TestLost:
         begin(a, begun(0))
         a.keep_rung(0, RUNG)
         asleep(a)
-        time.sleep(0.5)
         lost = replace(begun(0), rungs=(RUNG,))
         assert news_of(b) == news_of(c) == [LostTrial(trial=lost)]
         begin(b, lost)
@@ -219,7 +228,6 @@ class TestLost:
         a, b = join("a"), join("b")
         begin(a, begun(0))
         asleep(a)
-        time.sleep(0.5)
         with b.turn() as news:
             assert news == [LostTrial(trial=begun(0))]
             with a._engine.begin() as connection:
@@ -232,7 +240,6 @@ class TestLost:
         drivers = {"a": join("a"), "b": join("b")}
         begin(drivers["a"], begun(0))
         asleep(drivers["a"])
-        time.sleep(0.5)
         news_of(drivers["b"])
         begin(drivers["b"], begun(0))
         counts = record_of(0, f"host:{first}")
@@ -257,7 +264,6 @@ class TestLost:
         a, b = join("a"), join("b")
         begin(a, begun(0))
         asleep(a)
-        time.sleep(0.5)
         news_of(b)
         with b.turn():
             b.abandon(0)
@@ -338,14 +344,10 @@ class TestBrokenConnections:
             server.start()
         assert join("a", written=[record_of(0)]).lost == []
 
-    def test_what_a_driver_had_finished_counts_also_where_another_runs_it_again(
-        self, join, begun, record_of, monkeypatch
-    ):
-        monkeypatch.setattr(heartbeats, "GRACE_S", 0.2)
+    def test_what_a_driver_had_finished_counts_also_where_another_runs_it_again(self, join, begun, record_of):
         a, b = join("a"), join("b")
         begin(a, begun(0))
         asleep(a)
-        time.sleep(0.4)
         news_of(b)
         begin(b, begun(0))
         join("a", written=[record_of(0)])
