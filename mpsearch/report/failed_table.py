@@ -68,7 +68,6 @@ def _open(run: Run) -> str:
     if is_searching(run.path):
         return f"{trials} {'runs' if one else 'run'} at this moment."
     return (
-        f"{trials} {'was' if one else 'were'} running when the search was ended; nothing of "
-        f"{'it' if one else 'them'} counts. The same `mpsearch search` command runs "
-        f"{'it' if one else 'them'} again."
+        f"{trials} {'was' if one else 'were'} running when the search was ended. The same "
+        f"`mpsearch search` command runs {'it' if one else 'them'} to the end."
     )
