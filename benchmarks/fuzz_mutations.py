@@ -286,6 +286,7 @@ KNOWING: Mapping[str, list[Mutation]] = {
     ".db": [database_changed, database_changed],
 }
 _UNFIT = (
+    AttributeError,  # of PyYAML, at an odd date
     ValueError,
     TypeError,
     KeyError,
