@@ -21,7 +21,7 @@ _STRIP = 24  # cells
 
 def failed_table(run: Run) -> RenderableType:
     """How often each reason, then one row a failed trial; last the trials that never ended."""
-    failures = [record for record in run.records if record.state == "failed"]
+    failures = [record for record in run.records if record.is_failed]
     parts: list[RenderableType] = []
     if failures:
         parts += [_counts(run, failures), Text(), _rows(run, failures)]

@@ -87,7 +87,7 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
         "failed": [
             {"number": r.number, "policy": r.policy.names(), "reason": r.failure, "seconds": r.seconds}
             for r in run.records
-            if r.state == "failed"
+            if r.is_failed
         ],
         "stopped": [
             {

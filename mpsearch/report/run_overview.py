@@ -30,7 +30,7 @@ def run_overview(
 ) -> RenderableType:
     """Heading, table, legends and plot (by default accuracy against the run's first cost)."""
     wanted = selection or TrialSelection()
-    failures = [record for record in run.records if record.state == "failed"]
+    failures = [record for record in run.records if record.is_failed]
     parts: list[RenderableType] = [run_heading(run), Text()]
     is_scored = any(record.is_complete for record in run.records)
     if not is_scored:

@@ -145,7 +145,7 @@ class Proposer:
         """A trial has ended, whether it was begun here or not."""
         notes = self._memory.end(record.number)
         self._see(record.policy)
-        if record.state != "failed":  # samplers make nothing of failures
+        if not record.is_failed:  # samplers make nothing of failures
             self._memory.tell(self._told_of(record, notes))
 
     def forget(self, number: int, policy: PrecisionPolicy) -> None:
@@ -176,7 +176,7 @@ class Proposer:
             violations = self._violations(stored.policy)
             return self._told(stored.number - 0.5, stored.policy, None, violations, stored.attributes)
         self._see(stored.policy)
-        return None if stored.record.state == "failed" else self._told_of(stored.record, stored.attributes)
+        return None if stored.record.is_failed else self._told_of(stored.record, stored.attributes)
 
     def _told_of(self, record: TrialRecord, notes: Mapping[str, Any]) -> ToldTrial:
         values = tuple(o.of(record) for o in self.objectives) if record.is_complete else None

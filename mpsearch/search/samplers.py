@@ -61,13 +61,11 @@ def _random(seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-MOST_TOLD = {"tpe": 300, "nsga2": 500, "gp": 100, "random": 500}
-
 SAMPLERS: dict[str, SamplerFactory] = {
-    "tpe": SamplerFactory(_tpe, MOST_TOLD["tpe"]),
-    "nsga2": SamplerFactory(_nsga2, MOST_TOLD["nsga2"]),
-    "gp": SamplerFactory(_gp, MOST_TOLD["gp"]),
-    "random": SamplerFactory(_random, MOST_TOLD["random"]),
+    "tpe": SamplerFactory(_tpe, most_told=300),
+    "nsga2": SamplerFactory(_nsga2, most_told=500),
+    "gp": SamplerFactory(_gp, most_told=100),
+    "random": SamplerFactory(_random, most_told=500),
 }
 
 

@@ -156,6 +156,7 @@ def test_a_driver_killed_at_any_time_loses_nothing(new_lives, whole, kills):
             status = life.wait()
             killed += status == -signal.SIGKILL
             lives.audit(life)
+        assert {record["state"] for record in lives.found[-1].values()} == {"complete"}
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(60, marks=MANY)])

@@ -14,7 +14,7 @@ from mpsearch.search.overrides import Overrides
 from mpsearch.search.proposer import Proposer
 from mpsearch.search.resolve import cost_model_of, resolve
 from mpsearch.search.sampler_memory import SamplerMemory, ToldTrial, best_first, chosen
-from mpsearch.search.samplers import GENERATION, MOST_TOLD, SAMPLERS, SamplerFactory
+from mpsearch.search.samplers import GENERATION, SAMPLERS, SamplerFactory
 from mpsearch.search.study import StoredTrial
 from mpsearch.search.trial_record import TrialRecord
 
@@ -236,11 +236,6 @@ def test_running_trials_are_told_after_a_new_start():
     memory.end(0)
     memory.ask(1)
     assert seen == [1, 0]
-
-
-def test_every_sampler_has_a_bound():
-    assert MOST_TOLD.keys() == SAMPLERS.keys()
-    assert all(SAMPLERS[name].most_told == most for name, most in MOST_TOLD.items())
 
 
 @given(
