@@ -111,10 +111,6 @@ class ProcessPoolRunner(Runner):
         self._workers = []
         self._packed.close()
 
-    @property
-    def process_ids(self) -> list[int]:
-        return [worker.pid for worker in self._workers]
-
     def _begun(self, cpus: tuple[int, ...]) -> WorkerProcess:
         return WorkerProcess(self._packed, threads=min(len(cpus), self._threads), cpus=cpus)
 

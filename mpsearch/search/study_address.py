@@ -100,15 +100,6 @@ class StudyAddress:
             raise
         return connection
 
-    def require(self) -> None:
-        """Raises: StorageError with the next step if it cannot be connected to."""
-        from psycopg import Error  # noqa: PLC0415 - as above
-
-        try:
-            self.connect().close()
-        except Error as error:
-            raise unreachable(self, error) from None  # the cause may hold connection settings
-
 
 def unreachable(address: StudyAddress, error: BaseException) -> StorageError:
     """What a failed connection says, with the next step."""

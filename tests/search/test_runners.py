@@ -178,7 +178,7 @@ class TestProcessPoolRunner(RunnerConformance):
 
     def test_a_worker_that_is_killed_fails_its_trial_only_and_is_replaced(self, tmp_path):
         with ProcessPoolRunner(OddWork(lambda job: time.sleep(1) or 0.5), 2) as runner:
-            first = set(runner.process_ids)
+            first = process_ids(runner)
             runner.submit(job(0, "w1a1", tmp_path))
             runner.submit(job(1, "w1a1", tmp_path))
             os.kill(wait_until_both_are_busy(runner)[0].pid, signal.SIGKILL)
@@ -186,7 +186,7 @@ class TestProcessPoolRunner(RunnerConformance):
             killed = [outcome for outcome in found.values() if outcome.failure]
             assert len(killed) == 1
             assert "SIGKILL (out of memory?)" in killed[0].failure
-            assert len(first & set(runner.process_ids)) == 1
+            assert len(first & process_ids(runner)) == 1
             runner.submit(job(2, "w8a8", tmp_path))
             assert outcomes(runner, 1)[2].failure is None
 
@@ -290,7 +290,7 @@ class TestProcessPoolRunner(RunnerConformance):
             "        print('loaded', flush=True)\n"
             "        time.sleep(3600)\n"
             "runner = ProcessPoolRunner(Work(), 2)\n"
-            "print(*runner.process_ids, flush=True)\n"
+            "print(*(worker.pid for worker in runner._workers), flush=True)\n"
             "time.sleep(3600)\n"
         )
         with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as driver:
@@ -353,6 +353,10 @@ def is_running(process_id):
         return "Z" not in Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return False
+
+
+def process_ids(runner):
+    return {worker.pid for worker in runner._workers}
 
 
 def wait_until_gone(process_ids):
