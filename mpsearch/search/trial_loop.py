@@ -176,7 +176,8 @@ class TrialLoop:
             return False
         if not self._has_waited:
             count = len(self._elsewhere)
-            self.emit(Notice(message=f"Waiting for {count} trials that other drivers of the study run."))
+            trials = "1 trial" if count == 1 else f"{count} trials"
+            self.emit(Notice(message=f"Waiting for {trials} that other drivers of the study run."))
             self._has_waited = True
         time.sleep(OTHERS_POLL_S)
         self._is_exhausted = False  # what they lose is to be tried
