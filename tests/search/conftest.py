@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,12 @@ from mpsearch.hardware.profile import HardwareProfile, Measurement, PassMeasurem
 from mpsearch.models.trace import trace_model
 from mpsearch.plan.step import StepShape
 from mpsearch.precision.scheme import SCHEMES
+from mpsearch.search.costs import Costs
+from mpsearch.search.resolve import resolve
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import parse_space
+from mpsearch.search.study import BegunTrial
+from mpsearch.search.trial_record import TrialRecord
 from mpsearch.training.trial import TrialResult
 
 TASK_FILE = Path(__file__).with_name("tiny_task.py")
@@ -110,6 +115,57 @@ def profile(trace) -> HardwareProfile:
         ),
         memory_bandwidth_bytes_per_s=1e10,
     )
+
+
+@pytest.fixture
+def resolved(space, trace):
+    return resolve(space, trace)
+
+
+@pytest.fixture
+def begun(resolved):
+    """A function: a trial of that number that has begun; keyword arguments replace its fields."""
+
+    def build(number, **changes):
+        codes = [number % 5, number // 5 % 5, number // 25 % 5]
+        trial = BegunTrial(
+            number=number, policy=resolved.policy(codes), origin="sampler", attributes={"generation": number}
+        )
+        return replace(trial, **changes)
+
+    return build
+
+
+@pytest.fixture
+def record_of():
+    """A function: the record of a trial that has ended well; keyword arguments replace its fields."""
+
+    def build(trial, score=0.75, **changes):
+        costs = Costs(
+            latency_s=1e-3,
+            latency_p95_s=2e-3,
+            latency_p99_s=3e-3,
+            memory_bytes=10 + trial.number,
+            energy_j=1e-6,
+        )
+        record = TrialRecord(
+            number=trial.number,
+            policy=trial.policy,
+            state="complete",
+            score=score,
+            loss=0.1,
+            costs=costs,
+            feasible=True,
+            seconds=1.5,
+            steps=7,
+            seed=0,
+            origin=trial.origin,
+            started="2026-01-01T00:00:00.000+00:00",
+            ended="2026-01-01T00:00:02.000+00:00",
+        )
+        return replace(record, **changes)
+
+    return build
 
 
 class FakeTraining:

@@ -17,17 +17,15 @@ from sqlalchemy.exc import OperationalError
 
 from mpsearch.errors import ConfigError, RunError, StorageError
 from mpsearch.search import heartbeats, shared_study
-from mpsearch.search.costs import Costs
 from mpsearch.search.engine import run_search
 from mpsearch.search.interrupts import uninterrupted
-from mpsearch.search.resolve import resolve
 from mpsearch.search.run import load_run
 from mpsearch.search.search_target import search_target
 from mpsearch.search.shared_study import SharedStudy
-from mpsearch.search.study import BegunTrial, LostTrial
+from mpsearch.search.study import LostTrial
 from mpsearch.search.study_address import StudyAddress
 from mpsearch.search.study_facts import read_facts
-from mpsearch.search.trial_record import Rung, TrialRecord
+from mpsearch.search.trial_record import Rung
 
 DRIVER = Path(__file__).with_name("shared_driver.py")
 RUNG = Rung(share=0.1, score=0.5, loss=0.1, seconds=1.0, steps=3, ended="2026-01-01T00:00:01.000+00:00")
@@ -52,11 +50,6 @@ def server():
 @pytest.fixture
 def study_name(request):
     return request.node.name
-
-
-@pytest.fixture
-def resolved(space, trace):
-    return resolve(space, trace)
 
 
 @pytest.fixture
@@ -90,38 +83,11 @@ def join(server, study_name, resolved, space, notices, monkeypatch):
 
 
 @pytest.fixture
-def begun(resolved):
-    def build(number, **changes):
-        policy = resolved.policy([number % 5, number // 5 % 5, number // 25 % 5])
-        trial = BegunTrial(number=number, policy=policy, origin="sampler", attributes={"generation": number})
-        return replace(trial, **changes)
+def record_of(record_of, begun):
+    """By number, and who ran it."""
 
-    return build
-
-
-@pytest.fixture
-def record_of(begun):
     def build(number, driver="host:a", **changes):
-        costs = Costs(
-            latency_s=1e-3, latency_p95_s=2e-3, latency_p99_s=3e-3, memory_bytes=10 + number, energy_j=1e-6
-        )
-        record = TrialRecord(
-            number=number,
-            policy=begun(number).policy,
-            state="complete",
-            score=0.75,
-            loss=0.1,
-            costs=costs,
-            feasible=True,
-            seconds=1.5,
-            steps=7,
-            seed=0,
-            origin="sampler",
-            started="2026-01-01T00:00:00.000+00:00",
-            ended="2026-01-01T00:00:02.000+00:00",
-            driver=driver,
-        )
-        return replace(record, **changes)
+        return record_of(begun(number), driver=driver, **changes)
 
     return build
 

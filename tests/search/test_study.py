@@ -7,19 +7,13 @@ import optuna
 import pytest
 
 from mpsearch.errors import FormatError, StorageError
-from mpsearch.search.costs import Costs
 from mpsearch.search.journal import Journal
 from mpsearch.search.resolve import resolve
 from mpsearch.search.run_folder import RunFolder
-from mpsearch.search.study import STUDY_NAME, BegunTrial, StudyStore
-from mpsearch.search.trial_record import Rung, TrialRecord
+from mpsearch.search.study import STUDY_NAME, StudyStore
+from mpsearch.search.trial_record import Rung
 
 RUNG = Rung(share=0.1, score=0.5, loss=0.1, seconds=1.0, steps=3, ended="2026-01-01T00:00:01.000+00:00")
-
-
-@pytest.fixture
-def resolved(space, trace):
-    return resolve(space, trace)
 
 
 @pytest.fixture
@@ -34,46 +28,6 @@ def open_store(tmp_path, space, resolved):
     yield build
     for store in stores:
         store.close()
-
-
-@pytest.fixture
-def begun(resolved):
-    def build(number, **changes):
-        codes = [number % 5, number // 5 % 5, number // 25 % 5]
-        trial = BegunTrial(number=number, policy=resolved.policy(codes), origin="sampler", attributes={})
-        return replace(trial, **changes)
-
-    return build
-
-
-@pytest.fixture
-def record_of():
-    def build(trial, score=0.75, **changes):
-        costs = Costs(
-            latency_s=1e-3,
-            latency_p95_s=2e-3,
-            latency_p99_s=3e-3,
-            memory_bytes=10 + trial.number,
-            energy_j=1e-6,
-        )
-        record = TrialRecord(
-            number=trial.number,
-            policy=trial.policy,
-            state="complete",
-            score=score,
-            loss=0.1,
-            costs=costs,
-            feasible=True,
-            seconds=1.5,
-            steps=7,
-            seed=0,
-            origin=trial.origin,
-            started="2026-01-01T00:00:00.000+00:00",
-            ended="2026-01-01T00:00:02.000+00:00",
-        )
-        return replace(record, **changes)
-
-    return build
 
 
 def rows(path, query):
