@@ -11,9 +11,7 @@ from mpsearch.search.packed_work import PackedWork
 from mpsearch.search.processors import usable_cpus
 from mpsearch.search.runner import Report, Runner
 from mpsearch.search.trial_job import LoadedWork, StepReport, TrialJob, Work
-from mpsearch.search.worker_process import WorkerProcess
-
-_STARTS = 3  # times in a row that a worker may die before it is ready
+from mpsearch.search.worker_process import STARTS, WorkerProcess
 
 
 class InProcessRunner(Runner):
@@ -121,9 +119,9 @@ class ProcessPoolRunner(Runner):
 
     def _replace(self, place: int, worker: WorkerProcess) -> None:
         self._failed_starts[place] = 0 if worker.is_ready else self._failed_starts[place] + 1
-        if self._failed_starts[place] >= _STARTS:
+        if self._failed_starts[place] >= STARTS:
             raise RunError(
-                f"Worker processes must start; {_STARTS} died in a row before their first trial. The "
+                f"Worker processes must start; {STARTS} died in a row before their first trial. The "
                 f"last one: {worker.death} Run trials in the process that searches, to see why: workers=0."
             )
         self._workers[place] = self._begun(self._shares[place])

@@ -16,11 +16,10 @@ from mpsearch.errors import MpsearchError, RunError
 from mpsearch.search.packed_work import PackedWork
 from mpsearch.search.run_facts import installed_version
 from mpsearch.search.trial_job import StepReport, TrialJob
-from mpsearch.search.worker_process import WorkerProcess
+from mpsearch.search.worker_process import STARTS, WorkerProcess
 
 JOB = "job"  # key of a trial's configuration
 STEP, OUTCOME, WEIGHTS, ERROR, DONE = "step", "outcome", "weights", "error", "done"  # keys of results
-_STARTS = 3  # times that workers may die in a row before any of them was ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +92,9 @@ class TrialActor(tune.Trainable):
                 worker.hear()  # it may have died since the last job
         elif not worker.is_ready:
             self._failed_starts += 1
-            if self._failed_starts >= _STARTS:
+            if self._failed_starts >= STARTS:
                 raise RunError(
-                    f"Worker processes must start; {_STARTS} on {platform.node()} died before their first "
+                    f"Worker processes must start; {STARTS} on {platform.node()} died before their first "
                     f"trial. {worker.death} Search with workers=0 and without Ray to see why."
                 )
         if worker is None or not worker.is_alive:

@@ -20,6 +20,7 @@ from mpsearch.search.trial_job import Outcome, TrialJob
 from mpsearch.search.worker_death import cause_of_death, killed_for_memory
 from mpsearch.search.worker_main import READY
 
+STARTS = 3  # of workers, one after the other, that may die before one is ready; then the search ends
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[5:]; from mpsearch.search.worker_main import main; "
     "main(*map(int, sys.argv[1:4]), [int(cpu) for cpu in sys.argv[4].split(',') if cpu])"
