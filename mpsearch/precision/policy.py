@@ -100,7 +100,9 @@ class PrecisionPolicy(Mapping[str, Scheme]):
         Raises: FormatError if it is not an object of layer names to scheme names.
         """
         if not isinstance(names, dict) or not all(isinstance(value, str) for value in names.values()):
-            raise FormatError(f"A policy must be an object of layer names to scheme names; got {names!r}.")
+            raise FormatError(
+                f"A policy must be an object of layer names to scheme names; got {names!r:.200}."
+            )
         try:
             return cls(names)
         except ConfigError as error:

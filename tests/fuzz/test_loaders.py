@@ -93,6 +93,13 @@ def test_an_unknown_scheme_is_quoted_in_short(loader):
     assert found.verdict({"policy.json": json.dumps(document).encode()}).end == "FormatError"
 
 
+def test_a_policy_that_is_none_is_quoted_in_short(loader):
+    found = loader("policy")
+    document = json.loads(found.pristine["policy.json"])
+    document["layers"] = {**document["layers"], "l" * 100_000: 0}
+    assert found.verdict({"policy.json": json.dumps(document).encode()}).end == "FormatError"
+
+
 def test_an_error_quotes_what_it_was_given_in_short(loader):
     """A profile with a key of 100 KB made an error of 200 KB."""
     found = loader("profile")
