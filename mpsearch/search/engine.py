@@ -33,7 +33,7 @@ from mpsearch.search.history import history_of
 from mpsearch.search.journal import Journal, Log
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.narrowing import require_layer
-from mpsearch.search.open_runner import open_runner
+from mpsearch.search.open_runner import open_runner, require_place
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.placement import Placement
 from mpsearch.search.preparation import (
@@ -181,6 +181,8 @@ class _Search:
             raise
 
     def _run(self) -> None:
+        if len(self.folder.written_records()) < self.space.search.trials:
+            require_place(self.placement)
         agreed = None if self.sharing is None else self.sharing.facts()
         if agreed is not None and not self.profiles:
             self.profiles = agreed.hardware_profiles()
@@ -217,6 +219,10 @@ class _Search:
         macs = sum(layer.macs for layer in traced.trace.layers)
         threads = min(worthwhile_threads(macs, self.space.trial.batch_size), len(usable_cpus()))
         baseline = baseline_of(traced.task, threads, self.emit)
+        if self.sharing is not None and agreed is None and not self.profiles and self.sharing.facts():
+            self.emit(Notice(message="Another driver has begun the study meanwhile: its profile is taken."))
+            self._run()
+            return
         facts = self._settle(known_facts, traced, profile, further, known=known, baseline=baseline)
         reference = reference_point(self.space.objectives, facts.greatest_costs)
         with self._store(known) as store:
@@ -245,8 +251,9 @@ class _Search:
                 ),
                 lost=deque(lost),
             )
-            self.emit(
-                SearchStarted(
+
+            def started(workers: int) -> SearchStarted:
+                return SearchStarted(
                     name=self.space.name,
                     out=self.folder.path,
                     objectives=self.space.objectives,
@@ -254,7 +261,7 @@ class _Search:
                     overrides=self.space.overrides,
                     policies=allowed.resolved.policies,
                     total=self.space.search.trials,
-                    workers=max(self.space.search.workers, 1),
+                    workers=workers,
                     baseline_score=baseline.validation_score,
                     baseline_costs=facts.baseline.costs,
                     least_costs=known.least_costs(),
@@ -268,11 +275,14 @@ class _Search:
                     knee=journal.front.knee(self.space.admits),
                     waiting=loop.waiting,
                 )
-            )
+
             if loop.has_work:
                 work = self._work(traced.task, baseline, threads)
                 with open_runner(work, self.placement, loop.report_step) as runner:
+                    self.emit(started(runner.capacity))
                     loop.run(runner)
+            else:
+                self.emit(started(max(self.space.search.workers, 1)))
         scored = score_front_on_test(
             facts,
             traced.task,

@@ -24,3 +24,11 @@ def open_runner(work: Work, placement: Placement, on_step: Callable[[StepReport]
     if placement.workers == 0:
         return InProcessRunner(work.load(), work.threads, on_step)
     return ProcessPoolRunner(work, placement.workers or 1)
+
+
+def require_place(placement: Placement) -> None:
+    """Raises: RunError if `placement` names a Ray cluster that is not there or too small."""
+    if placement.ray is not None:
+        from mpsearch.search import ray_cluster  # noqa: PLC0415 - Ray only where it is asked for
+
+        ray_cluster.require_place(placement)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mpsearch.errors import ConfigError
 from mpsearch.search.quantities import format_duration
+from mpsearch.search.ray_address import require_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class Placement:
     `cpus_per_trial` and `gpus_per_trial` are Ray's shares for one trial, fractions allowed; None for the
     threads that the model is worth. A trial that has not ended after `trial_limit_s` seconds is ended.
 
-    Raises: ConfigError if a value is out of range, or needs Ray.
+    Raises: ConfigError if a value is out of range, or needs Ray; or if `ray` names no cluster.
     """
 
     workers: int | None = None
@@ -28,6 +29,8 @@ class Placement:
     trial_limit_s: float | None = None
 
     def __post_init__(self) -> None:
+        if self.ray is not None:
+            require_address(self.ray)
         if self.cpus_per_trial is not None and not 0 < self.cpus_per_trial < float("inf"):
             raise ConfigError(f"`cpus_per_trial` must be above 0; got {self.cpus_per_trial}.")
         if not 0 <= self.gpus_per_trial < float("inf"):

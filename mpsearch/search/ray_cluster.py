@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -18,10 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mpsearch.errors import ConfigError, RunError
+from mpsearch.errors import RunError
+from mpsearch.search.placement import Placement
 from mpsearch.search.processors import usable_cpus
+from mpsearch.search.ray_address import AUTO, LOCAL, require_address
 
-LOCAL, AUTO = "local", "auto"
 # Nothing of Ray's may print over the live view or call out; trials come one at a time from our searcher.
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints tables whatever it is told
@@ -65,7 +65,7 @@ class RayCluster:
         self._seen_at = float("-inf")
         self._nodes: list[dict[str, float]] = []
         try:
-            _require_address(address)
+            require_address(address)
             self._scope.enter_context(_quiet())
             self.folder = self._scope.enter_context(_folder_of_ours())
             self._connect(address)
@@ -82,14 +82,8 @@ class RayCluster:
 
     def require_slot(self, cpus: float, gpus: float) -> None:
         """Raises: RunError if no node holds a trial of that many processors and GPUs."""
-        if self.slots(cpus, gpus):
-            return
-        most = max(self._nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
-        raise RunError(
-            f"A trial must fit on one node of the cluster; it asks for {cpus:g} processors and {gpus:g} "
-            f"GPUs, the largest has {most.get('CPU', 0):g} and {most.get('GPU', 0):g}. Lower "
-            "--cpus-per-trial or --gpus-per-trial, or add a node."
-        )
+        if not self.slots(cpus, gpus):
+            raise _too_large(cpus, gpus, self._nodes)
 
     def close(self) -> None:
         """End a cluster of our own, leave any other. May be called twice."""
@@ -122,7 +116,7 @@ class RayCluster:
         try:
             with _signals_kept():
                 context = ray.init(address=address, **options)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise _refused(address, error) from error
         if address == LOCAL and context.address_info["node_ip_address"] != "127.0.0.1":
             raise RunError(
@@ -131,22 +125,48 @@ class RayCluster:
             )
 
 
+def require_place(placement: Placement) -> None:
+    """See, before a model is trained for hours, that trials could run where `placement` says.
+
+    A running cluster is joined for that and left again; a local one would be no larger than this machine.
+
+    Raises: RunError as `RayCluster` and `require_slot`.
+    """
+    assert placement.ray is not None
+    cpus, gpus = placement.cpus_per_trial or 1.0, placement.gpus_per_trial
+    if placement.ray == LOCAL and not _ray().is_initialized():
+        machine = {"CPU": float(len(usable_cpus())), "GPU": _gpus_here() if gpus else 0.0}
+        if not _fits(machine, cpus, gpus):
+            raise _too_large(cpus, gpus, [machine])
+        return
+    with RayCluster(placement.ray) as cluster:
+        cluster.require_slot(cpus, gpus)
+
+
+def _gpus_here() -> float:
+    from ray._private.accelerators import get_accelerator_manager_for_resource  # noqa: PLC0415
+
+    manager = get_accelerator_manager_for_resource("GPU")
+    return 0.0 if manager is None else float(manager.get_current_node_num_accelerators())
+
+
+def _too_large(cpus: float, gpus: float, nodes: list[dict[str, float]]) -> RunError:
+    most = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
+    asked = [_counted(cpus, "processor"), _counted(gpus, "GPU")]
+    return RunError(
+        f"A trial must fit on one node of the cluster; it asks for {' and '.join(asked)}, the largest has "
+        f"{most.get('CPU', 0):g} and {most.get('GPU', 0):g}. Lower --cpus-per-trial or --gpus-per-trial, or "
+        "add a node."
+    )
+
+
+def _counted(count: float, noun: str) -> str:
+    return f"{count:g} {noun}{'' if count == 1 else 's'}"
+
+
 def _fits(node: dict[str, float], cpus: float, gpus: float) -> int:
     asked = {"CPU": cpus, "GPU": gpus}
     return min(int(node.get(name, 0) / share + _ROUNDING) for name, share in asked.items() if share)
-
-
-def _require_address(address: str) -> None:
-    if address in (LOCAL, AUTO):
-        return
-    if address.startswith("ray://"):
-        raise ConfigError(
-            f"Searches run on a machine of the cluster, not over Ray's client protocol; got {address!r}. "
-            "Make this machine a node (ray start --address=HOST:PORT) and use --ray auto."
-        )
-    found = re.fullmatch(r"\[?([^\s/]+?)\]?:(\d{1,5})", address)
-    if found is None or not 0 < int(found[2]) < 2**16:
-        raise ConfigError(f"`ray` must be local, auto or HOST:PORT; got {address!r}.")
 
 
 def _require_listener(address: str) -> None:
@@ -185,7 +205,8 @@ def _refused(address: str, error: Exception) -> RunError:
         return RunError(f"A local Ray cluster did not start: {name}: {text} Search with --workers instead.")
     return RunError(
         f"The Ray cluster at {address} must be running, and this machine one of its nodes; got {name}: "
-        f"{text} Make it one with `ray start --address={address}`."
+        f"{text} Make it one with `ray start --address={address}`; if the cluster asks for a token, set "
+        "RAY_AUTH_MODE=token and copy ~/.ray/auth_token from the head."
     )
 
 

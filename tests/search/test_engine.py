@@ -405,6 +405,15 @@ def test_settings_out_of_range_are_refused(search, setting):
         search(**setting)
 
 
+@pytest.mark.parametrize("address", ["", "nonsense", "host:", "host:99999", "ray://host:10001"])
+def test_an_address_that_is_none_is_refused_before_anything_is_read_or_written(search, tmp_path, address):
+    events = []
+    with pytest.raises(ConfigError, match="got '"):
+        search(ray=address, workers=None, on_event=events.append)
+    assert not events
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_single_objective_is_searched_too(search, space_of):
     run = search(space=space_of(objectives="[accuracy]"), budgets={"memory": "1200B"})
     assert len(run.records) == 12

@@ -18,6 +18,7 @@ import pytest
 from mpsearch.errors import ConfigError, RunError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.engine import run_search
+from mpsearch.search.events import SearchStarted
 from mpsearch.search.placement import Placement
 from mpsearch.search.ray_cluster import RayCluster, read_authentication
 from mpsearch.search.ray_runner import RayRunner
@@ -229,6 +230,34 @@ def test_one_worker_over_ray_searches_as_one_without(cluster, space, profile, tm
     assert len(said[0]) == 5
 
 
+def test_a_search_says_how_many_trials_run_at_a_time_over_the_cluster(cluster, space, profile, tmp_path):
+    events = []
+    run_search(
+        space,
+        out=tmp_path / "ray",
+        profile=profile,
+        trials=1,
+        workers=3,  # a node that another test has removed may be counted for a while
+        ray=cluster.address,
+        cpus_per_trial=0.5,
+        on_event=events.append,
+    )
+    assert [event.workers for event in events if isinstance(event, SearchStarted)] == [3]
+
+
+@pytest.mark.parametrize("share", [{"cpus_per_trial": 1e6}, {"gpus_per_trial": 1e6}])
+@pytest.mark.parametrize("is_local", [True, False])
+def test_what_no_node_holds_is_refused_before_anything_begins(
+    request, space, profile, tmp_path, share, is_local
+):
+    address = "local" if is_local else request.getfixturevalue("cluster").address
+    events = []
+    with pytest.raises(RunError, match="must fit on one node"):
+        run_search(space, out=tmp_path / "run", profile=profile, ray=address, on_event=events.append, **share)
+    assert not events
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_trial_larger_than_every_node_is_refused(cluster, tmp_path):
     with pytest.raises(RunError, match=r"asks for 64 processors and 0 GPUs.*--cpus-per-trial"):
         RayRunner(Sleep(tmp_path), Placement(ray=cluster.address, cpus_per_trial=64))
@@ -242,6 +271,18 @@ def test_another_version_on_a_machine_stops_the_search(cluster, tmp_path, monkey
         runner.submit(job(0, tmp_path))
         with pytest.raises(RunError, match=r"must run the same.*Python 3.1, mpsearch another"):
             outcomes_of(runner, [job(1, tmp_path)])
+
+
+def test_a_cluster_whose_token_is_not_here_says_so(cluster, tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    read_authentication()
+    try:
+        with pytest.raises(RunError, match=r"asks for its token.*~/\.ray/auth_token"):
+            RayCluster(cluster.address)
+    finally:
+        monkeypatch.undo()
+        read_authentication()
 
 
 def test_a_local_cluster_listens_on_loopback_alone_and_has_a_token(ray_place, monkeypatch):

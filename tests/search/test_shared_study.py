@@ -439,6 +439,21 @@ class TestFolders:
         files = [json.loads((tmp_path / name / "profile.json").read_text()) for name in "ab"]
         assert files[0] == files[1]
 
+    def test_drivers_that_begin_at_once_take_the_profile_of_whoever_is_first(
+        self, search, profile, tmp_path, monkeypatch
+    ):
+        def measured_meanwhile(traced, *, given, **others):
+            if given is not None:
+                return given
+            search("a")
+            return replace(profile, memory_bandwidth_bytes_per_s=1.0)
+
+        monkeypatch.setattr("mpsearch.search.engine.usable_profile", measured_meanwhile)
+        run = search("b", profile=None, trials=7)
+        assert [record.number for record in run.records] == list(range(7))
+        files = [json.loads((tmp_path / name / "profile.json").read_text()) for name in "ab"]
+        assert files[0] == files[1]
+
     def test_a_folder_whose_study_is_gone_says_so_and_can_go_on_alone(
         self, search, server, study_name, tmp_path
     ):
