@@ -81,7 +81,7 @@ def folder(tmp_path_factory):
 
 def command(*more: str) -> list[str]:
     search = [sys.executable, "-m", "mpsearch", "search", "tiny.yaml", "--out", "run"]
-    return [*search, "--hw", str(PROFILE), "--json-lines", *more]
+    return [*search, "--hw", str(PROFILE), "--workers", "0", "--json-lines", *more]
 
 
 def environment(folder) -> dict[str, str]:
