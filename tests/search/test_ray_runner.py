@@ -177,7 +177,7 @@ def test_a_trial_whose_actor_is_killed_is_run_again_and_counted_once(cluster, tm
 def test_trials_of_a_node_that_is_gone_are_run_elsewhere_none_twice(cluster, tmp_path):
     leaving = cluster.add_node(num_cpus=2, node_ip_address="127.0.0.1")
     try:
-        with RayRunner(Sleep(tmp_path, seconds=1.0), Placement(ray=cluster.address)) as runner:
+        with RayRunner(Sleep(tmp_path, seconds=3.0), Placement(ray=cluster.address)) as runner:
             assert runner.capacity == 4
             for number in range(4):
                 runner.submit(job(number, tmp_path))
