@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -44,6 +45,7 @@ _LONGEST_BASE = 40  # letters: Ray's sockets lie deep below, and their paths hav
 _PREFIX = "mpsearch-ray"
 _STORE_BYTES = 512 * 2**20  # of a local cluster; Ray spills to disk what is more
 _LOOK_AGAIN_S = 1.0
+_SILENT_S = 10.0
 _ROUNDING = 1e-6  # three times 0.1 is more than 0.3
 
 
@@ -64,6 +66,8 @@ class RayCluster:
         self._scope = contextlib.ExitStack()
         self._seen_at = float("-inf")
         self._nodes: list[dict[str, float]] = []
+        self._head = ("", 0)
+        self._heard_at = time.monotonic()
         try:
             require_address(address)
             self._scope.enter_context(_quiet())
@@ -75,7 +79,7 @@ class RayCluster:
 
     def slots(self, cpus: float, gpus: float) -> int:
         """How many trials of that many processors and GPUs the nodes hold that are alive now."""
-        if time.monotonic() - self._seen_at > _LOOK_AGAIN_S:
+        if time.monotonic() - self._seen_at > _LOOK_AGAIN_S and self.has_head:
             self._nodes = [node["Resources"] for node in _ray().nodes() if node["Alive"]]
             self._seen_at = time.monotonic()
         return sum(_fits(node, cpus, gpus) for node in self._nodes)
@@ -84,6 +88,26 @@ class RayCluster:
         """Raises: RunError if no node holds a trial of that many processors and GPUs."""
         if not self.slots(cpus, gpus):
             raise _too_large(cpus, gpus, self._nodes)
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the cluster's head takes connections. Ray waits a minute for it, then ends this process."""
+        try:
+            socket.create_connection(self._head, timeout=_REACH_S).close()
+        except OSError:
+            return False
+        return True
+
+    def require_head(self) -> None:
+        """Raises: RunError if the head has been silent for some seconds."""
+        if self.has_head:
+            self._heard_at = time.monotonic()
+        elif time.monotonic() - self._heard_at > _SILENT_S:
+            raise RunError(
+                f"The head of the Ray cluster must answer at {':'.join(map(str, self._head))}; it is gone. "
+                "Finished trials are kept: start a cluster and give the same command again, or go on without "
+                "--ray."
+            )
 
     def close(self) -> None:
         """End a cluster of our own, leave any other. May be called twice."""
@@ -106,23 +130,41 @@ class RayCluster:
                     f"This program is connected to Ray at {connected} already; got ray={address!r}. Use "
                     "ray='auto' for that cluster, or call ray.shutdown() first."
                 )
+            self._head = _host_and_port(connected)
             return
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
         if address == LOCAL:
             options |= self._scope.enter_context(_private(self.folder))
         else:
             _require_listener(address)
-        self._scope.callback(_leave)
+        self._scope.callback(self._leave)
         try:
             with _signals_kept():
                 context = ray.init(address=address, **options)
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise _refused(address, error) from error
+        self._head = _host_and_port(ray.get_runtime_context().gcs_address)
         if address == LOCAL and context.address_info["node_ip_address"] != "127.0.0.1":
             raise RunError(
                 "A local cluster must listen on 127.0.0.1 only; this version of Ray took "
                 f"{context.address_info['node_ip_address']}. Search with --workers instead."
             )
+
+    def _leave(self) -> None:
+        ray = _ray()
+        if not ray.is_initialized():
+            return
+        if self.has_head:
+            ray.shutdown(wait_for_processes=True)  # they would write to a folder that is gone
+            return
+        # Shutting down would wait for the head, and then end this process before it could say why.
+        atexit.unregister(ray.shutdown)
+        ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, port = address.rsplit(":", 1)
+    return host.strip("[]"), int(port)
 
 
 def require_place(placement: Placement) -> None:
@@ -173,9 +215,8 @@ def _require_listener(address: str) -> None:
     """Ray waits long for a cluster that is not there."""
     if address == AUTO:
         return
-    host, port = address.rsplit(":", 1)
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+        socket.create_connection(_host_and_port(address), timeout=_REACH_S).close()
     except OSError as error:
         raise RunError(
             f"A Ray cluster must listen at {address}; got: {error.strerror or error}. Start one with "
@@ -304,10 +345,6 @@ def _ray() -> Any:
     import ray  # noqa: PLC0415
 
     return ray
-
-
-def _leave() -> None:
-    _ray().shutdown(wait_for_processes=True)  # they would write to a folder that is gone
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from mpsearch.search.trial_job import Outcome, TrialJob, Work
 _RETRIES = 3  # of a trial whose node or actor was lost
 _REPORTS_PER_S = 16.0  # of all trials together: each costs the driver some milliseconds
 _END_S = 15.0
+_LOOK_S = 2.0  # how often the head is looked at where nothing happens
 
 
 class RayRunner(Runner):
@@ -29,7 +30,8 @@ class RayRunner(Runner):
     store and are written here. A trial that is lost with its node or actor is begun again elsewhere, three
     times at most.
 
-    Raises: RunError as `RayCluster`, or if no node is large enough for a trial.
+    Raises: RunError as `RayCluster`, or if no node is large enough for a trial; from `wait`, if the head is
+    gone.
     """
 
     def __init__(self, work: Work, placement: Placement) -> None:
@@ -77,7 +79,9 @@ class RayRunner(Runner):
 
     def wait(self) -> list[Report]:
         reports: list[Report] = []
-        for arrival in self._desk.collect():
+        while not (arrivals := self._desk.collect(_LOOK_S)):
+            self._cluster.require_head()
+        for arrival in arrivals:
             if isinstance(arrival.report, Outcome):
                 job = self._jobs.pop(arrival.report.number)
                 if arrival.weights is not None:
@@ -88,7 +92,7 @@ class RayRunner(Runner):
     def close(self) -> None:
         self._desk.close()
         if self._thread is not None:
-            self._thread.join(_END_S)
+            self._thread.join(_END_S if self._cluster.has_head else 0.0)
             self._thread = None
         self._scope.close()
         self._jobs.clear()

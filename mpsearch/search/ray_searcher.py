@@ -56,13 +56,16 @@ class JobDesk:
             self._jobs.append(job)
             self._change.notify_all()
 
-    def collect(self) -> list[Arrival]:
-        """All arrivals, waited for where there are none. Raises: what stopped Tune, or a worker's load."""
+    def collect(self, limit_s: float) -> list[Arrival]:
+        """All arrivals, waited for a while where there are none.
+
+        Raises: what stopped Tune, or a worker's load.
+        """
         with self._change:
             if not self._arrivals:
                 self._is_thinking = False
                 self._change.notify_all()
-            self._change.wait_for(lambda: self._arrivals or self._error is not None)
+            self._change.wait_for(lambda: self._arrivals or self._error is not None, limit_s)
             if not self._arrivals and self._error is not None:
                 raise self._error
             found = list(self._arrivals)
