@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -123,6 +124,7 @@ def main() -> None:
             raise
         told = error if isinstance(error, MpsearchError) else _refused(error)
         _fail(type(told).__name__, str(told))
+        _end_beside_a_stuck_thread()
         raise SystemExit(EXIT_ERROR) from error
     if isinstance(code, int) and code:
         raise SystemExit(code)
@@ -158,6 +160,15 @@ def _drop_unwritten_output() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end_beside_a_stuck_thread() -> None:
+    """Where Ray's head is gone, a thread waits in Ray for it: Python's own end would crash on that."""
+    from mpsearch.search.ray_address import TUNE_THREAD
+
+    if any(thread.name == TUNE_THREAD for thread in threading.enumerate()):
+        sys.stderr.flush()
+        os._exit(EXIT_ERROR)
 
 
 def _fail(kind: str, told: str) -> None:

@@ -6,6 +6,7 @@ import re
 
 from mpsearch.errors import ConfigError
 
+TUNE_THREAD = "ray-tune"  # the name of the thread that Ray Tune runs in
 LOCAL, AUTO = "local", "auto"
 
 

@@ -157,8 +157,11 @@ class RayCluster:
         if self.has_head:
             ray.shutdown(wait_for_processes=True)  # they would write to a folder that is gone
             return
-        # Shutting down would wait for the head, and then end this process before it could say why.
+        # These would wait for the head at the end of this process, and then end it as a failure of Ray's.
+        from ray.tune import registry  # noqa: PLC0415
+
         atexit.unregister(ray.shutdown)
+        atexit.unregister(registry._unregister_all)
         ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
 
 

@@ -11,6 +11,7 @@ from mpsearch.atomic_file import write_atomically
 from mpsearch.errors import RunError
 from mpsearch.search.packed_work import PackedWork
 from mpsearch.search.placement import Placement
+from mpsearch.search.ray_address import TUNE_THREAD
 from mpsearch.search.ray_cluster import RayCluster
 from mpsearch.search.ray_searcher import EndOfSearch, JobDesk, StudySearcher, TrialEvents
 from mpsearch.search.ray_trainable import Equipment, TrialActor, versions
@@ -56,7 +57,7 @@ class RayRunner(Runner):
             )
             folder = str(self._cluster.folder / "tune")
             self._thread = threading.Thread(
-                target=self._tune, args=(equipment, folder), name="ray-tune", daemon=True
+                target=self._tune, args=(equipment, folder), name=TUNE_THREAD, daemon=True
             )
             self._thread.start()
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from typing import Any
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
-from mpsearch.errors import MpsearchError
+from mpsearch.errors import MpsearchError, RunError
 from mpsearch.search.ray_trainable import DONE, ERROR, JOB, OUTCOME, STEP, WEIGHTS
 from mpsearch.search.runner import Report
 from mpsearch.search.trial_job import Outcome, StepReport, TrialJob
 
 _PATIENCE_S = 5.0
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +185,19 @@ class TrialEvents(Callback):
 
     def on_trial_error(self, *, trial: Any, **_: Any) -> None:  # type: ignore[override]
         number = self._desk.number_of(trial.trial_id)
-        if number is not None:
-            failure = f"TrialError: The trial was lost {trial.run_metadata.num_failures} times; last: "
-            outcome = Outcome(number=number, failure=failure + _last_reason(trial))
-            self._desk.hand_back(trial.trial_id, outcome, None)
+        if number is None:
+            return
+        reason = _last_reason(trial)
+        if "No module named 'mpsearch'" in reason:
+            self._desk.fail(
+                RunError(
+                    "All machines of a cluster must run the same; one has no mpsearch. Install it there, for "
+                    "the Python that runs Ray."
+                )
+            )
+            return
+        failure = f"TrialError: The trial was lost {trial.run_metadata.num_failures} times; last: {reason}"
+        self._desk.hand_back(trial.trial_id, Outcome(number=number, failure=failure), None)
 
 
 class EndOfSearch(Stopper):
@@ -204,6 +215,6 @@ class EndOfSearch(Stopper):
 
 def _last_reason(trial: Any) -> str:
     text = Path(trial.error_file).read_text(errors="replace") if trial.error_file else ""
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in _COLOURS.sub("", text).splitlines()]
     last = max((place for place, line in enumerate(lines) if line.startswith("Failure #")), default=-1)
     return " ".join(line for line in lines[last + 1 :] if line)
