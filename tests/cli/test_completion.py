@@ -28,7 +28,11 @@ def folder(tmp_path, monkeypatch):
     for run in ("runs/digits", "runs/vgg", "elsewhere/mine"):
         (tmp_path / run).mkdir(parents=True)
         (tmp_path / run / "run.json").write_text(json.dumps({"model": {"layers": layers}}))
-        trials = [{"number": 0, "score": 0.5}, {"number": 1, "score": None}, {"number": 12, "score": 0.875}]
+        trials = [
+            {"number": 0, "score": 0.5},
+            {"number": 1, "score": None, "state": "failed"},
+            {"number": 12, "score": 0.875},
+        ]
         (tmp_path / run / "trials.jsonl").write_text("".join(json.dumps(trial) + "\n" for trial in trials))
     (tmp_path / "runs" / "notes").mkdir()
     (tmp_path / "broken").mkdir()
