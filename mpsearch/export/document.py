@@ -27,7 +27,8 @@ def read_document(path: Path, *, schema: int, what: str) -> dict[str, Any]:
     """
     try:
         document = json.loads(regular_content(path))
-        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair could not be shown
+        # No number that JSON lacks, and no half of a surrogate pair, which could not be shown.
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} must be {what}; got: {error}. Export it again.") from error
     if not isinstance(document, dict):

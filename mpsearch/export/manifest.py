@@ -216,7 +216,8 @@ class Manifest:
         packed = [name for name, scheme in policy.items() if not scheme.is_full_precision]
         if set(packed) != set(layers):
             raise FormatError(
-                f"`layers` in {path} must be those of the policy below 32 bits, {packed}; got {list(layers)}."
+                f"`layers` in {path} must be those of the policy below 32 bits, {packed!s:.200}; got "
+                f"{list(layers)!s:.200}."
             )
         samples = required(sections["check"], "samples", int, path)
         if samples < 1:

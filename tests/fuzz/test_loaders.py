@@ -100,6 +100,25 @@ def test_a_policy_that_is_none_is_quoted_in_short(loader):
     assert found.verdict({"policy.json": json.dumps(document).encode()}).end == "FormatError"
 
 
+def test_layers_that_are_not_the_policys_are_quoted_in_short(loader):
+    found = loader("packed")
+    document = json.loads(found.pristine["manifest.json"])
+    layer = next(iter(document["layers"]))
+    document["layers"]["l" * 100_000] = document["layers"].pop(layer)
+    assert (
+        found.verdict({**found.pristine, "manifest.json": json.dumps(document).encode()}).end == "FormatError"
+    )
+
+
+def test_a_number_that_json_lacks_is_refused(loader):
+    found = loader("packed")
+    document = json.loads(found.pristine["manifest.json"])
+    document["task"]["args"]["samples"] = float("-inf")
+    assert (
+        found.verdict({**found.pristine, "manifest.json": json.dumps(document).encode()}).end == "FormatError"
+    )
+
+
 def test_an_error_quotes_what_it_was_given_in_short(loader):
     """A profile with a key of 100 KB made an error of 200 KB."""
     found = loader("profile")

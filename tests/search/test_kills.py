@@ -228,7 +228,7 @@ def test_what_a_power_cut_takes_from_the_study_is_taken_back_from_the_synced_lin
     generator = random.Random(kills)
     seconds, _ = whole
     lives, cuts, took = new_lives("--workers", "0"), 0, 0
-    while cuts < kills:
+    while cuts < kills or (not took and cuts < kills + 10):  # a cut may fall where nothing is lost
         life = lives.begin()
         life.wait_for(generator.randrange(2, 6))
         if life.wait(generator.uniform(0, 0.2 * seconds)) is None:
