@@ -181,7 +181,7 @@ class _Search:
             raise
 
     def _run(self) -> None:
-        if len(self.folder.written_records()) < self.space.search.trials:
+        if self.placement.ray is not None and len(self.folder.written_records()) < self.space.search.trials:
             require_place(self.placement)
         agreed = None if self.sharing is None else self.sharing.facts()
         if agreed is not None and not self.profiles:

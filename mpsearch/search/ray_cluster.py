@@ -67,7 +67,7 @@ class RayCluster:
         self._seen_at = float("-inf")
         self._nodes: list[dict[str, float]] = []
         self._head = ("", 0)
-        self._heard_at = time.monotonic()
+        self._silent_since: float | None = None
         try:
             require_address(address)
             self._scope.enter_context(_quiet())
@@ -80,6 +80,7 @@ class RayCluster:
     def slots(self, cpus: float, gpus: float) -> int:
         """How many trials of that many processors and GPUs the nodes hold that are alive now."""
         if time.monotonic() - self._seen_at > _LOOK_AGAIN_S and self.has_head:
+            self._silent_since = None
             self._nodes = [node["Resources"] for node in _ray().nodes() if node["Alive"]]
             self._seen_at = time.monotonic()
         return sum(_fits(node, cpus, gpus) for node in self._nodes)
@@ -100,9 +101,12 @@ class RayCluster:
 
     def require_head(self) -> None:
         """Raises: RunError if the head has been silent for some seconds."""
+        now = time.monotonic()
         if self.has_head:
-            self._heard_at = time.monotonic()
-        elif time.monotonic() - self._heard_at > _SILENT_S:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = now
+        elif now - self._silent_since > _SILENT_S:
             raise RunError(
                 f"The head of the Ray cluster must answer at {':'.join(map(str, self._head))}; it is gone. "
                 "Finished trials are kept: start a cluster and give the same command again, or go on without "
