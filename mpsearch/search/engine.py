@@ -181,7 +181,8 @@ class _Search:
             raise
 
     def _run(self) -> None:
-        if self.placement.ray is not None and len(self.folder.written_records()) < self.space.search.trials:
+        trials = self.space.search.trials
+        if self.placement.ray is not None and len(self.folder.written_records()) < trials:
             require_place(self.placement)
         agreed = None if self.sharing is None else self.sharing.facts()
         if agreed is not None and not self.profiles:
