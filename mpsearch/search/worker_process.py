@@ -228,8 +228,8 @@ def environment(threads: int) -> dict[str, str]:
     """What torch and its libraries must find set when they are loaded.
 
     Threads that wait for each other give their processor up at once. Spinning, a step of two threads on two
-    processors that other programs use too takes 1.5 s in place of 0.2 s; what it gains where they are free is not settled.
-    What the user has set stays.
+    processors that other programs use too takes 1.5 s in place of 0.2 s; what it gains where they are
+    free is not settled. What the user has set stays.
     """
     passive = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
     return {
