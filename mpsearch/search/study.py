@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mpsearch.errors import FormatError
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.interrupts import uninterrupted
 from mpsearch.search.objective import Objective
 from mpsearch.search.resolve import ResolvedSpace
 from mpsearch.search.stored_records import BEGUN, LOCK_TIMEOUT_S, RECORD, require_sound, translated
@@ -196,8 +197,11 @@ class StudyStore:
         return engine, rows
 
     def _commit(self, step: Callable[[Connection], _T]) -> _T:
-        """Do a step as one transaction."""
-        with self._translated(), self._engine.begin() as connection:
+        """Do a step as one transaction.
+
+        Not interrupted: a connection that is lost in the midst would keep `close` from folding the journal.
+        """
+        with uninterrupted(), self._translated(), self._engine.begin() as connection:
             return step(connection)
 
     def _stored(self, rows: list[StudyRow]) -> list[StoredTrial]:

@@ -1,10 +1,12 @@
 """The study in a file: every step in one commit, and nothing between two for a kill to part."""
 
+import signal
 import sqlite3
 from dataclasses import replace
 
 import optuna
 import pytest
+from sqlalchemy import pool
 
 from mpsearch.errors import FormatError, StorageError
 from mpsearch.search.journal import Journal
@@ -162,3 +164,20 @@ def test_a_folder_with_odd_signs_in_its_name_holds_a_study(tmp_path, resolved, s
     with StudyStore(folder / "study.db", resolved, space.objectives) as store:
         store.begin(begun(0), {})
     assert [path.name for path in folder.iterdir()] == ["study.db"]
+
+
+def test_an_interrupt_amid_a_commit_leaves_no_journal_behind(tmp_path, resolved, space, begun, monkeypatch):
+    connect = pool.base._ConnectionRecord.__init__
+
+    def connect_and_be_interrupted(*args, **kwargs):
+        connect(*args, **kwargs)
+        signal.raise_signal(signal.SIGINT)
+
+    def interrupted():
+        with StudyStore(tmp_path / "s.db", resolved, space.objectives) as store:
+            monkeypatch.setattr(pool.base._ConnectionRecord, "__init__", connect_and_be_interrupted)
+            store.begin(begun(0), {})
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [path.name for path in tmp_path.iterdir()] == ["s.db"]
