@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,14 @@ def read_document(path: Path, *, schema: int, what: str) -> dict[str, Any]:
     """
     try:
         document = json.loads(regular_content(path))
-        # No number that JSON lacks, and no half of a surrogate pair, which could not be shown.
-        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair could not be shown
+        odd = next(_numbers_that_json_lacks(document), None)
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} must be {what}; got: {error}. Export it again.") from error
+    if odd is not None:
+        raise FormatError(
+            f"`{odd:.200}` in {path} must be a finite number; got NaN or infinity. Export it again."
+        )
     if not isinstance(document, dict):
         raise FormatError(f"{path} must be {what}, a JSON object; got {type(document).__name__}.")
     found = document.get("schema")
@@ -41,6 +45,15 @@ def read_document(path: Path, *, schema: int, what: str) -> dict[str, Any]:
             f"{path} has schema {found}; this mpsearch reads up to {schema}. Install a newer mpsearch."
         )
     return document
+
+
+def _numbers_that_json_lacks(value: Any, place: str = "") -> Iterator[str]:
+    """Where NaN or infinity is, as `section.key`: Python's reader takes them, its strict writer does not."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield place
+    elif isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _numbers_that_json_lacks(item, f"{place}.{key}" if place else str(key))
 
 
 def required(document: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where: Path) -> Any:
