@@ -13,7 +13,8 @@ from mpsearch.models.layer_shape import Operator
 from mpsearch.models.quantizable import hook_refusal, is_candidate, refusal
 from mpsearch.precision.scheme import Scheme
 from mpsearch.quant.quantizer import ActivationQuantizer, WeightQuantizer
-from mpsearch.quant.scheme_quantizers import Ternary, scheme_quantizers
+from mpsearch.quant.quantizer_choice import STANDARD, QuantizerChoice
+from mpsearch.quant.scheme_quantizers import LayerInputs, scheme_quantizers
 
 
 class QuantLayer(nn.Module):
@@ -35,16 +36,18 @@ class QuantLayer(nn.Module):
     weight_quantizer: WeightQuantizer
     activation_quantizer: ActivationQuantizer
 
-    def _take_over(self, layer: nn.Module, in_channels: int, scheme: Scheme, ternary: Ternary) -> None:
+    def _take_over(self, layer: nn.Module, in_channels: int, scheme: Scheme, choice: QuantizerChoice) -> None:
         reason = refusal(layer) or hook_refusal(layer)
         if reason is not None:
             raise ConfigError(f"A {type(layer).__name__} cannot be quantized: {reason}. Leave it at w32a32.")
         self.register_parameter("weight", layer._parameters["weight"])
         self.register_parameter("bias", layer._parameters["bias"])
-        quantizers = scheme_quantizers(scheme, ternary=ternary)
+        quantizers = scheme_quantizers(scheme, choice)
         self.scheme = scheme
         self.weight_quantizer = quantizers.weight(self.weight)
-        self.activation_quantizer = quantizers.activation(in_channels, self.spatial_dims)
+        self.activation_quantizer = quantizers.activation(
+            LayerInputs(channels=in_channels, spatial_dims=self.spatial_dims)
+        )
         self.to(self.weight.device)
         self.train(layer.training)
 
@@ -80,9 +83,9 @@ class QuantLinear(QuantLayer, nn.Linear):
     operator = "linear"
     spatial_dims = 0
 
-    def __init__(self, layer: nn.Linear, scheme: Scheme, *, ternary: Ternary = "twn") -> None:
+    def __init__(self, layer: nn.Linear, scheme: Scheme, choice: QuantizerChoice = STANDARD) -> None:
         super().__init__(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
-        self._take_over(layer, layer.in_features, scheme, ternary)
+        self._take_over(layer, layer.in_features, scheme, choice)
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.linear(x, weight, bias)
@@ -93,7 +96,9 @@ class _QuantConv(QuantLayer):
     padding: str | tuple[int, ...]
     dilation: tuple[int, ...]
 
-    def __init__(self, layer: nn.Conv1d | nn.Conv2d, scheme: Scheme, *, ternary: Ternary = "twn") -> None:
+    def __init__(
+        self, layer: nn.Conv1d | nn.Conv2d, scheme: Scheme, choice: QuantizerChoice = STANDARD
+    ) -> None:
         super().__init__(
             layer.in_channels,
             layer.out_channels,
@@ -105,7 +110,7 @@ class _QuantConv(QuantLayer):
             bias=layer.bias is not None,
             device="meta",
         )
-        self._take_over(layer, layer.in_channels, scheme, ternary)
+        self._take_over(layer, layer.in_channels, scheme, choice)
 
     @property
     def geometry(self) -> dict[str, tuple[int, int]]:
@@ -166,7 +171,7 @@ QUANT_LAYERS: dict[type[nn.Module], type[QuantLayer]] = {
 }
 
 
-def quantize_layer(layer: nn.Module, scheme: Scheme, *, ternary: Ternary = "twn") -> QuantLayer:
+def quantize_layer(layer: nn.Module, scheme: Scheme, choice: QuantizerChoice = STANDARD) -> QuantLayer:
     """The fake-quantized layer that takes over this layer's parameters.
 
     Raises: ConfigError if the layer or the scheme cannot be quantized.
@@ -177,4 +182,4 @@ def quantize_layer(layer: nn.Module, scheme: Scheme, *, ternary: Ternary = "twn"
             f"{type(layer).__name__}. Leave it at w32a32."
         )
     quant_type = next(quant for kind, quant in QUANT_LAYERS.items() if isinstance(layer, kind))
-    return quant_type(layer, scheme, ternary=ternary)
+    return quant_type(layer, scheme, choice)

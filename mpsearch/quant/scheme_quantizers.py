@@ -2,67 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from torch import Tensor
 
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import Scheme
-from mpsearch.quant.activation import Int8Activation
-from mpsearch.quant.binary import BwnQuantizer, SignActivation
+from mpsearch.quant.binary_weight import BwnQuantizer
+from mpsearch.quant.int8_activation import Int8Activation
 from mpsearch.quant.lsq import LsqQuantizer
 from mpsearch.quant.quantizer import ActivationQuantizer, WeightQuantizer
-from mpsearch.quant.ternary import AbsmeanQuantizer, TwnQuantizer
+from mpsearch.quant.quantizer_choice import QuantizerChoice
+from mpsearch.quant.sign_activation import SignActivation
+from mpsearch.quant.ternary_weight import AbsmeanQuantizer, TwnQuantizer
 
-Ternary = Literal["twn", "absmean"]
+# From the weights that the layer starts with.
+MakeWeight = Callable[[Tensor], WeightQuantizer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerInputs:
+    """What an activation quantizer may want to know: the channels, and how many dimensions follow them."""
+
+    channels: int
+    spatial_dims: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemeQuantizers:
-    """How to make a layer's quantizers: `weight` from the weights it starts with, `activation` from the
-    input channels and the number of dimensions that follow them.
-    """
+    """How to make a layer's quantizers."""
 
-    weight: Callable[[Tensor], WeightQuantizer]
-    activation: Callable[[int, int], ActivationQuantizer]
+    weight: MakeWeight
+    activation: Callable[[LayerInputs], ActivationQuantizer]
 
 
-def _sign(channels: int, spatial_dims: int) -> ActivationQuantizer:
-    return SignActivation(channels, spatial_dims=spatial_dims)
-
-
-def _int8(channels: int, spatial_dims: int) -> ActivationQuantizer:  # noqa: ARG001 - one step per tensor
-    return Int8Activation()
-
-
-TERNARY_QUANTIZERS: dict[str, Callable[[Tensor], WeightQuantizer]] = {
+BINARY: Mapping[str, MakeWeight] = {"bwn": lambda weight: BwnQuantizer()}  # noqa: ARG005
+TERNARY: Mapping[str, MakeWeight] = {
     "twn": lambda weight: TwnQuantizer(),  # noqa: ARG005
     "absmean": lambda weight: AbsmeanQuantizer(),  # noqa: ARG005
 }
-
-QUANTIZERS: dict[str, SchemeQuantizers] = {
-    "w1a1": SchemeQuantizers(weight=lambda weight: BwnQuantizer(), activation=_sign),  # noqa: ARG005
-    "w1a8": SchemeQuantizers(weight=lambda weight: BwnQuantizer(), activation=_int8),  # noqa: ARG005
-    "w1.58a8": SchemeQuantizers(weight=TERNARY_QUANTIZERS["twn"], activation=_int8),
-    "w4a8": SchemeQuantizers(weight=lambda weight: LsqQuantizer(weight, bits=4), activation=_int8),
-    "w8a8": SchemeQuantizers(weight=lambda weight: LsqQuantizer(weight, bits=8), activation=_int8),
+UNIFORM: Mapping[str, Callable[[Tensor, int], WeightQuantizer]] = {
+    "lsq": lambda weight, bits: LsqQuantizer(weight, bits=bits)
+}
+BINARY_ACTIVATIONS: Mapping[str, Callable[[LayerInputs, QuantizerChoice], ActivationQuantizer]] = {
+    "rsign": lambda inputs, choice: SignActivation(
+        inputs.channels, spatial_dims=inputs.spatial_dims, gradient=choice.sign_gradient
+    )
+}
+ACTIVATIONS: Mapping[str, Callable[[LayerInputs], ActivationQuantizer]] = {
+    "lsq": lambda inputs: Int8Activation()  # noqa: ARG005
 }
 
 
-def scheme_quantizers(scheme: Scheme, *, ternary: Ternary = "twn") -> SchemeQuantizers:
+def scheme_quantizers(scheme: Scheme, choice: QuantizerChoice) -> SchemeQuantizers:
     """The quantizers of a scheme below 32 bits.
 
-    Raises: ConfigError if the scheme has none or the ternary quantizer is unknown.
+    Raises: ConfigError if the scheme has none.
     """
-    if ternary not in TERNARY_QUANTIZERS:
-        raise ConfigError(f"`ternary` must be one of {', '.join(get_args(Ternary))}; got {ternary!r}.")
-    if scheme.name not in QUANTIZERS:
-        raise ConfigError(
-            f"Only schemes below 32 bits are quantized ({', '.join(QUANTIZERS)}); got {scheme}."
-        )
-    found = QUANTIZERS[scheme.name]
-    if scheme.weight_bits == 1.58:
-        return SchemeQuantizers(weight=TERNARY_QUANTIZERS[ternary], activation=found.activation)
-    return found
+    if scheme.is_full_precision:
+        raise ConfigError(f"Only schemes below 32 bits are quantized; got {scheme}.")
+    bits = scheme.weight_bits
+    if bits == 1:
+        weight = BINARY[choice.binary]
+    elif bits < 2:
+        weight = TERNARY[choice.ternary]
+    else:
+        uniform = UNIFORM[choice.uniform]
+
+        def weight(given: Tensor) -> WeightQuantizer:
+            return uniform(given, int(bits))
+
+    def activation(inputs: LayerInputs) -> ActivationQuantizer:
+        if scheme.activation_bits == 1:
+            return BINARY_ACTIVATIONS[choice.binary_activation](inputs, choice)
+        return ACTIVATIONS[choice.activation](inputs)
+
+    return SchemeQuantizers(weight=weight, activation=activation)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from mpsearch.errors import ConfigError
-
-SignGradient = Literal["identity", "clipped", "approx_sign"]
+from mpsearch.quant.quantizer_choice import SignGradient
 
 
 def _identity(u: Tensor) -> Tensor:

@@ -16,10 +16,12 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import Scheme
 from mpsearch.quant.batch_norm import ModelInputs, batch_statistics, run_model
 from mpsearch.quant.layers import QuantLayer, quantize_layer
-from mpsearch.quant.scheme_quantizers import Ternary
+from mpsearch.quant.quantizer_choice import STANDARD, QuantizerChoice
 
 
-def quantize_model(model: nn.Module, policy: PrecisionPolicy, *, ternary: Ternary = "twn") -> nn.Module:
+def quantize_model(
+    model: nn.Module, policy: PrecisionPolicy, choice: QuantizerChoice = STANDARD
+) -> nn.Module:
     """A copy of the model whose layers compute as the policy says; call `calibrate` on it next.
 
     Layers are named as in `named_modules()`. w32a32 and unnamed layers stay as they are. A module that the
@@ -42,7 +44,7 @@ def quantize_model(model: nn.Module, policy: PrecisionPolicy, *, ternary: Ternar
         if scheme.is_full_precision:
             continue
         try:
-            quantized = quantize_layer(copy.deepcopy(module, copies), scheme, ternary=ternary)
+            quantized = quantize_layer(copy.deepcopy(module, copies), scheme, choice)
         except ConfigError as error:
             raise ConfigError(f"Layer {name!r}: {error}") from error
         copies[id(module)] = quantized

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Literal
 
 from mpsearch.errors import ConfigError
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.quant.quantizer_choice import (
+    Activation,
+    Binary,
+    BinaryActivation,
+    QuantizerChoice,
+    SignGradient,
+    Ternary,
+    Uniform,
+)
 
 OPTIMIZERS = ("sgd", "adam")
-TERNARY = ("twn", "absmean")
 LOW_BITS = 2  # below this, weights are relearnt; from here on, they are only adjusted
 MOST_FIDELITIES = 10
 
@@ -63,6 +71,8 @@ class TrialRecipe:
     T is `temperature`. `bfloat16` and `augment` as for the baseline; scores are always computed in 32 bits.
     Weight decay acts on weights only, not on scales, thresholds, biases and normalization.
 
+    The quantizers of each family are named as in `QuantizerChoice`.
+
     `fidelities` are shares of those steps, rising to 1: a policy is first trained for the lowest, and the
     best one in `reduction` of each goes on to the next, from the 32-bit weights again and with a fall of the
     learning rate of its own (`mpsearch.search.promotion`). (1.0,) trains every policy once, in full.
@@ -79,7 +89,12 @@ class TrialRecipe:
     distillation_weight: float = 0.5
     temperature: float = 2.0
     weight_decay: float = 0.0
-    ternary: Literal["twn", "absmean"] = "twn"
+    binary: Binary = "bwn"
+    ternary: Ternary = "twn"
+    uniform: Uniform = "lsq"
+    binary_activation: BinaryActivation = "rsign"
+    sign_gradient: SignGradient = "clipped"
+    activation: Activation = "lsq"
     calibration_samples: int = 256
     bn_samples: int = 1000
     augment: bool = False
@@ -98,9 +113,13 @@ class TrialRecipe:
             raise ConfigError(
                 f"`distillation_weight` must be a number from 0 to 1; got {self.distillation_weight!r}."
             )
-        if self.ternary not in TERNARY:
-            raise ConfigError(f"`ternary` must be one of {', '.join(TERNARY)}; got {self.ternary!r}.")
+        _ = self.quantizers  # refuses unknown names
         _true_or_false(self, "augment", "bfloat16")
+
+    @property
+    def quantizers(self) -> QuantizerChoice:
+        """The names of quantizers among the settings."""
+        return QuantizerChoice(**{field.name: getattr(self, field.name) for field in fields(QuantizerChoice)})
 
     def steps_for(self, policy: PrecisionPolicy, share: float = 1.0) -> int:
         """How many steps that policy trains for, at a fidelity of `share`: at least one."""

@@ -78,7 +78,7 @@ def run_trial(
     teacher = baseline_model(task, baseline)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # dropout and other draws of the model
-        model = prepare_model(quantize_model(teacher, policy, ternary=recipe.ternary))
+        model = prepare_model(quantize_model(teacher, policy, recipe.quantizers))
         generator = Generator().manual_seed(seed)
         calibrate(model, _inputs(task.train.sample(recipe.calibration_samples, generator)))
         statistics = task.train.sample(recipe.bn_samples, generator)
@@ -124,7 +124,7 @@ def restore_trial_model(
 
     Raises: TaskError if the weights belong to another model or policy.
     """
-    model = prepare_model(quantize_model(task.new_model(), policy, ternary=recipe.ternary))
+    model = prepare_model(quantize_model(task.new_model(), policy, recipe.quantizers))
     _load(model, state_dict, f"task {task.name!r} with policy {policy.key}")
     return model.eval()
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from mpsearch.errors import ConfigError, ShapeError, TrialError
-from mpsearch.quant.activation import Int8Activation
-from mpsearch.quant.binary import SignActivation
+from mpsearch.quant.int8_activation import Int8Activation
+from mpsearch.quant.sign_activation import SignActivation
 
 
 def seeded(*shape, seed=0):

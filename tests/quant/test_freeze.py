@@ -7,6 +7,7 @@ from mpsearch.errors import ConfigError, ExportError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.quant.freeze import freeze_layer, freeze_model
+from mpsearch.quant.quantizer_choice import QuantizerChoice
 from mpsearch.quant.swap import calibrate, quantize_model
 
 LOW = [name for name in SCHEMES if name != "w32a32"]
@@ -23,7 +24,9 @@ def trained(case, scheme, *, ternary="twn"):
     """A quantized layer after a few steps, so that nothing is as it was initialised."""
     torch.manual_seed(0)
     build, shape = CASES[case]
-    model = quantize_model(nn.Sequential(build()), PrecisionPolicy({"0": scheme}), ternary=ternary)
+    model = quantize_model(
+        nn.Sequential(build()), PrecisionPolicy({"0": scheme}), QuantizerChoice(ternary=ternary)
+    )
     calibrate(model, [torch.randn(shape).relu()])
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(3):

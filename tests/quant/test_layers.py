@@ -6,6 +6,7 @@ from torch import nn
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES
 from mpsearch.quant.layers import QuantConv1d, QuantConv2d, QuantLinear, quantize_layer
+from mpsearch.quant.quantizer_choice import QuantizerChoice
 
 LOW = [scheme for scheme in SCHEMES.values() if not scheme.is_full_precision]
 
@@ -106,13 +107,16 @@ def test_full_precision_has_no_quantizers():
         QuantLinear(nn.Linear(2, 2), FULL_PRECISION)
 
 
-def test_an_unknown_ternary_quantizer_is_refused():
-    with pytest.raises(ConfigError, match="one of twn, absmean; got 'ttq'"):
-        QuantLinear(nn.Linear(2, 2), SCHEMES["w1.58a8"], ternary="ttq")
+def test_an_unknown_quantizer_is_refused():
+    with pytest.raises(ConfigError, match=r"`ternary` must be one of twn.*; got 'tern'"):
+        QuantizerChoice(ternary="tern")
 
 
 def test_the_ternary_quantizer_can_be_chosen():
-    layers = [QuantLinear(nn.Linear(9, 9), SCHEMES["w1.58a8"], ternary=name) for name in ("twn", "absmean")]
+    layers = [
+        QuantLinear(nn.Linear(9, 9), SCHEMES["w1.58a8"], QuantizerChoice(ternary=name))
+        for name in ("twn", "absmean")
+    ]
     assert [type(layer.weight_quantizer).__name__ for layer in layers] == ["TwnQuantizer", "AbsmeanQuantizer"]
 
 

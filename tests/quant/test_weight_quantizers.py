@@ -5,9 +5,9 @@ import torch
 
 from mpsearch.errors import ConfigError, ShapeError
 from mpsearch.kernels.quantized_layer import WEIGHT_RANGES
-from mpsearch.quant.binary import BwnQuantizer
+from mpsearch.quant.binary_weight import BwnQuantizer
 from mpsearch.quant.lsq import LsqQuantizer, least_error_step
-from mpsearch.quant.ternary import AbsmeanQuantizer, TwnQuantizer
+from mpsearch.quant.ternary_weight import AbsmeanQuantizer, TwnQuantizer
 
 SHAPES = [(5, 7), (4, 3, 5), (6, 3, 3, 3), (8, 1, 3, 3), (1, 1), (3, 1, 1, 1)]
 

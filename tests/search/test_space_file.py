@@ -77,7 +77,7 @@ def test_the_built_in_spaces_are_these():
             "steps: 0",
             r"line 10: `trial.steps`: `steps` must be a whole number of at least 1; got 0",
         ),
-        ("steps: 7", "ternary: tern", r"line 10: `trial.ternary` must be 'twn' or 'absmean'; got 'tern'"),
+        ("steps: 7", "ternary: tern", r"line 10: `trial.ternary` must be 'twn'.*; got 'tern'"),
         ("w4a8", "w3a8", r"line 8: `layers\[1\].schemes\[1\]`: A scheme must be one of w1a1.*got 'w3a8'"),
         ("w4a8", "w1a1", r"line 7: `layers\[1\]`: Each scheme must be named once"),
         ("pin: w8a8", "group: a", r"line 5: `layers\[0\]`: A rule must have either.*got neither"),

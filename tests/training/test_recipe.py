@@ -24,7 +24,7 @@ def policy(*schemes: str) -> PrecisionPolicy:
         {"weight_decay": -1e-4},
         {"distillation_weight": 1.5},
         {"temperature": 0},
-        {"ternary": "ttq"},
+        {"ternary": "tern"},
         {"augment": "yes"},
     ],
 )

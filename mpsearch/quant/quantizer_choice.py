@@ -1,0 +1,47 @@
+"""Which quantizer of each family a model's layers take: names only, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_type_hints
+
+from mpsearch.errors import ConfigError
+
+Binary = Literal["bwn"]
+Ternary = Literal["twn", "absmean"]
+Uniform = Literal["lsq"]
+BinaryActivation = Literal["rsign"]
+SignGradient = Literal["identity", "clipped", "approx_sign"]
+Activation = Literal["lsq"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizerChoice:
+    """The member of each family, by name; docs/quantizers.md has their formulas.
+
+    binary             weights of 1 bit
+    ternary            weights of 1.58 bits
+    uniform            weights of 4 and 8 bits
+    binary_activation  inputs of 1 bit
+    sign_gradient      what the backward pass takes for the slope of the sign of an input of 1 bit
+    activation         inputs of 8 bits
+
+    Raises: ConfigError if a name is unknown.
+    """
+
+    binary: Binary = "bwn"
+    ternary: Ternary = "twn"
+    uniform: Uniform = "lsq"
+    binary_activation: BinaryActivation = "rsign"
+    sign_gradient: SignGradient = "clipped"
+    activation: Activation = "lsq"
+
+    def __post_init__(self) -> None:
+        families = get_type_hints(QuantizerChoice)
+        for field in fields(self):
+            known, name = get_args(families[field.name]), getattr(self, field.name)
+            if name not in known:
+                raise ConfigError(f"`{field.name}` must be one of {', '.join(known)}; got {name!r}.")
+
+
+STANDARD = QuantizerChoice()
