@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from itertools import pairwise
 from typing import Literal
 
 from mpsearch.errors import ConfigError
@@ -17,10 +16,20 @@ from mpsearch.quant.quantizer_choice import (
     Ternary,
     Uniform,
 )
+from mpsearch.training.setting_rules import (
+    at_least,
+    fraction,
+    not_negative,
+    positive,
+    rising_shares,
+    true_or_false,
+    up_to_one,
+)
 
 OPTIMIZERS = ("sgd", "adam")
+DEVICES = ("cpu", "cuda")
+GRADIENT_BITS = range(2, 9)
 LOW_BITS = 2  # below this, weights are relearnt; from here on, they are only adjusted
-MOST_FIDELITIES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +54,15 @@ class BaselineRecipe:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "epochs", "batch_size")
+        at_least(self, 1, "epochs", "batch_size")
         if self.optimizer not in OPTIMIZERS:
             raise ConfigError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}; got {self.optimizer!r}.")
-        _positive(self, "learning_rate")
-        _fraction(self, "momentum", "warmup_fraction")
-        _not_negative(self, "weight_decay")
+        positive(self, "learning_rate")
+        fraction(self, "momentum", "warmup_fraction")
+        not_negative(self, "weight_decay")
         if self.gradient_clip is not None:
-            _positive(self, "gradient_clip")
-        _true_or_false(self, "bfloat16")
+            positive(self, "gradient_clip")
+        true_or_false(self, "bfloat16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +77,29 @@ class TrialRecipe:
     - a policy of 32-bit layers only is the baseline, and is not trained.
 
     Loss: (1 - d) * task loss + d * T^2 * KL(teacher / T || student / T), where d is `distillation_weight` and
-    T is `temperature`. `bfloat16` and `augment` as for the baseline; scores are always computed in 32 bits.
-    Weight decay acts on weights only, not on scales, thresholds, biases and normalization.
+    T is `temperature`; plus `feature_distillation` times the distance of inner outputs (`FeatureDistance`).
+    `bfloat16` and `augment` as for the baseline; scores are always computed in 32 bits.
 
-    The quantizers of each family are named as in `QuantizerChoice`.
+    The quantizers of each family are named as in `QuantizerChoice`. The other settings are off unless said:
+
+    weight_decay                of weights from 2 bits on; scales, thresholds, biases, normalization have none
+    low_bit_weight_decay        of weights below 2 bits, for the first `low_bit_decay_until` of the steps
+    learning_rate_by_layer      only the weights below 2 bits take `low_bit_learning_rate`
+    scale_learning_rate_factor  on the learning rate of scales and thresholds
+    progressive                 8, then 4 bits, then the layer's own (`mpsearch.training.stages`)
+    freeze_oscillating          flips a step from which a weight is frozen (`FreezeOscillating`)
+    ema                         decay of the average over steps whose weights are scored (`WeightAverage`)
+    prune                       share of each ternary layer's weights held at 0 (`SparseWeights`)
+    dense_sparse_dense          share held at 0 in the middle third of the steps (`SparseWeights`)
+    gradient_bits               bits of the gradients that reach each quantized layer's output
+    reestimate_batch_norm       on: statistics over `bn_samples` inputs before every score
+    fold_batch_norm             fold BatchNorm into the weights first, and train without it
+    device                      where it is trained and scored; `cuda` needs a GPU that torch sees
 
     `fidelities` are shares of those steps, rising to 1: a policy is first trained for the lowest, and the
     best one in `reduction` of each goes on to the next, from the 32-bit weights again and with a fall of the
-    learning rate of its own (`mpsearch.search.promotion`). (1.0,) trains every policy once, in full.
+    learning rate of its own (`mpsearch.search.promotion`). Share 0 calibrates and does not train. (1.0,)
+    trains every policy once, in full.
 
     Raises: ConfigError if a value is out of range.
     Source: Liu et al. 2025, arXiv:2502.02631 (relearn or adjust); Hinton et al. 2015, arXiv:1503.02531.
@@ -88,7 +112,18 @@ class TrialRecipe:
     low_bit_learning_rate: float = 2e-3
     distillation_weight: float = 0.5
     temperature: float = 2.0
+    feature_distillation: float = 0.0
     weight_decay: float = 0.0
+    low_bit_weight_decay: float = 0.0
+    low_bit_decay_until: float = 1.0
+    learning_rate_by_layer: bool = False
+    scale_learning_rate_factor: float = 1.0
+    progressive: bool = False
+    freeze_oscillating: float | None = None
+    ema: float | None = None
+    prune: float = 0.0
+    dense_sparse_dense: float = 0.0
+    gradient_bits: int | None = None
     binary: Binary = "bwn"
     ternary: Ternary = "twn"
     uniform: Uniform = "lsq"
@@ -97,24 +132,45 @@ class TrialRecipe:
     activation: Activation = "lsq"
     calibration_samples: int = 256
     bn_samples: int = 1000
+    reestimate_batch_norm: bool = True
+    fold_batch_norm: bool = False
     augment: bool = False
     bfloat16: bool = False
+    device: Literal["cpu", "cuda"] = "cpu"
     fidelities: tuple[float, ...] = (1.0,)
     reduction: int = 3
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "steps", "high_bit_steps", "batch_size")
-        _at_least(self, 2, "calibration_samples", "bn_samples")  # one sample has no variance
-        _at_least(self, 2, "reduction")  # with 1, every policy would be trained at every fidelity
-        object.__setattr__(self, "fidelities", _shares(self.fidelities))
-        _positive(self, "learning_rate", "low_bit_learning_rate", "temperature")
-        _not_negative(self, "weight_decay")
-        if not _is_number(self.distillation_weight) or not 0 <= self.distillation_weight <= 1:
-            raise ConfigError(
-                f"`distillation_weight` must be a number from 0 to 1; got {self.distillation_weight!r}."
-            )
+        at_least(self, 1, "steps", "high_bit_steps", "batch_size")
+        at_least(self, 2, "calibration_samples", "bn_samples")  # one sample has no variance
+        at_least(self, 2, "reduction")  # with 1, every policy would be trained at every fidelity
+        object.__setattr__(self, "fidelities", rising_shares(self.fidelities))
+        positive(self, "learning_rate", "low_bit_learning_rate", "scale_learning_rate_factor", "temperature")
+        not_negative(self, "weight_decay", "low_bit_weight_decay", "feature_distillation")
+        fraction(self, "prune", "dense_sparse_dense")
+        up_to_one(self, "distillation_weight", "low_bit_decay_until")
         _ = self.quantizers  # refuses unknown names
-        _true_or_false(self, "augment", "bfloat16")
+        if self.ema is not None:
+            fraction(self, "ema")
+        if self.freeze_oscillating is not None:
+            positive(self, "freeze_oscillating")
+        bits = self.gradient_bits
+        if bits is not None and not (isinstance(bits, int) and bits in GRADIENT_BITS):
+            raise ConfigError(
+                f"`gradient_bits` must be a whole number from {GRADIENT_BITS[0]} to {GRADIENT_BITS[-1]}, or "
+                f"left out; got {bits!r}."
+            )
+        if self.device not in DEVICES:
+            raise ConfigError(f"`device` must be one of {', '.join(DEVICES)}; got {self.device!r}.")
+        true_or_false(
+            self,
+            "augment",
+            "bfloat16",
+            "learning_rate_by_layer",
+            "reestimate_batch_norm",
+            "fold_batch_norm",
+            "progressive",
+        )
 
     @property
     def quantizers(self) -> QuantizerChoice:
@@ -122,8 +178,8 @@ class TrialRecipe:
         return QuantizerChoice(**{field.name: getattr(self, field.name) for field in fields(QuantizerChoice)})
 
     def steps_for(self, policy: PrecisionPolicy, share: float = 1.0) -> int:
-        """How many steps that policy trains for, at a fidelity of `share`: at least one."""
-        if policy.is_full_precision:
+        """How many steps that policy trains for, at a fidelity of `share`: at least one above share 0."""
+        if policy.is_full_precision or share == 0:
             return 0
         low = sum(scheme.weight_bits < LOW_BITS for scheme in policy.values())
         steps = self.steps * (1 + low / len(policy)) / 2 if low else self.high_bit_steps
@@ -133,59 +189,3 @@ class TrialRecipe:
         """The learning rate that policy's training starts from."""
         relearns = any(scheme.weight_bits < LOW_BITS for scheme in policy.values())
         return self.low_bit_learning_rate if relearns else self.learning_rate
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _shares(fidelities: object) -> tuple[float, ...]:
-    """Raises: ConfigError unless they rise to 1."""
-    shares = tuple(fidelities) if isinstance(fidelities, (tuple, list)) else ()
-    is_rising = (
-        0 < len(shares) <= MOST_FIDELITIES
-        and all(_is_number(share) and 0 < share <= 1 for share in shares)
-        and all(low < high for low, high in pairwise(shares))
-        and shares[-1] == 1
-    )
-    if not is_rising:
-        raise ConfigError(
-            f"`fidelities` must be at most {MOST_FIDELITIES} shares of the steps that rise to 1, such as "
-            f"[0.1, 0.3, 1]; got {fidelities!r:.100}."
-        )
-    return shares
-
-
-def _at_least(recipe: object, least: int, *names: str) -> None:
-    for name in names:
-        value = getattr(recipe, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ConfigError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
-
-
-def _positive(recipe: object, *names: str) -> None:
-    for name in names:
-        value = getattr(recipe, name)
-        if not _is_number(value) or not 0 < value < float("inf"):  # also rejects NaN
-            raise ConfigError(f"`{name}` must be a number above 0; got {value!r}.")
-
-
-def _not_negative(recipe: object, *names: str) -> None:
-    for name in names:
-        value = getattr(recipe, name)
-        if not _is_number(value) or not 0 <= value < float("inf"):
-            raise ConfigError(f"`{name}` must be a number of at least 0; got {value!r}.")
-
-
-def _fraction(recipe: object, *names: str) -> None:
-    for name in names:
-        value = getattr(recipe, name)
-        if not _is_number(value) or not 0 <= value < 1:
-            raise ConfigError(f"`{name}` must be a number from 0 up to, not including, 1; got {value!r}.")
-
-
-def _true_or_false(recipe: object, *names: str) -> None:
-    for name in names:
-        value = getattr(recipe, name)
-        if not isinstance(value, bool):
-            raise ConfigError(f"`{name}` must be true or false; got {value!r}.")

@@ -26,6 +26,21 @@ def policy(*schemes: str) -> PrecisionPolicy:
         {"temperature": 0},
         {"ternary": "tern"},
         {"augment": "yes"},
+        {"feature_distillation": -1},
+        {"low_bit_weight_decay": "0.1"},
+        {"low_bit_decay_until": 1.1},
+        {"learning_rate_by_layer": 1},
+        {"scale_learning_rate_factor": 0},
+        {"progressive": None},
+        {"freeze_oscillating": 0},
+        {"ema": 1},
+        {"prune": 1.0},
+        {"dense_sparse_dense": -0.5},
+        {"gradient_bits": 1},
+        {"gradient_bits": 4.0},
+        {"reestimate_batch_norm": "no"},
+        {"fold_batch_norm": 2},
+        {"device": "tpu"},
     ],
 )
 def test_a_trial_setting_out_of_range_is_refused_by_name(setting):
@@ -62,6 +77,16 @@ def test_from_four_bits_on_a_policy_is_adjusted_for_few_steps_at_the_low_rate():
     assert recipe.learning_rate_for(chosen) == recipe.learning_rate
 
 
+def test_share_0_takes_no_steps_and_any_other_at_least_one():
+    recipe = TrialRecipe(high_bit_steps=60)
+    chosen = policy(*["w4a8"] * 4)
+    assert [recipe.steps_for(chosen, share) for share in (0, 1e-6, 0.1, 1)] == [0, 1, 6, 60]
+
+
+def test_share_0_is_the_cheapest_fidelity():
+    assert TrialRecipe(fidelities=[0, 0.1, 1]).fidelities == (0, 0.1, 1)
+
+
 def test_steps_grow_with_the_number_of_layers_below_two_bits():
     recipe = TrialRecipe(steps=400)
     low = [policy(*["w1.58a8"] * count, *["w8a8"] * (4 - count)) for count in range(1, 5)]
@@ -81,7 +106,7 @@ def test_statistics_need_two_samples(name):
 
 
 @pytest.mark.parametrize(
-    "shares", [(), (0.5,), (0.5, 0.5, 1), (1, 0.5), (0, 1), (0.5, 2), ("a", 1), 0.5, None]
+    "shares", [(), (0.5,), (0.5, 0.5, 1), (1, 0.5), (-0.1, 1), (0.5, 2), ("a", 1), 0.5, None]
 )
 def test_fidelities_that_do_not_rise_to_one_are_refused(shares):
     with pytest.raises(ConfigError, match="shares of the steps that rise to 1"):
