@@ -232,7 +232,7 @@ def _require_listener(address: str) -> None:
 
 
 def _refused(address: str, error: Exception) -> RunError:
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).rstrip(".") + "."
     name = type(error).__name__
     if "Version mismatch" in text:
         return RunError(
