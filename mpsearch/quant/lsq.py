@@ -5,18 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mpsearch.errors import ConfigError, ShapeError
+from mpsearch.errors import ConfigError
+from mpsearch.quant.chosen_slopes import check_channels, chosen_slopes
 from mpsearch.quant.quantizer import SMALLEST_SCALE, WeightQuantizer, channel_dims
-from mpsearch.quant.ste import round_ste, scale_grad
 
 
 class LsqQuantizer(WeightQuantizer):
     """Round to a signed `bits`-bit grid; learn one step per output channel.
 
-    y = s * clip(round(w / s), -2^(bits-1), 2^(bits-1) - 1); rounding passes gradients straight through,
-    and s gets them scaled by 1 / sqrt(n * q_max), n the weights of a channel. The step starts where the
-    squared error of the given weights is least. The parameter is log s: an optimizer that normalizes
-    gradients (Adam) then moves s by a fraction of itself, and s cannot become negative.
+    y = s * q, q = clip(round(w / s), -2^(bits-1), 2^(bits-1) - 1). w gets g where w / s lies in that range,
+    else 0; s gets, divided by sqrt(n * q_max), the sum of g * (q - w / s) there and of g * q elsewhere, n the
+    weights of a channel. The step starts where the squared error of the given weights is least. The parameter
+    is log s: an optimizer that normalizes gradients (Adam) then moves s by a fraction of itself, and s cannot
+    become negative.
 
     Shape: weight (N, *) -> (N, *); log_step (N, 1, ..., 1).
     Units: step is in the units of the weights; `bits` counts the sign bit.
@@ -27,7 +28,7 @@ class LsqQuantizer(WeightQuantizer):
     def __init__(self, weight: Tensor, *, bits: int) -> None:
         super().__init__()
         if not 2 <= bits <= 8:
-            raise ConfigError(f"`bits` must be in 2..8; got {bits}. Use BwnQuantizer for 1 bit.")
+            raise ConfigError(f"`bits` must be in 2..8; got {bits}. Take a binary quantizer for 1 bit.")
         self.q_min, self.q_max = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
         step = least_error_step(weight.detach().float(), self.q_min, self.q_max)
         self.log_step = nn.Parameter(step.log())
@@ -36,23 +37,24 @@ class LsqQuantizer(WeightQuantizer):
     def step(self) -> Tensor:
         return self.log_step.exp()
 
-    def _check(self, weight: Tensor) -> None:
-        if len(weight) != len(self.log_step) or weight.ndim != self.log_step.ndim:
-            raise ShapeError(
-                f"`weight` must have {len(self.log_step)} output channels and {self.log_step.ndim} "
-                f"dimensions; got {tuple(weight.shape)}."
-            )
-
     @torch.no_grad()
     def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        self._check(weight)
+        check_channels(weight, self.log_step)
         step = self.step
         return (weight / step).clamp_(self.q_min, self.q_max).round_(), step
 
     def forward(self, weight: Tensor) -> Tensor:
-        self._check(weight)
-        step = scale_grad(self.step, (weight[0].numel() * self.q_max) ** -0.5)
-        return step * round_ste((weight / step).clamp(self.q_min, self.q_max))
+        check_channels(weight, self.log_step)
+        step = self.step
+        with torch.no_grad():
+            v = weight / step
+            clipped = v.clamp(self.q_min, self.q_max)
+            inside = (v == clipped).to(v.dtype)
+            integers = clipped.round_()
+            factor = (weight[0].numel() * self.q_max) ** -0.5
+            by_step = v.mul_(inside).sub_(integers).mul_(-factor)
+            value = integers.mul_(step)
+        return chosen_slopes(weight, step, value, by_weight=inside, by_scale=by_step)
 
 
 @torch.no_grad()

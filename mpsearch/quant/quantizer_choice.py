@@ -7,9 +7,9 @@ from typing import Literal, get_args, get_type_hints
 
 from mpsearch.errors import ConfigError
 
-Binary = Literal["bwn"]
-Ternary = Literal["twn", "absmean"]
-Uniform = Literal["lsq"]
+Binary = Literal["bwn", "bwn_through_scale", "binary_connect", "elastic", "xnor_plus_plus", "ir_net"]
+Ternary = Literal["twn", "twn_learnt", "absmean", "threshold", "seq"]
+Uniform = Literal["lsq", "minmax", "dorefa"]
 BinaryActivation = Literal["rsign"]
 SignGradient = Literal["identity", "clipped", "approx_sign"]
 Activation = Literal["lsq"]

@@ -9,13 +9,22 @@ from torch import Tensor
 
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import Scheme
-from mpsearch.quant.binary_weight import BwnQuantizer
+from mpsearch.quant.absmean import AbsmeanQuantizer
+from mpsearch.quant.binary_connect import BinaryConnectQuantizer
+from mpsearch.quant.bwn import BwnQuantizer
+from mpsearch.quant.dorefa import DorefaQuantizer
+from mpsearch.quant.elastic_binary import ElasticBinaryQuantizer
 from mpsearch.quant.int8_activation import Int8Activation
+from mpsearch.quant.ir_net import IrNetQuantizer
 from mpsearch.quant.lsq import LsqQuantizer
+from mpsearch.quant.minmax import MinMaxQuantizer
 from mpsearch.quant.quantizer import ActivationQuantizer, WeightQuantizer
 from mpsearch.quant.quantizer_choice import QuantizerChoice
+from mpsearch.quant.scaled_threshold import ScaledThresholdQuantizer
+from mpsearch.quant.seq import SeqQuantizer
 from mpsearch.quant.sign_activation import SignActivation
-from mpsearch.quant.ternary_weight import AbsmeanQuantizer, TwnQuantizer
+from mpsearch.quant.twn import LearntTwnQuantizer, TwnQuantizer
+from mpsearch.quant.xnor_plus_plus import XnorPlusPlusQuantizer
 
 # From the weights that the layer starts with.
 MakeWeight = Callable[[Tensor], WeightQuantizer]
@@ -37,13 +46,25 @@ class SchemeQuantizers:
     activation: Callable[[LayerInputs], ActivationQuantizer]
 
 
-BINARY: Mapping[str, MakeWeight] = {"bwn": lambda weight: BwnQuantizer()}  # noqa: ARG005
+BINARY: Mapping[str, MakeWeight] = {
+    "bwn": lambda _weight: BwnQuantizer(),
+    "bwn_through_scale": lambda _weight: BwnQuantizer(through_scale=True),
+    "binary_connect": lambda _weight: BinaryConnectQuantizer(),
+    "elastic": ElasticBinaryQuantizer,
+    "xnor_plus_plus": XnorPlusPlusQuantizer,
+    "ir_net": lambda _weight: IrNetQuantizer(),
+}
 TERNARY: Mapping[str, MakeWeight] = {
-    "twn": lambda weight: TwnQuantizer(),  # noqa: ARG005
-    "absmean": lambda weight: AbsmeanQuantizer(),  # noqa: ARG005
+    "twn": lambda _weight: TwnQuantizer(),
+    "twn_learnt": LearntTwnQuantizer,
+    "absmean": lambda _weight: AbsmeanQuantizer(),
+    "threshold": ScaledThresholdQuantizer,
+    "seq": SeqQuantizer,
 }
 UNIFORM: Mapping[str, Callable[[Tensor, int], WeightQuantizer]] = {
-    "lsq": lambda weight, bits: LsqQuantizer(weight, bits=bits)
+    "lsq": lambda weight, bits: LsqQuantizer(weight, bits=bits),
+    "minmax": lambda _weight, bits: MinMaxQuantizer(bits=bits),
+    "dorefa": lambda _weight, bits: DorefaQuantizer(bits=bits),
 }
 BINARY_ACTIVATIONS: Mapping[str, Callable[[LayerInputs, QuantizerChoice], ActivationQuantizer]] = {
     "rsign": lambda inputs, choice: SignActivation(

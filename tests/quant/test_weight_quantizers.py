@@ -5,9 +5,10 @@ import torch
 
 from mpsearch.errors import ConfigError, ShapeError
 from mpsearch.kernels.quantized_layer import WEIGHT_RANGES
-from mpsearch.quant.binary_weight import BwnQuantizer
+from mpsearch.quant.absmean import AbsmeanQuantizer
+from mpsearch.quant.bwn import BwnQuantizer
 from mpsearch.quant.lsq import LsqQuantizer, least_error_step
-from mpsearch.quant.ternary_weight import AbsmeanQuantizer, TwnQuantizer
+from mpsearch.quant.twn import TwnQuantizer
 
 SHAPES = [(5, 7), (4, 3, 5), (6, 3, 3, 3), (8, 1, 3, 3), (1, 1), (3, 1, 1, 1)]
 
@@ -116,7 +117,7 @@ class TestBwn(StraightThroughSuite):
     def test_a_learnt_scale_adds_the_gradient_through_the_mean(self):
         weight, upstream = seeded(3, 8), seeded(3, 8, seed=1)
         latent = weight.clone().requires_grad_()
-        BwnQuantizer(learn_scale=True)(latent).backward(upstream)
+        BwnQuantizer(through_scale=True)(latent).backward(upstream)
         through = weight.sign() * (upstream * weight.sign()).mean(1, keepdim=True)
         torch.testing.assert_close(latent.grad, upstream + through)
 
@@ -208,7 +209,7 @@ class TestLsq8(LsqSuite):
 
 @pytest.mark.parametrize("bits", [1, 0, 9, 32])
 def test_lsq_refuses_bits_outside_two_to_eight_and_names_the_alternative(bits):
-    with pytest.raises(ConfigError, match=rf"`bits` must be in 2..8; got {bits}. Use BwnQuantizer"):
+    with pytest.raises(ConfigError, match=rf"`bits` must be in 2..8; got {bits}. Take a binary quantizer"):
         LsqQuantizer(seeded(2, 2), bits=bits)
 
 

@@ -1,0 +1,31 @@
+"""Binary weights without a scale."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mpsearch.quant.quantizer import WeightQuantizer
+from mpsearch.quant.ste import binarize, straight_through
+
+
+class BinaryConnectQuantizer(WeightQuantizer):
+    """Sign of each weight, and nothing else: the layers around must take up its magnitude.
+
+    y = sign(w), sign(0) = +1. The gradient reaches w unchanged, and w is kept in [-1, 1].
+
+    The paper clips w after each update. Here the next forward pass with gradients clips it, in place, which
+    is the same: nothing but the sign, which clipping leaves alone, is read in between.
+
+    Shape: weight (N, *) -> (N, *).
+    Source: Courbariaux et al. 2015, arXiv:1511.00363 (deterministic signs).
+    """
+
+    @torch.no_grad()
+    def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        return binarize(weight), weight.new_ones(len(weight), *[1] * (weight.ndim - 1))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            weight.detach().clamp_(-1, 1)
+        return straight_through(weight, binarize(weight))

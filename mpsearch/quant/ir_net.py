@@ -1,0 +1,58 @@
+"""Binary weights after centring, with a scale that is a power of two."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mpsearch.quant.chosen_slopes import chosen_slopes
+from mpsearch.quant.quantizer import SMALLEST_SCALE, WeightQuantizer, channel_dims
+from mpsearch.quant.ste import binarize
+
+
+class IrNetQuantizer(WeightQuantizer):
+    """Sign of the centred weights of each output channel, times a power of two.
+
+    y = 2^e_c * sign(v), v = w - mean(w_c), e_c = round(log2(mean |v_c|)), sign(0) = +1; a channel of one
+    weight is not centred. With u = v / std(v_c), the slope of sign(u) is k * t * (1 - tanh(t * u)^2),
+    t = 10^(2 * a - 1) and k = max(1 / t, 1), where `anneal(a)` moves a from 0 (nearly the identity) to 1
+    (a narrow peak); the gradient goes on to w through u, and none through e_c.
+
+    The paper takes e_c of u: a network without BatchNorm behind the layer would lose the magnitude of its
+    weights. A BatchNorm undoes the difference.
+
+    Shape: weight (N, *) -> (N, *).
+    Source: Qin et al. 2020 (IR-Net), arXiv:1909.10788.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress = 0.0
+
+    def anneal(self, t: float) -> None:
+        """Sharpen the slope: `t` is the share of the training that is done, 0 to 1."""
+        self.progress = t
+
+    @torch.no_grad()
+    def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        centred = _centred(weight)
+        magnitude = centred.abs().mean(channel_dims(weight), keepdim=True).clamp_min_(SMALLEST_SCALE)
+        return binarize(centred), torch.exp2(magnitude.log2_().round_())
+
+    def forward(self, weight: Tensor) -> Tensor:
+        integers, scale = self.quantize(weight)
+        centred = _centred(weight)
+        variance = centred.square().mean(channel_dims(weight), keepdim=True)
+        u = centred / variance.clamp_min(SMALLEST_SCALE**2).sqrt()
+        slope = error_decay_slope(u.detach(), self.progress).mul_(scale)
+        return chosen_slopes(u, None, integers.mul_(scale), by_weight=slope)
+
+
+def _centred(weight: Tensor) -> Tensor:
+    return weight - weight.mean(channel_dims(weight), keepdim=True) if weight[0].numel() > 1 else weight
+
+
+def error_decay_slope(u: Tensor, t: float) -> Tensor:
+    """What IR-Net's error decay estimator takes for the slope of sign(u), at the share `t` of the training."""
+    sharpness = 10 ** (2 * t - 1)
+    return (u * sharpness).tanh_().square_().neg_().add_(1).mul_(max(sharpness, 1.0))
