@@ -14,6 +14,7 @@ from mpsearch.errors import DataError
 from mpsearch.search.checkup import Finding, Section
 from mpsearch.search.quantities import format_size
 from mpsearch.training.cifar10_files import find_layout
+from mpsearch.training.fsdd_files import fsdd_files
 from mpsearch.training.locations import cache_dir, data_dir
 from mpsearch.training.task import BUILT_IN_TASKS
 
@@ -147,7 +148,25 @@ def _cifar10() -> Finding:
     )
 
 
-_DATA = {"digits": _digits, "cifar10": _cifar10}
+def _speech_digits() -> Finding:
+    folder = data_dir()
+    if folder is not None:
+        try:
+            train, _ = fsdd_files(folder / "fsdd")
+        except DataError:
+            pass
+        else:
+            return Finding(name="task speech_digits", value=f"{train.parent}", state="ok")
+    return Finding(
+        name="task speech_digits",
+        value="not found" if folder is None else f"not in {folder / 'fsdd'}",
+        state="missing",
+        advice="For task speech_digits: put train.parquet and test.parquet of the Free Spoken Digit Dataset "
+        "into a folder fsdd/, and set MPSEARCH_DATA to the folder above it.",
+    )
+
+
+_DATA = {"digits": _digits, "cifar10": _cifar10, "speech_digits": _speech_digits}
 
 
 def cache_finding(folder: Path) -> Finding:

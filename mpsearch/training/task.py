@@ -29,6 +29,7 @@ IN_MEMORY = " (in memory)"  # ends the name of a task that was an object, which 
 BUILT_IN_TASKS: dict[str, str] = {
     "digits": "mpsearch.training.digits_task:digits_task",
     "cifar10": "mpsearch.training.cifar10_task:cifar10_task",
+    "speech_digits": "mpsearch.training.speech_digits_task:speech_digits_task",
 }
 
 
