@@ -26,6 +26,9 @@ class WeightQuantizer(nn.Module, ABC):
     Shape: weight (N, *) -> (N, *), N output channels.
     """
 
+    def anneal(self, t: float) -> None:  # noqa: B027 - most have nothing to anneal
+        """Sharpen what the gradients approximate; t rises from 0 to 1 over the training."""
+
     @abstractmethod
     def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Integers as float32 (N, *) and their scale (N, 1, ..., 1), both without gradients."""
@@ -37,11 +40,17 @@ class WeightQuantizer(nn.Module, ABC):
 class ActivationQuantizer(nn.Module, ABC):
     """A layer's 32-bit input -> the numbers that a kernel multiplies with.
 
+    `forward(x)` is scale * integers of `quantize(x)` to the bit, in float32; under autocast in its narrower
+    type, as the product that follows would round it anyway.
+
     Must be calibrated before use: `start_calibration()`, then `observe(x)` on a few inputs, then
     `end_calibration()`. `mpsearch.quant.swap.calibrate` does this for a whole model.
 
     Shape: x (*, C, *spatial) -> the same.
     """
+
+    def anneal(self, t: float) -> None:  # noqa: B027 - most have nothing to anneal
+        """Sharpen what the gradients approximate; t rises from 0 to 1 over the training."""
 
     @abstractmethod
     def start_calibration(self) -> None: ...
