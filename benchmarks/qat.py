@@ -1,0 +1,104 @@
+"""Is the fine-tuning of trials worth its name? Run: python benchmarks/qat.py --json OUT [--only PART ...]
+
+Parts: bars (each precision against 32 bits), ranking (do short scores rank policies as long ones do?).
+Every finished run is added to the journal at once and never made again, so that hours of runs can be spread over
+many sittings, and over several processes with one journal. OUT holds the tables of all that is finished.
+
+    --list      what is left, with estimated seconds, and the tables so far
+    --hours H   begin no run that would, by its estimate, end later than that
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from qat_journal import Journal
+from qat_parts import PARTS, Row, in_order
+from qat_results import printed, results
+from qat_run import Run
+
+from mpsearch.atomic_file import write_atomically
+
+JOURNAL = Path(__file__).parent / "results" / "qat.jsonl"
+
+
+def planned(parts: Iterable[str], seeds: int, workloads: Iterable[str] | None) -> dict[str, list[Row]]:
+    """The rows of each part, of those workloads only where some are named."""
+    kept = set(workloads or ())
+    return {
+        part: [row for row in PARTS[part](seeds) if not kept or row.runs[0].workload.name in kept]
+        for part in parts
+    }
+
+
+def left_of(rows: dict[str, list[Row]], journal: Journal) -> list[Run]:
+    """Runs that are not finished, in the order in which they are made."""
+    finished = journal.finished()
+    ordered = {run.key: run for part, of_part in rows.items() for run in in_order(part, of_part)}
+    return [run for key, run in ordered.items() if key not in finished]
+
+
+def train_all(runs: list[Run], journal: Journal, *, hours: float, threads: int) -> None:
+    """Each run that no other process has finished or is making; a workload is loaded when it is first met."""
+    import torch  # noqa: PLC0415 - seconds that `--list` need not wait
+    from qat_training import Prepared, prepare, train  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    ends = time.monotonic() + hours * 3600
+    prepared: dict[str, Prepared] = {}
+    for place, run in enumerate(runs):
+        if time.monotonic() + journal.estimated_seconds(run, journal.records()) > ends:
+            continue
+        with journal.claimed(run.key) as is_mine:
+            if not is_mine or run.key in journal.finished():
+                continue
+            name = run.workload.name
+            if name not in prepared:
+                print(f"preparing {name}: data and 32-bit baseline", flush=True)
+                prepared = {name: prepare(run.workload)}  # one at a time: data sets are large
+            record = train(run, prepared[name])
+            journal.add(record)
+        ended = record.get("failure") or f"score {record['score']:.4f}, loss {record['loss']:.4f}"
+        print(f"{place + 1}/{len(runs)} {run}: {ended} ({record.get('seconds', 0):.0f} s)", flush=True)
+
+
+def show_left(runs: list[Run], journal: Journal) -> None:
+    records = journal.records()
+    total = 0.0
+    for run in runs:
+        seconds = journal.estimated_seconds(run, records)
+        total += seconds
+        print(f"{seconds:7.0f} s  {run}")
+    print(f"{len(runs)} runs left, about {total / 3600:.1f} hours in one process")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--json", type=Path, help="where to write the tables")
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="this part; may be repeated")
+    parser.add_argument("--workload", action="append", help="this workload only; may be repeated")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--journal", type=Path, default=JOURNAL)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--hours", type=float, default=float("inf"))
+    parser.add_argument("--list", action="store_true")
+    given = parser.parse_args()
+    journal = Journal(given.journal)
+    rows = planned(given.only or PARTS, given.seeds, given.workload)
+    left = left_of(rows, journal)
+    if given.list:
+        show_left(left, journal)
+    else:
+        train_all(left, journal, hours=given.hours, threads=given.threads)
+    found = results(planned(PARTS, given.seeds, None), journal.finished())
+    print(printed({part: found[part] for part in rows}))
+    if given.json is not None:
+        write_atomically(given.json, json.dumps(found, indent=1) + "\n", "--json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Train one run of `benchmarks/qat.py`: a trial like that of a search, its test score beside it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import hashlib
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from qat_run import Run, Workload
+from torch import Tensor
+
+from mpsearch.errors import TrialError
+from mpsearch.hardware.fingerprint import probe_machine
+from mpsearch.models.trace import trace_model
+from mpsearch.training.baseline import Baseline, trained_baseline
+from mpsearch.training.evaluate import evaluate
+from mpsearch.training.task import Task, load_task
+from mpsearch.training.trial import baseline_model, restore_trial_model, run_trial, test_score
+
+PROBED_STEPS = 2  # their losses are kept, to tell later whether the code still trains alike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """What all runs of a workload share."""
+
+    task: Task
+    baseline: Baseline
+    layers: tuple[str, ...]
+    baseline_facts: Mapping[str, Any]
+
+
+def prepare(workload: Workload) -> Prepared:
+    """Load the data, train the 32-bit model or take it from the cache, score it on the test split."""
+    task = load_task(workload.task, workload.args)
+    baseline = trained_baseline(task, seed=0)
+    model = baseline_model(task, baseline)
+    layers = tuple(layer.name for layer in trace_model(model, task.example_inputs).layers)
+    test = (None, None) if task.test is None else evaluate(model, task.test, task)
+    facts = {
+        "key": baseline.key,
+        "score": baseline.validation_score,
+        "loss": baseline.validation_loss,
+        "test": test[0],
+        "test_loss": test[1],
+        "train_samples": len(task.train),
+        "validation_samples": len(task.validation),
+        "seconds": baseline.seconds,
+    }
+    return Prepared(task=task, baseline=baseline, layers=layers, baseline_facts=facts)
+
+
+def train(run: Run, prepared: Prepared) -> dict[str, Any]:
+    """The record of the run, for the journal. One that diverges is a result too."""
+    policy = run.rule.policy(prepared.layers)
+    recipe = run.recipe
+    recorded: dict[str, Any] = {
+        "key": run.key,
+        "workload": run.workload.name,
+        "rule": str(run.rule),
+        "policy": policy.names(),
+        "settings": dict(run.settings),
+        "share": run.share,
+        "seed": run.seed,
+        "repeat": run.repeat,
+        "baseline": prepared.baseline_facts,
+        "threads": torch.get_num_threads(),
+        "machine": probe_machine().cpu_model,
+        "torch": torch.__version__,
+        "commit": _commit(),
+    }
+    clock = _Clock()
+    try:
+        result = run_trial(
+            prepared.task,
+            prepared.baseline,
+            policy,
+            recipe,
+            share=run.share,
+            seed=run.seed,
+            on_progress=clock.step,
+        )
+    except TrialError as error:
+        return recorded | {"failure": str(error), "steps": 0, "at": _now()}
+    test = None
+    if prepared.task.test is not None and run.share == 1:
+        test = test_score(
+            prepared.task, restore_trial_model(prepared.task, policy, result.state_dict, recipe)
+        )
+    return recorded | {
+        "score": result.score,
+        "loss": result.loss,
+        "calibrated": result.calibrated_score,
+        "test": test,
+        "steps": result.steps,
+        "first_losses": list(result.curve[:PROBED_STEPS]),
+        "weights": _digest(result.state_dict),
+        "seconds": result.seconds,
+        "seconds_training": clock.seconds,
+        "seconds_beside": result.seconds - clock.seconds,
+        "at": _now(),
+    }
+
+
+class _Clock:
+    """How long the steps took, but for the first one, which is counted as the mean of the others."""
+
+    def __init__(self) -> None:
+        self._first: dt.datetime | None = None
+        self.seconds = 0.0
+
+    def step(self, done: int, _steps: int, _loss: float) -> None:
+        now = dt.datetime.now(tz=dt.UTC)
+        self._first = self._first or now
+        if done > 1:
+            self.seconds = (now - self._first).total_seconds() * done / (done - 1)
+
+
+def _digest(state_dict: Mapping[str, Tensor]) -> str:
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(state_dict.items()):
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        hashed.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return hashed.hexdigest()[:16]
+
+
+@functools.cache
+def _commit() -> str:
+    told = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return told.stdout.strip()
+
+
+def _now() -> str:
+    return dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")
