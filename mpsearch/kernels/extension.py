@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mpsearch.errors import KernelError
-from mpsearch.kernels.quantized_layer import MAX_THREADS, QuantizedLayer
+from mpsearch.kernels.quantized_layer import MAX_THREADS, SCALES, QuantizedLayer
 
 
 @functools.cache
@@ -59,6 +59,9 @@ def pack_layer(layer: QuantizedLayer, *, threads: int) -> Any:
         threshold=None if activation.threshold is None else np.ascontiguousarray(activation.threshold),
         inverse_scale=float(activation.inverse_scale),
         zero_point=activation.zero_point,
+        negative_scale=layer.negative_factor,
+        input_scale=SCALES.index(activation.scale_of),
+        has_ternary_inputs=activation.ternary,
         vertical=vertical,
         horizontal=horizontal,
         groups=layer.groups,

@@ -221,6 +221,8 @@ class NativeProgram:
 
 def takes_fused_image(layer: QuantizedLayer) -> bool:
     """Whether a layer's or pool's epilogue may write the image of this layer."""
+    if layer.activation.ternary or layer.activation.scale_of != "layer":
+        return False
     is_depthwise = layer.groups == layer.in_channels
     return layer.groups == 1 or (is_depthwise and layer.out_channels == layer.in_channels)
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from mpsearch.errors import ConfigError
+from mpsearch.precision.scheme import Scheme
 
 Operator = Literal["linear", "conv1d", "conv2d"]
 OPERATORS: tuple[str, ...] = get_args(Operator)
+# What a packed layer computes beside its scheme:
+#   two_scales     ternary weights below 0 have a scale of their own
+#   token_scale    8-bit inputs of a linear layer: a scale for each row
+#   pixel_scale    1-bit inputs: each output is multiplied with the mean magnitude of its window
+#   ternary_input  8-bit inputs are clipped to -1, 0 and 1
+Extra = Literal["two_scales", "token_scale", "pixel_scale", "ternary_input"]
+EXTRAS: tuple[str, ...] = get_args(Extra)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +25,8 @@ class LayerShape:
     """Sizes of one call of a layer; equal shapes cost the same.
 
     `spatial` is (H, W) of the input: (1, L) for conv1d, (1, 1) for linear, whose leading
-    dimensions are folded into `batch`. conv1d is a conv2d of height 1.
+    dimensions are folded into `batch`. conv1d is a conv2d of height 1. `extras`: what the layer would compute
+    beside a scheme that the extra applies to; `at` leaves those of one scheme.
 
     Shape: weight (out_channels, in_channels / groups, *kernel).
     Raises: ConfigError if a size is not a positive whole number or the sizes do not fit.
@@ -34,8 +43,11 @@ class LayerShape:
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
     has_bias: bool = True
+    extras: tuple[Extra, ...] = ()
 
     def __post_init__(self) -> None:
+        if type(self.extras) is not tuple or not set(self.extras) <= set(EXTRAS):
+            raise ConfigError(f"`extras` must be some of {', '.join(EXTRAS)}; got {self.extras!r:.100}.")
         if self.operator not in OPERATORS:
             raise ConfigError(f"`operator` must be one of {', '.join(OPERATORS)}; got {self.operator!r}.")
         positive = (
@@ -62,6 +74,18 @@ class LayerShape:
             )
         if min(self.out_spatial) < 1:
             raise ConfigError(f"The kernel must fit the padded input; got {asdict(self)}.")
+
+    def at(self, scheme: Scheme) -> LayerShape:
+        """The shape with the extras that the layer computes at that scheme, and no other."""
+        if not self.extras:
+            return self
+        applies = {
+            "two_scales": scheme.weight_bits == 1.58,
+            "token_scale": scheme.activation_bits == 8 and self.operator == "linear",
+            "pixel_scale": scheme.activation_bits == 1,
+            "ternary_input": scheme.activation_bits == 8,
+        }
+        return replace(self, extras=tuple(extra for extra in self.extras if applies[extra]))
 
     @property
     def out_spatial(self) -> tuple[int, int]:
@@ -103,9 +127,9 @@ class LayerShape:
         return self.output_count * self.reduction
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
-        }
+        """A JSON object, without `extras` where there are none; `from_dict` is its inverse."""
+        fields = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        return fields if self.extras else {k: v for k, v in fields.items() if k != "extras"}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> LayerShape:
@@ -123,4 +147,5 @@ class LayerShape:
             text += f" {self.kernel[0]}x{self.kernel[1]} on {height}x{width}"
             if self.stride != (1, 1):
                 text += f" stride {self.stride[0]}x{self.stride[1]}"
-        return text + (f" batch {self.batch}" if self.batch > 1 else "")
+        text += f" batch {self.batch}" if self.batch > 1 else ""
+        return text + "".join(f" {extra.replace('_', ' ')}" for extra in self.extras)

@@ -1,5 +1,6 @@
 // Filling a layer's padded activation image.
 #include <algorithm>
+#include <cmath>
 
 #include "layer.hpp"
 
@@ -11,6 +12,31 @@ void binarize_to_bytes(const float* x, const float* threshold, std::int64_t coun
                        std::uint8_t* out) noexcept {
   for (std::int64_t c = 0; c < count; ++c) out[c] = static_cast<std::uint8_t>((x[c] >= threshold[c]) << 1);
 }
+
+// NaN counts as 0. Whole numbers are compared, which the compiler may do several at a time.
+float greatest_magnitude(const float* x, std::int64_t count) noexcept {
+  constexpr std::int32_t kInfinity = 0x7f800000;
+  std::int32_t greatest = 0;
+  for (std::int64_t c = 0; c < count; ++c) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, x + c, sizeof bits);
+    bits &= 0x7fffffff;
+    bits = bits > kInfinity ? 0 : bits;
+    greatest = std::max(greatest, bits);
+  }
+  float result;
+  __builtin_memcpy(&result, &greatest, sizeof result);
+  return result;
+}
+
+// Bytes of integers + 128.
+void clip_to_ternary(std::uint8_t* bytes, std::int64_t count) noexcept {
+  for (std::int64_t c = 0; c < count; ++c) {
+    bytes[c] = std::min<std::uint8_t>(std::max<std::uint8_t>(bytes[c], 127), 129);
+  }
+}
+
+constexpr float kLeastTokenScale = 1e-8f;  // LEAST_TOKEN_SCALE (quantized_layer.py)
 
 }  // namespace
 
@@ -49,18 +75,64 @@ void Layer::load_lines(const Input& input, std::int64_t first, std::int64_t last
   }
 }
 
-void Layer::load_pixels(const Input& input, std::int64_t first, std::int64_t count, std::uint8_t* out) const {
+void Layer::load_pixels(const Input& input, std::int64_t first, std::int64_t count, std::uint8_t* out) {
   if (input.a != nullptr) {
     copy_integers(input.a + first * in_channels_, count, out);
+  } else if (input_scale_ == InputScale::kToken) {
+    load_tokens(input.x + first * in_channels_, first, count, out);
   } else {
-    quantize_pixels(input.x + first * in_channels_, count, out);
+    const float* const x = input.x + first * in_channels_;
+    if (input_scale_ == InputScale::kPixel) sum_magnitudes(x, first, count);
+    quantize_pixels(x, count, inverse_scale_, out);
   }
   if (is_depthwise_ && out_channels_ > in_channels_) {
     for (std::int64_t pixel = 0; pixel < count; ++pixel) repeat_channels(out + pixel * pixel_bytes_);
   }
 }
 
-void Layer::quantize_pixels(const float* x, std::int64_t count, std::uint8_t* out) const {
+// Each pixel by its own scale, which its outputs are multiplied by.
+void Layer::load_tokens(const float* x, std::int64_t first, std::int64_t count, std::uint8_t* out) {
+  for (std::int64_t pixel = 0; pixel < count; ++pixel, x += in_channels_, out += pixel_bytes_) {
+    const float scale = std::max(greatest_magnitude(x, in_channels_) * (1.0f / 127.0f), kLeastTokenScale);
+    row_scale_[static_cast<std::size_t>(first + pixel)] = scale;
+    quantize_pixels(x, 1, 1.0f / scale, out);
+  }
+}
+
+void Layer::sum_magnitudes(const float* x, std::int64_t first, std::int64_t count) {
+  for (std::int64_t pixel = 0; pixel < count; ++pixel, x += in_channels_) {
+    double sum = 0.0;
+    for (std::int64_t c = 0; c < in_channels_; ++c) sum += std::fabs(static_cast<double>(x[c]));
+    magnitudes_[static_cast<std::size_t>(first + pixel)] = sum;
+  }
+}
+
+// Lines of the output, of all images one after another. Summed in float64: whatever the order, float32 sees
+// the same number but for one in a billion.
+void Layer::scale_windows(std::int64_t first, std::int64_t last) {
+  const double divisor = static_cast<double>(taps_ * in_channels_);
+  for (std::int64_t line = first; line < last; ++line) {
+    const double* const image = magnitudes_.data() + line / rows_.out_size * rows_.in_size * columns_.in_size;
+    const std::int64_t top = line % rows_.out_size * height_.stride - height_.padding;
+    for (std::int64_t column = 0; column < columns_.out_size; ++column) {
+      const std::int64_t left = column * width_.stride - width_.padding;
+      double sum = 0.0;
+      for (std::int64_t kh = 0; kh < height_.kernel; ++kh) {
+        const std::int64_t y = top + kh * height_.dilation;
+        if (y < 0 || y >= rows_.in_size) continue;
+        for (std::int64_t kw = 0; kw < width_.kernel; ++kw) {
+          const std::int64_t x = left + kw * width_.dilation;
+          if (x >= 0 && x < columns_.in_size) sum += image[y * columns_.in_size + x];
+        }
+      }
+      row_scale_[static_cast<std::size_t>(line * columns_.out_size + column)] =
+          static_cast<float>(sum / divisor);
+    }
+  }
+}
+
+void Layer::quantize_pixels(const float* x, std::int64_t count, float inverse_scale,
+                            std::uint8_t* out) const {
   if (is_depthwise_ && has_binary_activations()) {
     for (std::int64_t pixel = 0; pixel < count; ++pixel, x += in_channels_, out += pixel_bytes_) {
       binarize_to_bytes(x, threshold_.data(), in_channels_, out);
@@ -74,13 +146,14 @@ void Layer::quantize_pixels(const float* x, std::int64_t count, std::uint8_t* ou
   args.x_stride = in_channels_;
   args.out = out;
   args.out_stride = pixel_bytes_;
-  args.inverse_scale = inverse_scale_;
+  args.inverse_scale = inverse_scale;
   args.zero = zero_;
   args.threshold = has_binary_activations() ? threshold_.data() : nullptr;
   if (args.threshold == nullptr && pixel_bytes_ == in_channels_) {  // no gaps: one long row
     args.channels *= args.rows;
     args.rows = 1;
     implementation_.quantize(args);
+    if (has_ternary_inputs_) clip_to_ternary(out, args.channels);
     return;
   }
   const std::int64_t parts = is_depthwise_ ? 1 : groups_;
@@ -88,6 +161,9 @@ void Layer::quantize_pixels(const float* x, std::int64_t count, std::uint8_t* ou
   for (std::int64_t part = 0; part < parts; ++part) {
     if (args.threshold == nullptr) {
       implementation_.quantize(args);
+      for (std::int64_t row = 0; has_ternary_inputs_ && row < count; ++row) {
+        clip_to_ternary(args.out + row * pixel_bytes_, args.channels);
+      }
     } else {
       implementation_.binarize(args);
       args.threshold += args.channels;

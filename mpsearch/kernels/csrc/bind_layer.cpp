@@ -83,12 +83,17 @@ Axis as_axis(const nb::tuple& geometry, std::size_t kernel) {
 
 void construct(Layer* place, const std::string& scheme, nb::handle weight_object, nb::handle scale_object,
                nb::handle bias_object, nb::handle threshold_object, float inverse_scale, int zero_point,
+               nb::handle negative_scale_object, int input_scale, bool has_ternary_inputs,
                const nb::tuple& vertical, const nb::tuple& horizontal, std::int64_t groups, int threads,
                const std::string& forced_isa) {
   const auto weight = as_array<ConstArray, std::int8_t>(weight_object, "weight", "int8", 4);
   const auto scale = as_array<ConstArray, float>(scale_object, "scale", "float32", 1);
   ConstArray bias;
   ConstArray threshold;
+  ConstArray negative_scale;
+  if (!negative_scale_object.is_none()) {
+    negative_scale = as_array<ConstArray, float>(negative_scale_object, "negative_scale", "float32", 1);
+  }
   if (!bias_object.is_none()) bias = as_array<ConstArray, float>(bias_object, "bias", "float32", 1);
   if (!threshold_object.is_none()) {
     threshold = as_array<ConstArray, float>(threshold_object, "threshold", "float32", 1);
@@ -115,7 +120,15 @@ void construct(Layer* place, const std::string& scheme, nb::handle weight_object
       (bias.is_valid() && static_cast<std::int64_t>(bias.shape(0)) != spec.out_channels) ||
       has_threshold != (scheme == "w1a1") ||
       (has_threshold && static_cast<std::int64_t>(threshold.shape(0)) != spec.in_channels) ||
-      (zero_point != 0 && zero_point != -128)) {
+      (zero_point != 0 && zero_point != -128) ||
+      (negative_scale.is_valid() &&
+       (scheme == "w1a1" || static_cast<std::int64_t>(negative_scale.shape(0)) != spec.out_channels)) ||
+      (input_scale == static_cast<int>(InputScale::kToken) &&
+       (has_threshold || weight.shape(2) * weight.shape(3) != 1 || groups != 1 ||
+        spec.height.stride * spec.width.stride != 1 || spec.height.padding + spec.width.padding != 0)) ||
+      (input_scale == static_cast<int>(InputScale::kPixel) && !has_threshold) || input_scale < 0 ||
+      input_scale > static_cast<int>(InputScale::kPixel) ||
+      (has_ternary_inputs && (has_threshold || zero_point != 0))) {
     throw ShapeError("The parts of a layer must fit one another; build it from a QuantizedLayer.");
   }
   spec.weight = static_cast<const std::int8_t*>(weight.data());
@@ -124,6 +137,10 @@ void construct(Layer* place, const std::string& scheme, nb::handle weight_object
   spec.threshold = has_threshold ? static_cast<const float*>(threshold.data()) : nullptr;
   spec.inverse_scale = inverse_scale;
   spec.zero_point = zero_point;
+  spec.negative_scale =
+      negative_scale.is_valid() ? static_cast<const float*>(negative_scale.data()) : nullptr;
+  spec.input_scale = static_cast<InputScale>(input_scale);
+  spec.has_ternary_inputs = has_ternary_inputs;
   new (place) Layer(spec, find_implementation(forced_isa), threads);
 }
 
@@ -133,7 +150,8 @@ void bind_layer(nb::module_& module) {
   nb::class_<Layer>(module, "Layer")
       .def("__init__", construct, nb::arg("scheme"), nb::arg("weight"), nb::arg("scale"),
            nb::arg("bias").none(), nb::arg("threshold").none(), nb::arg("inverse_scale"),
-           nb::arg("zero_point"), nb::arg("vertical"), nb::arg("horizontal"), nb::arg("groups"),
+           nb::arg("zero_point"), nb::arg("negative_scale").none(), nb::arg("input_scale"),
+           nb::arg("has_ternary_inputs"), nb::arg("vertical"), nb::arg("horizontal"), nb::arg("groups"),
            nb::arg("threads"), nb::arg("forced_isa"))
       .def("run", run, nb::arg("x").none(), nb::arg("out").none())
       .def("run_integer", run_integer, nb::arg("a").none(), nb::arg("sums").none())

@@ -42,6 +42,8 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
       width_(spec.width),
       taps_(spec.height.kernel * spec.width.kernel),
       is_depthwise_(spec.groups > 1 && spec.groups == spec.in_channels),
+      input_scale_(spec.input_scale),
+      has_ternary_inputs_(spec.has_ternary_inputs),
       inverse_scale_(spec.inverse_scale),
       zero_(spec.zero_point + 128),
       group_columns_(spec.out_channels / spec.groups),
@@ -63,14 +65,12 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
     threshold_.resize(static_cast<std::size_t>(round_up(in_channels_, kEpilogueUnit)));
   }
 
-  const WeightView view{spec.weight, groups_, group_columns_, group_channels_, taps_};
   if (is_depthwise_) {  // one table over all channels; binary activations are the bytes 0 and 2
     if (is_binary) zero_ = 1;
     table_columns_ = round_up(out_channels_, kPanel);
     group_bytes_ = table_columns_;
     pixel_bytes_ = table_columns_;
     run_bytes_ = group_bytes_;
-    depthwise_weights_ = AlignedBuffer<std::int32_t>(static_cast<std::size_t>(taps_ * table_columns_));
   } else {
     panels_ = divide_up(group_columns_, kPanel);
     table_columns_ = panels_ * kPanel;
@@ -82,56 +82,88 @@ Layer::Layer(const LayerSpec& spec, const Implementation& implementation, int th
     run_bytes_ = joined_taps_ * group_bytes_;
     is_folded_ =
         is_xor() && group_channels_ < 32 && tap_bytes(layout_, joined_taps_ * group_channels_) < run_bytes_;
-    if (is_folded_) {
-      run_bytes_ = tap_bytes(layout_, joined_taps_ * group_channels_);
-      const std::vector<std::int8_t> lines = fold_weights(view, joined_taps_);
-      weights_ = pack_weights(
-          {lines.data(), groups_, group_columns_, joined_taps_ * group_channels_, taps_ / joined_taps_},
-          layout_);
-    } else {
-      weights_ = pack_weights(view, layout_);
-    }
-    if (layout_ == Layout::kTernary) {
-      const LayoutInfo info = kLayouts[static_cast<int>(layout_)];
-      zero_blocks_ =
-          ZeroBlocks::find(weights_, groups_, panels_, kUnitPanels, taps_ * group_bytes_ / info.unit,
-                           info.block, taps_ == 1 ? kLeastZeroOfOneTap : kLeastZero);
-      if (!zero_blocks_.units.empty()) weights_ = AlignedBuffer<std::uint8_t>();
-    }
+    if (is_folded_) run_bytes_ = tap_bytes(layout_, joined_taps_ * group_channels_);
+  }
+  if (is_xor()) {
+    tap_padding_ = AlignedBuffer<std::int32_t>(static_cast<std::size_t>(table_size() * taps_));
   }
 
-  const std::int64_t tables = is_depthwise_ ? 1 : groups_;
-  const std::size_t table_size = static_cast<std::size_t>(tables * table_columns_);
-  scale_ = AlignedBuffer<float>(table_size);
-  bias_ = AlignedBuffer<float>(table_size);
-  if (is_xor()) {
-    tap_padding_ = AlignedBuffer<std::int32_t>(table_size * static_cast<std::size_t>(taps_));
+  if (spec.negative_scale == nullptr) {
+    parts_.push_back(make_part(spec.weight, spec.scale));
   } else {
-    init_ = AlignedBuffer<std::int32_t>(table_size);
+    std::vector<std::int8_t> weight(spec.weight, spec.weight + out_channels_ * reduction);
+    const auto keep = [&](bool is_kept(std::int8_t)) {
+      std::transform(spec.weight, spec.weight + weight.size(), weight.begin(),
+                     [&](std::int8_t w) { return is_kept(w) ? w : std::int8_t{0}; });
+      return weight.data();
+    };
+    parts_.push_back(make_part(keep([](std::int8_t w) { return w > 0; }), spec.scale));
+    parts_.push_back(make_part(keep([](std::int8_t w) { return w < 0; }), spec.negative_scale));
   }
-  for (std::int64_t group = 0; group < groups_; ++group) {
-    for (std::int64_t column = 0; column < group_columns_; ++column) {
-      const std::int64_t channel = group * group_columns_ + column;
-      const auto at = static_cast<std::size_t>(is_depthwise_ ? channel : group * table_columns_ + column);
-      scale_[at] = spec.scale[channel];
-      can_double_scale_ = can_double_scale_ && std::abs(spec.scale[channel]) < kMostScale;
-      bias_[at] = spec.bias == nullptr ? 0.0f : spec.bias[channel];
-      for (std::int64_t tap = 0; tap < taps_; ++tap) {
-        std::int32_t sum = 0;
-        for (std::int64_t k = 0; k < group_channels_; ++k) sum += view.at(group, column, k, tap);
-        const std::size_t tap_at = static_cast<std::size_t>(tap) * table_size + at;
-        // In a row of zeros every activation looks like -1: the tap added -sum.
-        if (is_xor()) tap_padding_[tap_at] = sum;
-        if (!is_xor()) init_[at] -= zero_ * sum;
-        if (is_depthwise_) depthwise_weights_[tap_at] = sum;
-      }
-    }
+  bias_ = AlignedBuffer<float>(static_cast<std::size_t>(table_size()));
+  kernel_bias_ = AlignedBuffer<float>(static_cast<std::size_t>(table_size()));
+  const bool is_bias_later = parts_.size() > 1 || input_scale_ != InputScale::kGiven;
+  for (std::int64_t channel = 0; spec.bias != nullptr && channel < out_channels_; ++channel) {
+    const auto at = static_cast<std::size_t>(table_place(channel));
+    bias_[at] = spec.bias[channel];
+    if (!is_bias_later) kernel_bias_[at] = spec.bias[channel];
   }
 }
 
+std::int64_t Layer::table_place(std::int64_t channel) const noexcept {
+  if (is_depthwise_) return channel;
+  return channel / group_columns_ * table_columns_ + channel % group_columns_;
+}
+
+Layer::Part Layer::make_part(const std::int8_t* weight, const float* scale) {
+  const WeightView view{weight, groups_, group_columns_, group_channels_, taps_};
+  Part part;
+  if (is_depthwise_) {
+    part.depthwise = AlignedBuffer<std::int32_t>(static_cast<std::size_t>(taps_ * table_columns_));
+  } else if (is_folded_) {
+    const std::vector<std::int8_t> lines = fold_weights(view, joined_taps_);
+    part.weights = pack_weights(
+        {lines.data(), groups_, group_columns_, joined_taps_ * group_channels_, taps_ / joined_taps_},
+        layout_);
+  } else {
+    part.weights = pack_weights(view, layout_);
+  }
+  if (!is_depthwise_ && layout_ == Layout::kTernary) {
+    const LayoutInfo info = kLayouts[static_cast<int>(layout_)];
+    part.zero_blocks =
+        ZeroBlocks::find(part.weights, groups_, panels_, kUnitPanels, taps_ * group_bytes_ / info.unit,
+                         info.block, taps_ == 1 ? kLeastZeroOfOneTap : kLeastZero);
+    if (!part.zero_blocks.units.empty()) part.weights = AlignedBuffer<std::uint8_t>();
+  }
+  const auto size = static_cast<std::size_t>(table_size());
+  part.scale = AlignedBuffer<float>(size);
+  if (!is_xor()) part.init = AlignedBuffer<std::int32_t>(size);
+  for (std::int64_t channel = 0; channel < out_channels_; ++channel) {
+    const auto at = static_cast<std::size_t>(table_place(channel));
+    part.scale[at] = scale[channel];
+    can_double_scale_ = can_double_scale_ && std::abs(scale[channel]) < kMostScale;
+    for (std::int64_t tap = 0; tap < taps_; ++tap) {
+      std::int32_t sum = 0;
+      for (std::int64_t k = 0; k < group_channels_; ++k) {
+        sum += view.at(channel / group_columns_, channel % group_columns_, k, tap);
+      }
+      const std::size_t tap_at = static_cast<std::size_t>(tap) * size + at;
+      // In a row of zeros every activation looks like -1: the tap added -sum.
+      if (is_xor()) tap_padding_[tap_at] = sum;
+      if (!is_xor()) part.init[at] -= zero_ * sum;
+      if (is_depthwise_) part.depthwise[tap_at] = sum;
+    }
+  }
+  return part;
+}
+
 std::int64_t Layer::packed_bytes() const noexcept {
-  return static_cast<std::int64_t>(weights_.size() + zero_blocks_.weights.size() +
-                                   sizeof(std::int32_t) * depthwise_weights_.size());
+  std::size_t bytes = 0;
+  for (const Part& part : parts_) {
+    bytes +=
+        part.weights.size() + part.zero_blocks.weights.size() + sizeof(std::int32_t) * part.depthwise.size();
+  }
+  return static_cast<std::int64_t>(bytes);
 }
 
 void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
@@ -155,14 +187,17 @@ void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
     if (is_folded_) return down * columns_.out_size * run_bytes_;
     return (down * columns_.padded_size + right) * pixel_bytes_;
   };
-  tap_offsets_.clear();
-  if (zero_blocks_.units.empty()) {
-    for (std::int64_t tap = 0; tap < taps_; tap += joined_taps_) tap_offsets_.push_back(tap_offset(tap));
-  } else {
-    const std::int64_t unit = kLayouts[static_cast<int>(layout_)].unit;
-    const std::int64_t tap_blocks = group_bytes_ / unit;
-    for (const std::int64_t block : zero_blocks_.blocks)
-      tap_offsets_.push_back(tap_offset(block / tap_blocks) + block % tap_blocks * unit);
+  for (Part& part : parts_) {
+    part.tap_offsets.clear();
+    if (part.zero_blocks.units.empty()) {
+      for (std::int64_t tap = 0; tap < taps_; tap += joined_taps_)
+        part.tap_offsets.push_back(tap_offset(tap));
+    } else {
+      const std::int64_t unit = kLayouts[static_cast<int>(layout_)].unit;
+      const std::int64_t tap_blocks = group_bytes_ / unit;
+      for (const std::int64_t block : part.zero_blocks.blocks)
+        part.tap_offsets.push_back(tap_offset(block / tap_blocks) + block % tap_blocks * unit);
+    }
   }
   // New and zeroed, since bytes between the channels must be 0.
   activations_ = AlignedBuffer<std::uint8_t>(
@@ -178,6 +213,12 @@ void Layer::plan(std::int64_t batch, std::int64_t height, std::int64_t width) {
   }
   find_pixels(batch);
   places_.clear();
+  if (input_scale_ != InputScale::kGiven) {
+    row_scale_.assign(static_cast<std::size_t>(batch * rows_.out_size * columns_.out_size), 1.0f);
+  }
+  if (input_scale_ == InputScale::kPixel) {
+    magnitudes_.assign(static_cast<std::size_t>(batch * height * width), 0.0);
+  }
   batch_ = batch;
   plan_work();
 }
