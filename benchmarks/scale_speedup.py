@@ -90,7 +90,7 @@ def main() -> None:
     cpu, trials, steps = map(int, sys.argv[1:4])
     os.sched_setaffinity(0, {cpu})
     space = space_of(trials=trials, steps=steps)
-    work = TrainingWork(reference=space.task, recipe=space.trial, seed=space.search.seed, threads=1).load()
+    work = TrainingWork(space=space, threads=1).load()
     layers = [
         name
         for name, module in work.task.build_model().named_modules()

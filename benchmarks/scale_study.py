@@ -132,7 +132,7 @@ class LongStudy:
         task = twenty_layers()
         trace = trace_model(task.build_model(), task.example_inputs)
         space = space_of(trials=self.trials)
-        return KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile_of(task)))
+        return KnownCosts.of_model(resolve(space, trace), cost_model_of(space, trace, profile_of(task)))
 
     def _scored(self, begun: BegunTrial) -> TrialRecord:
         score = score_of(begun.policy)

@@ -118,10 +118,10 @@ def profile_name(cpu_model: str, threads: int) -> str:
 
 
 def _needs(space: str | None) -> list[ProfiledModel]:
-    """The model of the space, if one is named."""
+    """The model of the space at each of its widths, if one is named."""
     if space is None:
         return []
-    from mpsearch.search.preparation import profiled_model, traced_task
+    from mpsearch.search.preparation import profiled_models, traced_task
     from mpsearch.search.space_file import load_space
 
-    return [profiled_model(traced_task(load_space(space), None, lambda _: None))]
+    return list(profiled_models(traced_task(load_space(space), None, lambda _: None)))

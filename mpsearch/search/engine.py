@@ -39,7 +39,7 @@ from mpsearch.search.placement import Placement
 from mpsearch.search.preparation import (
     TracedTask,
     allowed_costs,
-    baseline_of,
+    baselines_of,
     known_costs,
     traced_task,
     usable_profile,
@@ -48,7 +48,7 @@ from mpsearch.search.processors import usable_cpus, worthwhile_threads
 from mpsearch.search.proposer import Proposer
 from mpsearch.search.resolve import full_precision_costs
 from mpsearch.search.run import Exporter, Run, load_run, reference_point
-from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, installed_version
+from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, WidthFacts, installed_version
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.samplers import sampler_named
 from mpsearch.search.sharing import Sharing, sharing_of
@@ -59,7 +59,7 @@ from mpsearch.search.study_facts import StudyFacts, facts_of
 from mpsearch.search.training_work import TrainingWork
 from mpsearch.search.trial_loop import RESUME, TrialLoop
 from mpsearch.search.trial_record import now_utc
-from mpsearch.training.baseline import Baseline
+from mpsearch.search.width_tasks import Baselines
 from mpsearch.training.task import Task
 
 
@@ -200,7 +200,8 @@ class _Search:
         traced = traced_task(self.space, self.task, self.emit)
         for pattern in self.freed:
             require_layer(pattern, traced.resolved, f"`free {pattern}`")
-        if known_facts is not None and known_facts.model.fingerprint != traced.trace.fingerprint:
+        prints = tuple(trace.fingerprint for trace in traced.traces.values())
+        if known_facts is not None and tuple(model.fingerprint for model in known_facts.models) != prints:
             raise RunError(
                 f"A run keeps to one model; that of task {self.space.task.name!r} has other layers than when "
                 f"{self.folder.path} was begun. Choose another --out."
@@ -214,17 +215,17 @@ class _Search:
             emit=self.emit,
         )
         if self.sharing is not None and agreed is not None:
-            self.sharing.require_same(agreed, self._study_facts(traced, agreed.baseline, profile, further))
+            self.sharing.require_same(agreed, self._study_facts(prints, agreed.baseline, profile, further))
         known = known_costs(self.space, traced, profile, self.emit, further)
         allowed = allowed_costs(self.space, traced, known)
-        macs = sum(layer.macs for layer in traced.trace.layers)
-        threads = min(worthwhile_threads(macs, self.space.trial.batch_size), len(usable_cpus()))
-        baseline = baseline_of(traced.task, threads, self.emit)
+        worthwhile = worthwhile_threads(traced.most_macs, self.space.trial.batch_size)
+        threads = min(worthwhile, len(usable_cpus()))
+        baselines = baselines_of(traced, threads, self.emit)
         if self.sharing is not None and agreed is None and not self.profiles and self.sharing.facts():
             self.emit(Notice(message="Another driver has begun the study meanwhile: its profile is taken."))
             self._run()
             return
-        facts = self._settle(known_facts, traced, profile, further, known=known, baseline=baseline)
+        facts = self._settle(known_facts, traced, profile, further, known=known, baselines=baselines)
         reference = reference_point(self.space.objectives, facts.greatest_costs)
         with self._store(known) as store:
             lost = store.recover(self.folder.written_records())
@@ -263,7 +264,7 @@ class _Search:
                     policies=allowed.resolved.policies,
                     total=self.space.search.trials,
                     workers=workers,
-                    baseline_score=baseline.validation_score,
+                    baseline_score=facts.baseline.score,
                     baseline_costs=facts.baseline.costs,
                     least_costs=known.least_costs(),
                     greatest_costs=known.greatest_costs(),
@@ -278,7 +279,7 @@ class _Search:
                 )
 
             if loop.has_work:
-                work = self._work(traced.task, baseline, threads)
+                work = self._work(traced, baselines, threads)
                 with open_runner(work, self.placement, loop.report_step) as runner:
                     self.emit(started(runner.capacity))
                     loop.run(runner)
@@ -286,8 +287,8 @@ class _Search:
                 self.emit(started(max(self.space.search.workers, 1)))
         scored = score_front_on_test(
             facts,
-            traced.task,
-            baseline,
+            traced.tasks,
+            baselines,
             self.space.trial,
             folder=self.folder,
             front=journal.front.records,
@@ -330,16 +331,18 @@ class _Search:
         further: Sequence[HardwareProfile],
         *,
         known: KnownCosts,
-        baseline: Baseline,
+        baselines: Baselines,
     ) -> RunFacts:
         """Write down what the trials will rest on; from here on the folder is a run."""
-        if facts is not None and facts.baseline.key != baseline.key:
+        keys = tuple(baseline.key for baseline in baselines.values())
+        if facts is not None and tuple(found.key for found in facts.baselines) != keys:
             raise RunError(
                 f"A run keeps to one baseline; data or recipe of task {self.space.task.name!r} changed since "
                 f"{self.folder.path} was begun. Choose another --out."
             )
         if self.sharing is not None:
-            mine = self._study_facts(traced, baseline.key, profile, further)
+            prints = tuple(trace.fingerprint for trace in traced.traces.values())
+            mine = self._study_facts(prints, " ".join(keys), profile, further)
             self.sharing = self.sharing.settle(mine, self.space.objectives)
         write_atomically(self.folder.space_file, self.space.in_folder(self.folder.path).to_yaml())
         if facts is not None:
@@ -347,47 +350,50 @@ class _Search:
         profile.save(self.folder.profile_file)
         for device in further:
             device.save(self.folder.device_profile_file(device.name))
+        (_, first), *others = {
+            width: WidthFacts(
+                baseline=BaselineScore(
+                    key=baselines[width].key,
+                    score=baselines[width].validation_score,
+                    loss=baselines[width].validation_loss,
+                    costs=full_precision_costs(trace, profile, further),
+                ),
+                model=trace,
+            )
+            for width, trace in traced.traces.items()
+        }.items()
         facts = RunFacts(
             created=now_utc(),
             version=installed_version(),
-            baseline=BaselineScore(
-                key=baseline.key,
-                score=baseline.validation_score,
-                loss=baseline.validation_loss,
-                costs=full_precision_costs(traced.trace, profile, further),
-            ),
+            baseline=first.baseline,
             greatest_costs=known.greatest_costs(),
-            model=traced.trace,
+            model=first.model,
             metric=traced.task.metric_name,
             validation_samples=len(traced.task.validation),
             test_samples=None if traced.task.test is None else len(traced.task.test),
+            other_widths={width: found for width, found in others if width is not None},
         )
         self.folder.write_json(self.folder.facts_file, facts.to_dict())
         return facts
 
     def _study_facts(
         self,
-        traced: TracedTask,
+        prints: tuple[str, ...],
         baseline: str,
         profile: HardwareProfile,
         further: Sequence[HardwareProfile],
     ) -> StudyFacts:
         uid = "" if self.sharing is None else self.sharing.uid
-        return facts_of(uid, self.space, traced.trace.fingerprint, baseline, (profile, *further))
+        return facts_of(uid, self.space, " ".join(prints), baseline, (profile, *further))
 
     def _store(self, known: KnownCosts) -> StudyStore:
         if self.sharing is not None:
             return self.sharing.open(known.resolved, self.space.objectives, self.emit)
         return StudyStore(self.folder.database, known.resolved, self.space.objectives)
 
-    def _work(self, task: Task, baseline: Baseline, threads: int) -> TrainingWork:
+    def _work(self, traced: TracedTask, baselines: Baselines, threads: int) -> TrainingWork:
         return TrainingWork(
-            reference=self.space.task,
-            recipe=self.space.trial,
-            seed=self.space.search.seed,
-            threads=threads,
-            task=task,
-            baseline=baseline,
+            space=self.space, threads=threads, tasks=traced.tasks, baselines=baselines
         ).as_it_can_travel(has_name=self.task is None)
 
     def _finished(

@@ -123,7 +123,8 @@ def trial_span(policy: PrecisionPolicy, recipe: TrialRecipe, timed: Sequence[Tim
     """
     if policy.is_full_precision or not timed:
         return NO_TIME
-    alike = [one for one in timed if one.relearns == relearns(policy)] or list(timed)
+    as_wide = [one for one in timed if one.policy.width == policy.width] or list(timed)
+    alike = [one for one in as_wide if one.relearns == relearns(policy)] or as_wide
     steps = recipe.steps_for(policy)
     return _mixed([one.step_s for one in alike]).times(steps) + _mixed([one.around_s for one in alike])
 

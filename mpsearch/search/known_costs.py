@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.cost.cost_model import CostModel
-from mpsearch.cost.cost_term import COST_COLUMNS
-from mpsearch.cost.extremes import CostRange, Extremes
+from mpsearch.cost.extremes import CostRange
 from mpsearch.errors import BudgetError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.costs import Costs, DeviceCosts
 from mpsearch.search.objective import Objective, costs_on
 from mpsearch.search.resolve import Codes, ResolvedSpace, all_codes
+from mpsearch.search.width_costs import WidthCosts
 
 ENUMERABLE = 1 << 18  # policies that are cheaper to try all than to reason about
 _DRAWS = 4096
@@ -26,56 +26,50 @@ _NEIGHBOURS = 256
 _ROUNDING = 1e-9
 
 CostTable = NDArray[np.float64]
+Models = Mapping[float | None, Mapping[str | None, CostModel]]
 
 
 class KnownCosts:
     """Costs of every policy of a resolved space. They are sums of parts that depend on a few layers each.
 
-    `model` may know more than the space allows: a space that overrides narrowed costs what it did before.
-    `on_devices`: the models of further devices, by the names of their profiles.
+    `models`: width -> device -> cost model; the width is None in a space without widths, the device None for
+    the main profile, then the names of further ones. The models may know more than the space allows: a space
+    that overrides narrowed costs what it did before.
 
     Shape: codes (P, C) -> costs (P, K), in the order of `columns`: s, s, s, bytes, J, then s, s, s, J of each
     further device.
     """
 
-    def __init__(
-        self, resolved: ResolvedSpace, model: CostModel, on_devices: Mapping[str, CostModel] | None = None
-    ) -> None:
+    def __init__(self, resolved: ResolvedSpace, models: Models) -> None:
         self.resolved = resolved
-        self.model = model
-        self.on_devices = dict(on_devices or {})
-        self.columns = costs_on(self.on_devices)
-        self._models: dict[str | None, CostModel] = {None: model}
-        self._models.update(self.on_devices)
-        devices = list(self._models)
-        self._least = Extremes(
-            list(self._models.values()), [choice.layers for choice in resolved.choices], resolved.schemes
-        )
+        self.models = {width: dict(on_devices) for width, on_devices in models.items()}
+        self._devices = tuple(next(iter(self.models.values())))
+        self.columns = costs_on([device for device in self._devices if device is not None])
+        self._widths = [
+            WidthCosts(resolved, on_devices, self.columns, width) for width, on_devices in self.models.items()
+        ]
         self._ranges = {
-            cost.name: self._least.range(cost.attribute, devices.index(cost.device)) for cost in self.columns
-        }
-        self._weighed = [
-            len(COST_COLUMNS) * devices.index(cost.device) + COST_COLUMNS.index(cost.attribute)
+            cost.name: _over_all([of_width.range_of(cost) for of_width in self._widths])
             for cost in self.columns
-        ]
+        }
         self._cheapest_found: dict[tuple[float, ...], tuple[float, Codes]] = {}
-        place = {layer: column for column, layer in enumerate(model.layers)}
-        known = model.schemes
-        self._pinned_codes = np.zeros(len(model.layers), dtype=np.int64)
-        for layer, scheme in resolved.pinned.items():
-            self._pinned_codes[place[layer]] = known[layer].index(scheme)
-        self._codes_of = [
-            (column, place[layer], np.array([known[layer].index(s) for s in choice.schemes], dtype=np.int64))
-            for column, choice in enumerate(resolved.choices)
-            for layer in choice.layers
-        ]
+
+    @classmethod
+    def of_model(
+        cls, resolved: ResolvedSpace, model: CostModel, on_devices: Mapping[str, CostModel] | None = None
+    ) -> KnownCosts:
+        """Of a space without widths."""
+        return cls(resolved, {None: on_all_devices(model, on_devices or {})})
 
     def evaluate(self, codes: Codes) -> CostTable:
-        of_layers = np.tile(self._pinned_codes, (len(codes), 1))
-        for choice, layer, code_of in self._codes_of:
-            of_layers[:, layer] = code_of[codes[:, choice]]
-        costs = {device: model.evaluate_batch(of_layers) for device, model in self._models.items()}
-        return np.stack([getattr(costs[cost.device], cost.attribute) for cost in self.columns], axis=1)
+        if len(self._widths) == 1:
+            return self._widths[0].evaluate(codes)
+        table = np.empty((len(codes), len(self.columns)))
+        for place, of_width in enumerate(self._widths):
+            rows = codes[:, -1] == place
+            if rows.any():
+                table[rows] = of_width.evaluate(codes[rows, :-1])
+        return table
 
     def costs(self, policy: PrecisionPolicy) -> Costs:
         row = self.evaluate(self.resolved.codes(policy)[None])[0]
@@ -185,9 +179,8 @@ class KnownCosts:
         """
         key = tuple(weights.tolist())
         if key not in self._cheapest_found:
-            of_models = np.zeros(len(self._models) * len(COST_COLUMNS))
-            of_models[self._weighed] = weights
-            bound, policy, _ = self._least.least(of_models)
+            found = [of_width.least(weights) for of_width in self._widths]
+            bound, policy = min(found, key=lambda pair: pair[0])
             self._cheapest_found[key] = bound, self.resolved.codes(policy)
         return self._cheapest_found[key]
 
@@ -212,7 +205,7 @@ class KnownCosts:
 
     def _as_costs(self, row: Sequence[float]) -> Costs:
         """Of one policy, or of none. Shape: row (K,)."""
-        values: dict[str | None, dict[str, Any]] = {device: {} for device in self._models}
+        values: dict[str | None, dict[str, Any]] = {device: {} for device in self._devices}
         for cost, value in zip(self.columns, row, strict=True):
             values[cost.device][cost.attribute] = value
         own = values.pop(None)
@@ -220,6 +213,26 @@ class KnownCosts:
             **{**own, "memory_bytes": round(own["memory_bytes"])},
             devices=tuple(DeviceCosts(device=str(device), **of_it) for device, of_it in values.items()),
         )
+
+
+def on_all_devices(model: CostModel, further: Mapping[str, CostModel]) -> dict[str | None, CostModel]:
+    """By device, that of the main profile first."""
+    found: dict[str | None, CostModel] = {None: model}
+    found.update(further)
+    return found
+
+
+def _over_all(ranges: Sequence[CostRange]) -> CostRange:
+    """Of all widths: the least of the least, the greatest of the greatest."""
+    least = min(ranges, key=lambda found: found.least)
+    greatest = max(ranges, key=lambda found: found.greatest)
+    return CostRange(
+        least=least.least,
+        least_policy=least.least_policy,
+        greatest=greatest.greatest,
+        greatest_policy=greatest.greatest_policy,
+        is_exact=all(found.is_exact for found in ranges),
+    )
 
 
 def _told_apart(cost: Objective, bound: float, least: float) -> tuple[str, str]:

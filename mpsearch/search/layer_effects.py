@@ -159,7 +159,8 @@ def layer_effects(
 ) -> LayerEffects:
     """Fit an `AccuracyModel` to the complete trials and ask it for every change of one choice.
 
-    `reference`: the policy that is changed; by default the most precise uniform policy that was trained.
+    `reference`: the policy that is changed; by default the most precise uniform policy that was trained, of
+    the width that most trials have. Trials of other widths are left out: theirs are other layers.
     `tolerance`: the loss of accuracy, a share of 1, that verdicts are about.
 
     Raises: RunError if the space leaves nothing to choose, fewer than `LEAST_TRIALS` trials are complete, or
@@ -171,11 +172,14 @@ def layer_effects(
     resolved = resolve(run.space, run.model)
     if not resolved.choices:
         raise RunError(f"{run.path} leaves nothing to choose: every layer is pinned. There are no effects.")
-    complete = [record for record in run.records if record.is_complete]
+    width = _most_tried_width(run.records) if reference is None else reference.width
+    records = [record for record in run.records if record.policy.width == width]
+    complete = [record for record in records if record.is_complete]
     if len(complete) < LEAST_TRIALS:
+        wide = "" if width is None else f" of width {width:g}"
         raise RunError(
             f"Effects of layers need at least {LEAST_TRIALS} complete trials; {run.path} has "
-            f"{len(complete)}. Continue it with `mpsearch search {run.path} --trials 30`."
+            f"{len(complete)}{wide}. Continue it with `mpsearch search {run.path} --trials 30`."
         )
     outside = next((r for r in complete if not 0 <= r.accuracy <= 1), None)
     if outside is not None:
@@ -230,7 +234,7 @@ def layer_effects(
         choices=choices,
         together=_together(ask, choices, number_of, tolerance),
         pinned=dict(resolved.pinned),
-        fit=_quality(run, model, len(complete)),
+        fit=_quality(run, model, trials=len(complete), failed=len(records) - len(complete)),
     )
 
 
@@ -252,8 +256,8 @@ class _Questions:
     def __init__(
         self, run: Run, model: AccuracyModel, choices: Sequence[Choice], reference: PrecisionPolicy
     ) -> None:
-        self._costs = run.cost_model
-        self._on_devices = run.device_models
+        self._costs = run.cost_model_at(reference.width)
+        self._on_devices = run.device_models_at(reference.width)
         self._model = model
         self._choices = choices
         self.reference = reference
@@ -296,7 +300,7 @@ def _together(
     if len(safe) < 2:
         return None
     lowered = {layer: effect.scheme for effect in safe for layer in effect.layers}
-    policy = PrecisionPolicy({**ask.reference, **lowered})
+    policy = PrecisionPolicy({**ask.reference, **lowered}, width=ask.reference.width)
     (answer,) = ask.answers([policy], tolerance)
     return JointEffect(
         policy=policy,
@@ -308,6 +312,12 @@ def _together(
         energy_saved_j=answer.energy_saved_j,
         latency_saved_on=answer.latency_saved_on,
     )
+
+
+def _most_tried_width(records: Sequence[TrialRecord]) -> float | None:
+    """Of the complete trials; None in a run without widths."""
+    widths = [record.policy.width for record in records if record.is_complete]
+    return max(dict.fromkeys(widths), key=widths.count, default=None)
 
 
 def most_precise_trained(complete: Sequence[TrialRecord]) -> PrecisionPolicy:
@@ -356,15 +366,15 @@ def _choice_verdict(
     )
 
 
-def _quality(run: Run, model: AccuracyModel, complete: int) -> FitQuality:
+def _quality(run: Run, model: AccuracyModel, *, trials: int, failed: int) -> FitQuality:
     left_out: LeftOut = model.left_out()
     measured, predicted = left_out.measured, left_out.predicted
     spread = float(measured.std())
     residual = float(np.sqrt(np.mean((measured - predicted) ** 2)))
     mean_error = float(np.mean(1 - measured))
     return FitQuality(
-        trials=complete,
-        failed=len(run.records) - complete,
+        trials=trials,
+        failed=failed,
         samples=run.validation_samples,
         residual=residual,
         sampling=float(np.sqrt(mean_error * (1 - mean_error) / run.validation_samples)),

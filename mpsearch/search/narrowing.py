@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import Scheme
@@ -32,7 +33,7 @@ def narrowed(resolved: ResolvedSpace, overrides: Overrides) -> ResolvedSpace:
             pinned |= dict.fromkeys(choice.layers, left[0])
         else:
             choices.append(Choice(name=choice.name, layers=choice.layers, schemes=left))
-    return ResolvedSpace(layers=resolved.layers, choices=tuple(choices), pinned=pinned)
+    return replace(resolved, choices=tuple(choices), pinned=pinned)
 
 
 def remarks(resolved: ResolvedSpace, overrides: Overrides) -> tuple[str, ...]:

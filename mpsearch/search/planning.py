@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +35,12 @@ from mpsearch.search.further_profiles import GivenProfile, further_profiles, giv
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.narrowing import narrowed, remarks
 from mpsearch.search.objective import COSTS, OBJECTIVES
-from mpsearch.search.preparation import TracedTask, profiled_model, traced_task
+from mpsearch.search.preparation import TracedTask, cost_models, profiled_models, traced_task
 from mpsearch.search.processors import usable_cpus, worthwhile_threads
 from mpsearch.search.quantities import format_duration
 from mpsearch.search.quick_profile import LONGEST_PASS_S, QuickProfile, is_quick, quick_profile
 from mpsearch.search.reach import SpaceReach, random_codes, reach_of
-from mpsearch.search.resolve import ResolvedSpace, cost_model_of, device_models, full_precision_costs
+from mpsearch.search.resolve import ResolvedSpace, full_precision_costs
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.search_plan import PlannedProfile, SearchPlan
 from mpsearch.search.space import SearchSpace
@@ -85,8 +87,7 @@ def plan_search(
         told = tuple(cost for cost in COSTS if cost.unit != "s")
         full = None
     else:
-        on_devices = device_models(space, traced.trace, further)
-        known = KnownCosts(resolved, cost_model_of(space, traced.trace, measured), on_devices)
+        known = KnownCosts(resolved, cost_models(space, traced, measured, further))
         told = known.columns
         full = full_precision_costs(traced.trace, measured, further)
     reach = reach_of(known, space.budgets, costs=told, seed=space.search.seed)
@@ -101,7 +102,7 @@ def plan_search(
     return SearchPlan(
         space=space,
         source=source,
-        trace=traced.trace,
+        traces=traced.traces,
         resolved=resolved,
         remarks=remarks(traced.resolved, space.overrides),
         profile=planned,
@@ -124,10 +125,10 @@ def _profile(
     asked = HardwareProfile.load(given) if isinstance(given, Path) else given
     if asked is not None:
         return _planned("given", asked), asked, None
-    wanted = profiled_model(traced)
+    wanted = profiled_models(traced)
     if stored is not None and stored.profile_file.exists():
         existing = HardwareProfile.load(stored.profile_file)
-        if wanted.is_measured_in(existing):
+        if all(model.is_measured_in(existing) for model in wanted):
             return _planned("run", existing), existing, None
     if not is_quick(wanted, threads):
         why = f"one pass of the model takes more than {1e3 * LONGEST_PASS_S:.0f} ms: too long to measure here"
@@ -149,11 +150,16 @@ def _planned(origin: str, profile: HardwareProfile) -> PlannedProfile:
     )
 
 
-def _without_latency(traced: TracedTask) -> CostModel:
+def _without_latency(traced: TracedTask) -> dict[float | None, dict[str | None, CostModel]]:
     """Memory and energy, which no machine needs to be measured for; latencies are 0 and not to be told."""
     schemes = traced.resolved.schemes
     nothing = LatencyTerms(terms=(), constant=np.zeros(len(COST_COLUMNS)))
-    return CostModel(traced.trace, schemes, nothing, weight_terms(traced.trace, schemes, horowitz_table()))
+
+    def of_width(width: float | None) -> CostModel:
+        trace = traced.models[width].trace
+        return CostModel(trace, schemes, nothing, weight_terms(trace, schemes, horowitz_table()))
+
+    return {width: {None: of_width(width)} for width in traced.resolved.widths or (None,)}
 
 
 def _profiling(
@@ -162,7 +168,7 @@ def _profiling(
     """What the search will take to measure its profile."""
     if quick is not None:
         latency = known.range_of(OBJECTIVES["latency"])
-        span = quick.whole_span(profiled_model(traced), (latency.least + latency.greatest) / 2)
+        span = quick.whole_span(profiled_models(traced), (latency.least + latency.greatest) / 2)
         return TimePart(name="profile", span=span, detail="once; noise on the machine makes it longer")
     if planned.origin == "none":
         return TimePart(name="profile", span=NO_TIME, detail="not estimated: see above")
@@ -179,8 +185,7 @@ def _estimate(
     on_step: OnStep,
 ) -> TimeEstimate:
     cpus = len(usable_cpus())
-    macs = sum(layer.macs for layer in traced.trace.layers)
-    worthwhile = worthwhile_threads(macs, space.trial.batch_size)
+    worthwhile = worthwhile_threads(traced.most_macs, space.trial.batch_size)
     workers = max(space.search.workers, 1)
     share = max(cpus // workers, 1)
     workforce = Workforce(workers=workers, threads=min(worthwhile, share), cpus=cpus)
@@ -188,15 +193,22 @@ def _estimate(
     drawn = _drawn(space, known)
     on_step("timing the 32-bit baseline")
     with torch_threads(min(worthwhile, cpus)):
-        baseline = time_baseline(traced.task)
+        baselines = {width: time_baseline(task) for width, task in traced.tasks.items()}
+    baseline = reduce(add, baselines.values())
     with torch_threads(workforce.threads):
-        timed = time_trials(
-            traced.task,
-            baseline.baseline,
-            _representative(known.resolved, drawn),
-            space.trial,
-            seed=space.search.seed,
-            on_step=on_step,
+        timed = reduce(
+            add,
+            (
+                time_trials(
+                    task,
+                    baselines[width].baseline,
+                    _representative(known.resolved, drawn, width),
+                    space.trial,
+                    seed=space.search.seed,
+                    on_step=on_step,
+                )
+                for width, task in traced.tasks.items()
+            ),
         )
     trials = _trials(space, known, reach, anchors)
     first, rest = trials_span(
@@ -239,12 +251,15 @@ def _drawn(space: SearchSpace, known: KnownCosts) -> list[PrecisionPolicy]:
     return [known.resolved.policy(row) for row in within]
 
 
-def _representative(resolved: ResolvedSpace, drawn: list[PrecisionPolicy]) -> list[PrecisionPolicy]:
+def _representative(
+    resolved: ResolvedSpace, drawn: list[PrecisionPolicy], width: float | None
+) -> list[PrecisionPolicy]:
     """Few policies to time: the lowest and the highest uniform ones, and mixed ones that train like them."""
-    trained = [policy for policy in resolved.anchors() if not policy.is_full_precision]
+    trained = [p for p in resolved.anchors() if p.width == width and not p.is_full_precision]
     chosen = [trained[-1], trained[0]] if trained else []
     low = {relearns(policy) for policy in chosen}
-    chosen += [next((p for p in drawn if relearns(p) == kind), chosen[0]) for kind in sorted(low)]
+    mixed = [policy for policy in drawn if policy.width == width]
+    chosen += [next((p for p in mixed if relearns(p) == kind), chosen[0]) for kind in sorted(low)]
     return [policy for policy in dict.fromkeys(chosen) if not policy.is_full_precision]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from mpsearch.errors import RunError
+from mpsearch.cost.cost_model import CostModel
+from mpsearch.errors import ConfigError, RunError
 from mpsearch.hardware.fingerprint import probe_machine
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace
@@ -17,55 +18,117 @@ from mpsearch.profiling.profile_machine import profile_machine
 from mpsearch.profiling.profiled_model import ProfiledModel
 from mpsearch.profiling.torch_threads import torch_threads
 from mpsearch.search.events import Event, Notice, StageProgress, StageStarted
-from mpsearch.search.known_costs import KnownCosts
+from mpsearch.search.known_costs import KnownCosts, on_all_devices
 from mpsearch.search.narrowing import narrowed, remarks
 from mpsearch.search.resolve import ResolvedSpace, cost_model_of, device_models, resolve
 from mpsearch.search.space import SearchSpace
+from mpsearch.search.width_tasks import Baselines, Tasks, load_tasks
 from mpsearch.training.baseline import Baseline, trained_baseline
 from mpsearch.training.layout import prepare_model
-from mpsearch.training.task import Task, load_task
+from mpsearch.training.task import Task
 
 Emit = Callable[[Event], None]
 _SHOWN_DIFFERENCES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TracedTask:
-    """A task with its model's layers, and what the space leaves to choose among them.
-
-    `allowed` is what overrides leave of `resolved`.
-    """
+class TracedModel:
+    """A task at one width, and the layers of its model."""
 
     task: Task
     model: nn.Module
     trace: ModelTrace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TracedTask:
+    """A task with its model's layers, and what the space leaves to choose among them.
+
+    `models`: by width, the reference first; a space without widths has one, under None. All have the same
+    layers, of different sizes. `allowed` is what overrides leave of `resolved`.
+    """
+
+    models: Mapping[float | None, TracedModel]
     resolved: ResolvedSpace
     allowed: ResolvedSpace
 
+    @property
+    def task(self) -> Task:
+        """At the width of reference."""
+        return next(iter(self.models.values())).task
+
+    @property
+    def trace(self) -> ModelTrace:
+        """At the width of reference."""
+        return next(iter(self.models.values())).trace
+
+    @property
+    def tasks(self) -> Tasks:
+        return {width: model.task for width, model in self.models.items()}
+
+    @property
+    def traces(self) -> dict[float | None, ModelTrace]:
+        return {width: model.trace for width, model in self.models.items()}
+
+    @property
+    def most_macs(self) -> int:
+        """Multiplications of one sample in the widest model."""
+        return max(sum(layer.macs for layer in trace.layers) for trace in self.traces.values())
+
 
 def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask:
-    """Load the task, run its model once, apply the space's rules and overrides.
+    """Load the task at each width, run each model once, apply the space's rules and overrides.
 
     Raises: TaskError, DataError, TraceError or ConfigError, as the step that fails.
     """
     emit(StageStarted(stage="task", detail=f"task {space.task.name}"))
-    loaded = task or load_task(space.task.name, dict(space.task.args))
-    model = prepare_model(loaded.new_model())
-    trace = trace_model(model, loaded.example_inputs)
-    resolved = resolve(space, trace)
+    models = {width: _traced(loaded) for width, loaded in load_tasks(space, task).items()}
+    _require_same_layers(space, models)
+    resolved = resolve(space, next(iter(models.values())).trace)
     allowed = narrowed(resolved, space.overrides)
     for remark in remarks(resolved, space.overrides):
         emit(Notice(message=remark))
-    return TracedTask(task=loaded, model=model, trace=trace, resolved=resolved, allowed=allowed)
+    return TracedTask(models=models, resolved=resolved, allowed=allowed)
 
 
-def profiled_model(traced: TracedTask) -> ProfiledModel:
-    """What a profile must hold for the task's model and the space's schemes."""
-    return ProfiledModel(
-        model=traced.model,
-        example_inputs=tuple(traced.task.example_inputs),
-        trace=traced.trace,
-        schemes=traced.resolved.schemes,
+def _traced(task: Task) -> TracedModel:
+    model = prepare_model(task.new_model())
+    return TracedModel(task=task, model=model, trace=trace_model(model, task.example_inputs))
+
+
+def _require_same_layers(space: SearchSpace, models: Mapping[float | None, TracedModel]) -> None:
+    """Raises: ConfigError if a width changes more than the sizes of the layers, or changes nothing."""
+    (reference, first), *others = models.items()
+    layers = [(layer.name, layer.kind) for layer in first.trace.layers]
+    fingerprints = {first.trace.fingerprint: reference}
+    for width, model in others:
+        found = [(layer.name, layer.kind) for layer in model.trace.layers]
+        if found != layers:
+            odd = next((name for name, _ in set(found) ^ set(layers)), "their order")
+            raise ConfigError(
+                f"The model must have the same layers at every width; at {width:g} and {reference:g} it "
+                f"differs in {odd}. Search them in two spaces, or leave that width out."
+            )
+        same = fingerprints.setdefault(model.trace.fingerprint, width)
+        if same != width:
+            assert space.widths is not None
+            raise ConfigError(
+                f"Every width must give another model; {same:g} and {width:g} give the same. The task's "
+                f"argument {space.widths.argument!r} must set the sizes of its layers; leave one out."
+            )
+
+
+def profiled_models(traced: TracedTask) -> tuple[ProfiledModel, ...]:
+    """What a profile must hold for the task's model and the space's schemes, at each width."""
+    return tuple(
+        ProfiledModel(
+            model=model.model,
+            example_inputs=tuple(model.task.example_inputs),
+            trace=model.trace,
+            schemes=traced.resolved.schemes,
+            label="" if width is None else f"{type(model.model).__name__} at width {width:g}",
+        )
+        for width, model in traced.models.items()
     )
 
 
@@ -95,7 +158,8 @@ def usable_profile(
             )
         _tell_if_foreign(asked, emit)
         return asked
-    if existing is not None and profiled_model(traced).is_measured_in(existing):
+    models = profiled_models(traced)
+    if existing is not None and all(model.is_measured_in(existing) for model in models):
         _tell_if_foreign(existing, emit)
         return existing
 
@@ -105,7 +169,7 @@ def usable_profile(
     measured = profile_machine(
         name="this machine",
         threads=threads,
-        models=[profiled_model(traced)],
+        models=models,
         grid=False,
         existing=existing,
         on_progress=on_progress,
@@ -127,22 +191,41 @@ def known_costs(
 
     Raises: UnmeasuredError if a profile lacks a layer; BudgetError if no policy meets the budgets.
     """
-    known = KnownCosts(
-        traced.resolved,
-        cost_model_of(space, traced.trace, profile),
-        device_models(space, traced.trace, further),
-    )
+    known = KnownCosts(traced.resolved, cost_models(space, traced, profile, further))
     known.require_reachable(space.budgets)
-    for name, model in {profile.name: known.model, **known.on_devices}.items():
-        guessed = model.interpolated_layers
-        if guessed:
-            emit(
-                Notice(
-                    message=f"The latency of {len(guessed)} of {len(model.layers)} layers is interpolated "
-                    f"from other shapes in profile {name!r}. `mpsearch profile --space` would measure it."
+    for width, on_devices in known.models.items():
+        for device, model in on_devices.items():
+            guessed = model.interpolated_layers
+            if guessed:
+                where = "" if width is None else f" at width {width:g}"
+                name = profile.name if device is None else device
+                emit(
+                    Notice(
+                        message=f"The latency of {len(guessed)} of {len(model.layers)} layers{where} is "
+                        f"interpolated from other shapes in profile {name!r}. `mpsearch profile --space` "
+                        "would measure it."
+                    )
                 )
-            )
     return known
+
+
+def cost_models(
+    space: SearchSpace,
+    traced: TracedTask,
+    profile: HardwareProfile,
+    further: Sequence[HardwareProfile],
+) -> dict[float | None, dict[str | None, CostModel]]:
+    """Width -> device -> costs, as `KnownCosts` has them, in the order of the codes.
+
+    Raises: UnmeasuredError if a profile lacks a layer.
+    """
+    return {
+        width: on_all_devices(
+            cost_model_of(space, traced.models[width].trace, profile),
+            device_models(space, traced.models[width].trace, further),
+        )
+        for width in traced.resolved.widths or (None,)
+    }
 
 
 def allowed_costs(space: SearchSpace, traced: TracedTask, known: KnownCosts) -> KnownCosts:
@@ -152,23 +235,27 @@ def allowed_costs(space: SearchSpace, traced: TracedTask, known: KnownCosts) -> 
     """
     if not space.overrides:
         return known
-    allowed = KnownCosts(traced.allowed, known.model, known.on_devices)
+    allowed = KnownCosts(traced.allowed, known.models)
     allowed.require_reachable(space.budgets, among=f" with {space.overrides}")
     return allowed
 
 
-def baseline_of(task: Task, threads: int, emit: Emit) -> Baseline:
-    """The 32-bit model, trained now or read from the cache: one for all seeds of the search.
+def baselines_of(traced: TracedTask, threads: int, emit: Emit) -> Baselines:
+    """The 32-bit model of each width, trained now or read from the cache: one for all seeds of the search.
 
     Raises: TaskError if training diverges; StorageError if the cache cannot be written.
     """
-    emit(StageStarted(stage="baseline", detail="32-bit baseline"))
 
     def on_step(step: int, total: int, loss: float) -> None:
         emit(StageProgress(stage="baseline", done=step, total=total, what=f"loss {loss:.3f}"))
 
-    with torch_threads(threads):
-        return trained_baseline(task, progress=on_step)
+    found: dict[float | None, Baseline] = {}
+    for width, model in traced.models.items():
+        at = "" if width is None else f" at width {width:g}"
+        emit(StageStarted(stage="baseline", detail=f"32-bit baseline{at}"))
+        with torch_threads(threads):
+            found[width] = trained_baseline(model.task, progress=on_step)
+    return found
 
 
 def _tell_if_foreign(profile: HardwareProfile, emit: Emit) -> None:

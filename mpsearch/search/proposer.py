@@ -220,19 +220,22 @@ class Proposer:
         return {"overrides": len(self.overrides.broken_by(policy)) / len(policy)}
 
     def _params(self, policy: PrecisionPolicy) -> dict[str, int]:
-        choices = self.known.resolved.choices
-        codes = self.known.resolved.codes(policy).tolist()
-        return {choice.name: code for choice, code in zip(choices, codes, strict=True)}
+        resolved = self.known.resolved
+        return dict(zip(resolved.parameters, resolved.codes(policy).tolist(), strict=True))
 
     def _codes(self, params: Mapping[str, Any]) -> Codes:
-        return np.array([params[choice.name] for choice in self.known.resolved.choices], dtype=np.int64)
+        return np.array([params[name] for name in self.known.resolved.parameters], dtype=np.int64)
 
 
 def _nearest_allowed(known: KnownCosts, allowed: KnownCosts) -> list[Codes]:
-    """For each choice of the whole space, code -> code of the nearest scheme that the overrides leave."""
+    """For each choice of the whole space, code -> code of the nearest scheme that the overrides leave.
+
+    They leave every width.
+    """
     left = allowed.resolved.schemes
+    widths = known.resolved.widths
     return [
         np.array([choice.schemes.index(schemes[nearest_place(s, schemes)]) for s in choice.schemes])
         for choice in known.resolved.choices
         for schemes in [left[choice.layers[0]]]
-    ]
+    ] + ([np.arange(len(widths))] if widths else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,14 +31,17 @@ class QuickProfile:
     start_s: float
     parts: int
 
-    def whole_span(self, model: ProfiledModel, pass_s: float) -> Span:
+    def whole_span(self, models: Sequence[ProfiledModel], pass_s: float) -> Span:
         """What measuring it as a search does would take. `pass_s`: a pass of an average policy."""
         part_s = (self.seconds - self.start_s) / max(self.parts, 1)
-        if model.trace.graph is None:
+        if any(model.trace.graph is None for model in models):
             whole_s = self.parts * part_s * _WHOLE_OVER_QUICK
             whole = Span(least_s=whole_s, likely_s=whole_s, most_s=NOISE_REPEATS * whole_s)
         else:
-            policies = len(model.covering(model.steps(), contexts=PASS_SETTINGS.contexts, seed=0))
+            policies = sum(
+                len(model.covering(model.steps(), contexts=PASS_SETTINGS.contexts, seed=0))
+                for model in models
+            )
             build_s = max(part_s - _PASSES.turns * max(_TURN_S, 14 * pass_s), 0.0)
             whole = profile_span(
                 policies=policies, build_s=build_s, pass_s=pass_s, turns=PASS_SETTINGS.turns, turn_s=_TURN_S
@@ -45,21 +49,23 @@ class QuickProfile:
         return whole + Span.exactly(self.start_s)
 
 
-def is_quick(model: ProfiledModel, threads: int) -> bool:
-    """Whether a pass of the 32-bit model in torch is short enough."""
+def is_quick(models: Sequence[ProfiledModel], threads: int) -> bool:
+    """Whether a pass of each 32-bit model in torch, one after the other, is short enough."""
+    seconds = 0.0
     with torch_threads(threads), torch.inference_mode():
-        was_training = model.model.training
-        model.model.eval()
-        model.model(*model.example_inputs)
-        started = time.perf_counter()
-        model.model(*model.example_inputs)
-        seconds = time.perf_counter() - started
-        model.model.train(was_training)
+        for model in models:
+            was_training = model.model.training
+            model.model.eval()
+            model.model(*model.example_inputs)
+            started = time.perf_counter()
+            model.model(*model.example_inputs)
+            seconds += time.perf_counter() - started
+            model.model.train(was_training)
     return seconds <= LONGEST_PASS_S
 
 
-def quick_profile(model: ProfiledModel, threads: int) -> QuickProfile:
-    """Time the model's steps a few times each.
+def quick_profile(models: Sequence[ProfiledModel], threads: int) -> QuickProfile:
+    """Time the steps of the models a few times each.
 
     Raises: KernelError if the kernels are not built.
     """
@@ -75,7 +81,7 @@ def quick_profile(model: ProfiledModel, threads: int) -> QuickProfile:
     measured = profile_machine(
         name="measured just now",
         threads=threads,
-        models=[model],
+        models=models,
         on_progress=on_progress,
         settings=_STEPS,
         pass_settings=_PASSES,

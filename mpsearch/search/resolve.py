@@ -21,6 +21,7 @@ from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES, Scheme
 from mpsearch.search.costs import Costs
 from mpsearch.search.nearest import did_you_mean
 from mpsearch.search.space import LayerRule, SearchSpace
+from mpsearch.search.widths import WIDTH_CHOICE
 
 Codes = NDArray[np.int64]
 _SHOWN_REASONS = 5
@@ -40,22 +41,30 @@ class ResolvedSpace:
     """The choices of a space for one model, and the layers whose scheme is fixed.
 
     `layers` are all layer names in the order of the model; `schemes` what each may take. Codes of policies
-    are int64 (C,), one place in `choices[c].schemes` for each choice.
+    are int64 (C,), one place in `choices[c].schemes` for each choice; where the space names widths, the last
+    is a place in `widths`.
     """
 
     layers: tuple[str, ...]
     choices: tuple[Choice, ...]
     pinned: Mapping[str, Scheme]
+    widths: tuple[float, ...] = ()
 
     @property
     def policies(self) -> int:
         """How many different policies there are."""
-        return math.prod(len(choice.schemes) for choice in self.choices)
+        return math.prod(self.parameters.values())
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """Name of each place of the codes -> how many codes it may take; the width last, if it is a choice."""
+        sizes = {choice.name: len(choice.schemes) for choice in self.choices}
+        return {**sizes, WIDTH_CHOICE: len(self.widths)} if self.widths else sizes
 
     @property
     def sizes(self) -> Codes:
-        """Number of schemes of each choice, (C,)."""
-        return np.array([len(choice.schemes) for choice in self.choices], dtype=np.int64)
+        """Number of codes of each place, (C,)."""
+        return np.array(list(self.parameters.values()), dtype=np.int64)
 
     @property
     def schemes(self) -> dict[str, tuple[Scheme, ...]]:
@@ -67,9 +76,10 @@ class ResolvedSpace:
     def policy(self, codes: NDArray[np.integer] | list[int] | tuple[int, ...]) -> PrecisionPolicy:
         """Shape: codes (C,)."""
         taken = dict(self.pinned)
-        for choice, code in zip(self.choices, codes, strict=True):
+        of_layers, width = (codes[:-1], self.widths[int(codes[-1])]) if self.widths else (codes, None)
+        for choice, code in zip(self.choices, of_layers, strict=True):
             taken |= dict.fromkeys(choice.layers, choice.schemes[int(code)])
-        return PrecisionPolicy({layer: taken[layer] for layer in self.layers})
+        return PrecisionPolicy({layer: taken[layer] for layer in self.layers}, width=width)
 
     def codes(self, policy: PrecisionPolicy) -> Codes:
         """The inverse of `policy`, (C,).
@@ -87,6 +97,11 @@ class ResolvedSpace:
             codes.append(code)
         if len(policy) != len(self.layers) or any(policy.get(k) != v for k, v in self.pinned.items()):
             raise ConfigError(f"A policy of this space must name {', '.join(self.layers)}; got {policy}.")
+        if policy.width not in (self.widths or (None,)):
+            allowed = ", ".join(f"{width:g}" for width in self.widths) or "none"
+            raise ConfigError(f"The width of a policy of this space must be {allowed}; got {policy}.")
+        if policy.width is not None:
+            codes.append(self.widths.index(policy.width))
         return np.array(codes, dtype=np.int64)
 
     @cached_property
@@ -97,15 +112,16 @@ class ResolvedSpace:
     def anchors(self) -> tuple[PrecisionPolicy, ...]:
         """The uniform policies, highest precision first; where a layer may not take the scheme, its nearest.
 
-        Only schemes that some layer may take; equal policies once.
+        Only schemes that some layer may take; equal policies once. At every width, the greatest last.
         """
         offered = {scheme for choice in self.choices for scheme in choice.schemes}
         uniform = [
-            self.policy([nearest_place(scheme, choice.schemes) for choice in self.choices])
+            [nearest_place(scheme, choice.schemes) for choice in self.choices]
             for scheme in reversed(SCHEMES.values())
             if scheme in offered
-        ]
-        return tuple(dict.fromkeys(uniform)) or (self.policy([]),)
+        ] or [[]]
+        widths = [[place] for place in range(len(self.widths))] or [[]]
+        return tuple(dict.fromkeys(self.policy([*codes, *width]) for codes in uniform for width in widths))
 
 
 def resolve(space: SearchSpace, trace: ModelTrace) -> ResolvedSpace:
@@ -151,7 +167,10 @@ def resolve(space: SearchSpace, trace: ModelTrace) -> ResolvedSpace:
         else:
             choices.append(Choice(name=name, layers=tuple(members), schemes=schemes))
     return ResolvedSpace(
-        layers=tuple(layer.name for layer in trace.layers), choices=tuple(choices), pinned=pinned
+        layers=tuple(layer.name for layer in trace.layers),
+        choices=tuple(choices),
+        pinned=pinned,
+        widths=() if space.widths is None else space.widths.values,
     )
 
 

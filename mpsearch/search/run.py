@@ -22,7 +22,7 @@ from mpsearch.search.measured import MeasuredLatency, read_measured
 from mpsearch.search.objective import Objective, all_objectives
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.pick import pick_trial
-from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts
+from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, WidthFacts
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_stored_space
@@ -55,6 +55,8 @@ class Run:
 
     `records` are all finished trials in the order of their numbers, `feasible` judged by budgets and
     overrides of `space`.
+    `baseline`, `model`: at the width of reference where the space names widths; `other_widths` has those of
+    the others.
     `greatest_costs`: the greatest reachable ones of the space, which place the reference point.
     `metric`: what the score is; it is the mean of that over `validation_samples`, the test score over
     `test_samples`. `test_scores`: trial number -> score on the test split, for the front, once the search
@@ -68,6 +70,7 @@ class Run:
     records: tuple[TrialRecord, ...]
     baseline: BaselineScore
     model: ModelTrace
+    other_widths: Mapping[float, WidthFacts] = field(default_factory=dict)
     profile: HardwareProfile
     further_profiles: tuple[HardwareProfile, ...] = ()
     greatest_costs: Costs
@@ -163,23 +166,61 @@ class Run:
         """As `interval`, for the score on the test split; NaN and NaN where there is none."""
         return _interval(self.test_scores.get(number), self.test_samples)
 
-    @cached_property
+    @property
+    def baselines(self) -> dict[float | None, BaselineScore]:
+        """By width, the reference first; a run without widths has one, under None."""
+        found: dict[float | None, BaselineScore] = {self._reference_width: self.baseline}
+        found.update((width, facts.baseline) for width, facts in self.other_widths.items())
+        return found
+
+    def model_at(self, width: float | None) -> ModelTrace:
+        """The layers of the model that policies of that width are for."""
+        facts = None if width is None else self.other_widths.get(width)
+        return self.model if facts is None else facts.model
+
+    @property
+    def _reference_width(self) -> float | None:
+        return None if self.space.widths is None else self.space.widths.reference
+
+    @property
     def cost_model(self) -> CostModel:
-        """Costs of any policy of the space, from the run's own profile."""
-        from mpsearch.search.resolve import cost_model_of  # noqa: PLC0415 - only some commands need it
+        """Costs of any policy of the space, from the run's own profile; at the width of reference."""
+        return self.cost_model_at(self._reference_width)
 
-        return cost_model_of(self.space, self.model, self.profile)
-
-    @cached_property
+    @property
     def device_models(self) -> dict[str, CostModel]:
         """As `cost_model`, of each further device."""
+        return self.device_models_at(self._reference_width)
+
+    def cost_model_at(self, width: float | None) -> CostModel:
+        """Costs of the policies of that width, from the run's own profile."""
+        from mpsearch.search.resolve import cost_model_of  # noqa: PLC0415 - only some commands need it
+
+        if width not in self._cost_models:
+            self._cost_models[width] = cost_model_of(self.space, self.model_at(width), self.profile)
+        return self._cost_models[width]
+
+    def device_models_at(self, width: float | None) -> dict[str, CostModel]:
+        """As `cost_model_at`, of each further device."""
         from mpsearch.search.resolve import device_models  # noqa: PLC0415 - only some commands need it
 
-        return device_models(self.space, self.model, self.further_profiles)
+        if width not in self._device_models:
+            models = device_models(self.space, self.model_at(width), self.further_profiles)
+            self._device_models[width] = models
+        return self._device_models[width]
+
+    @cached_property
+    def _cost_models(self) -> dict[float | None, CostModel]:
+        return {}
+
+    @cached_property
+    def _device_models(self) -> dict[float | None, dict[str, CostModel]]:
+        return {}
 
     def cost_report(self, policy: PrecisionPolicy, device: str | None = None) -> CostReport:
         """Layer by layer, on the machine of the main profile or on a further device."""
-        model = self.cost_model if device is None else self.device_models[device]
+        width = policy.width
+        model = self.cost_model_at(width) if device is None else self.device_models_at(width)[device]
         return model.evaluate(policy)
 
     def costs(self, policy: PrecisionPolicy) -> Costs:
@@ -315,12 +356,18 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
     facts = RunFacts.from_dict(folder.read_json(folder.facts_file, schema=FACTS_SCHEMA))
     records = tuple(folder.read_records())
     layers = {layer.name for layer in facts.model.layers}
+    widths = (None,) if space.widths is None else space.widths.values
     for record in records:
         if record.policy.keys() != layers:
             raise FormatError(
                 f"Trials in {path} must name the layers of its {folder.facts_file.name}; trial "
                 f"{record.number} differs in {', '.join(sorted(record.policy.keys() ^ layers))}. Restore the "
                 "file that is of another run."
+            )
+        if record.policy.width not in widths:
+            raise FormatError(
+                f"Trials in {path} must have the widths of its {folder.space_file.name}; trial "
+                f"{record.number} has {record.policy.summary}. Restore the file that is of another run."
             )
         if record.costs.device_names != facts.greatest_costs.device_names:
             raise FormatError(
@@ -334,6 +381,7 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
         records=records,
         baseline=facts.baseline,
         model=facts.model,
+        other_widths=facts.other_widths,
         profile=HardwareProfile.load(folder.profile_file),
         further_profiles=read_further(folder, facts.greatest_costs.device_names),
         greatest_costs=facts.greatest_costs,

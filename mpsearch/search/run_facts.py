@@ -10,6 +10,7 @@ from typing import Any
 
 from mpsearch.errors import FormatError
 from mpsearch.models.model_trace import ModelTrace
+from mpsearch.precision.policy import is_width
 from mpsearch.search.costs import Costs
 
 FACTS_SCHEMA = 3
@@ -29,10 +30,37 @@ class BaselineScore:
     costs: Costs
     test_score: float | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object; `from_dict` is its inverse."""
+        return {**asdict(self), "costs": self.costs.to_dict()}
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> BaselineScore:
+        """Raises: KeyError, TypeError or ValueError if it is not what `to_dict` writes."""
+        test_score = fields["test_score"]
+        return cls(
+            key=str(fields["key"]),
+            score=float(fields["score"]),
+            loss=float(fields["loss"]),
+            costs=Costs.from_dict(fields["costs"]),
+            test_score=None if test_score is None else float(test_score),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WidthFacts:
+    """The model of one width, and what it scores at 32 bits."""
+
+    baseline: BaselineScore
+    model: ModelTrace
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """What does not change while a search runs.
+
+    `baseline` and `model` are those of the width of reference where the space names widths, `other_widths`
+    holds those of the others.
 
     `validation_samples` and `test_samples` are how many each score is the mean of, the latter None without a
     test split; `metric` is what the task calls its score. `test_scores`: trial number -> score on the test
@@ -48,6 +76,17 @@ class RunFacts:
     validation_samples: int
     test_samples: int | None
     test_scores: Mapping[int, float] = field(default_factory=dict)
+    other_widths: Mapping[float, WidthFacts] = field(default_factory=dict)
+
+    @property
+    def baselines(self) -> tuple[BaselineScore, ...]:
+        """The reference first."""
+        return (self.baseline, *(facts.baseline for facts in self.other_widths.values()))
+
+    @property
+    def models(self) -> tuple[ModelTrace, ...]:
+        """The reference first."""
+        return (self.model, *(facts.model for facts in self.other_widths.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object; `from_dict` is its inverse."""
@@ -55,38 +94,41 @@ class RunFacts:
             "schema": FACTS_SCHEMA,
             "created": self.created,
             "version": self.version,
-            "baseline": {**asdict(self.baseline), "costs": self.baseline.costs.to_dict()},
+            "baseline": self.baseline.to_dict(),
             "greatest_costs": self.greatest_costs.to_dict(),
             "metric": self.metric,
             "validation_samples": self.validation_samples,
             "test_samples": self.test_samples,
             "test_scores": {str(number): score for number, score in self.test_scores.items()},
             "model": self.model.to_dict(),
+            "other_widths": [
+                {"width": width, "baseline": facts.baseline.to_dict(), "model": facts.model.to_dict()}
+                for width, facts in self.other_widths.items()
+            ],
         }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> RunFacts:
         """Raises: FormatError if it is not what `to_dict` writes."""
         try:
-            baseline = fields["baseline"]
-            test_score = baseline["test_score"]
             test_samples = fields["test_samples"]
             found = cls(
                 created=str(fields["created"]),
                 version=str(fields["version"]),
-                baseline=BaselineScore(
-                    key=str(baseline["key"]),
-                    score=float(baseline["score"]),
-                    loss=float(baseline["loss"]),
-                    costs=Costs.from_dict(baseline["costs"]),
-                    test_score=None if test_score is None else float(test_score),
-                ),
+                baseline=BaselineScore.from_dict(fields["baseline"]),
                 greatest_costs=Costs.from_dict(fields["greatest_costs"]),
                 model=ModelTrace.from_dict(fields["model"]),
                 metric=str(fields["metric"]),
                 validation_samples=int(fields["validation_samples"]),
                 test_samples=None if test_samples is None else int(test_samples),
                 test_scores={int(number): float(score) for number, score in fields["test_scores"].items()},
+                other_widths={
+                    width["width"]: WidthFacts(
+                        baseline=BaselineScore.from_dict(width["baseline"]),
+                        model=ModelTrace.from_dict(width["model"]),
+                    )
+                    for width in fields.get("other_widths", ())  # none in a run of an older mpsearch
+                },
             )
             found._check_numbers()
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -97,10 +139,12 @@ class RunFacts:
 
     def _check_numbers(self) -> None:
         """Raises: ValueError if a number is none that a search writes."""
-        base = self.baseline
         samples = [count for count in (self.validation_samples, self.test_samples) if count is not None]
-        scores = [base.score, base.loss, *self.test_scores.values()]
-        scores += [] if base.test_score is None else [base.test_score]
+        scores = [*self.test_scores.values()]
+        for base in self.baselines:
+            scores += [base.score, base.loss, *([] if base.test_score is None else [base.test_score])]
+        if not all(map(is_width, self.other_widths)):
+            raise ValueError("a width must be a number above 0")
         if not all(1 <= count < 2**63 for count in samples) or not all(map(math.isfinite, scores)):
             raise ValueError("samples must be counted from 1, scores be finite")
 

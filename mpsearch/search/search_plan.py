@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -36,7 +37,8 @@ class PlannedProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchPlan:
-    """`full_precision`: every layer at 32 bits in the same runtime, None without a profile. `further`: the
+    """`traces`: the layers of the model by width, the reference first; one, under None, without widths.
+    `full_precision`: every layer at 32 bits in the same runtime, None without a profile. `further`: the
     profiles of further devices.
 
     `load`: processes that ran or waited on this machine's `cores` before the plan began to.
@@ -44,7 +46,7 @@ class SearchPlan:
 
     space: SearchSpace
     source: str
-    trace: ModelTrace
+    traces: Mapping[float | None, ModelTrace]
     resolved: ResolvedSpace
     remarks: tuple[str, ...]
     profile: PlannedProfile
@@ -54,6 +56,11 @@ class SearchPlan:
     time: TimeEstimate | None
     load: float | None = None
     cores: int = 1
+
+    @property
+    def trace(self) -> ModelTrace:
+        """At the width of reference."""
+        return next(iter(self.traces.values()))
 
     @property
     def is_busy(self) -> bool:
@@ -86,6 +93,14 @@ class SearchPlan:
                     "weights": self.trace.layer(name).weight_count,
                 }
                 for name, schemes in self.resolved.schemes.items()
+            ],
+            "widths": [
+                {
+                    "width": width,
+                    "macs": sum(layer.macs for layer in self.traces[width].layers),
+                    "weights": sum(layer.weight_count for layer in self.traces[width].layers),
+                }
+                for width in self.resolved.widths
             ],
             "unquantized": [asdict(module) for module in self.trace.unquantized],
             "runs_compiled": self.trace.graph is not None,

@@ -14,6 +14,7 @@ from mpsearch.search.budgets import Budgets
 from mpsearch.search.objective import Objective
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.trial_record import TrialRecord
+from mpsearch.search.widths import Widths
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.task_name import relative_to, without_folder
 
@@ -70,7 +71,10 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSpace:
-    """A validated search space, every default filled in."""
+    """A validated search space, every default filled in.
+
+    `widths`: what the width of the model may be, where that is a choice; None where the task's own is all.
+    """
 
     name: str
     task: TaskReference
@@ -80,7 +84,14 @@ class SearchSpace:
     trial: TrialRecipe
     search: SearchSettings
     overrides: Overrides = field(default_factory=Overrides)
+    widths: Widths | None = None
     schema: int = SPACE_SCHEMA
+
+    def task_at(self, width: float | None) -> TaskReference:
+        """The task whose model has that width; the task as it is for None."""
+        if self.widths is None or width is None:
+            return self.task
+        return replace(self.task, args={**self.task.args, self.widths.argument: width})
 
     def admits(self, record: TrialRecord) -> bool:
         """Whether a trial is complete and meets budgets and overrides."""
@@ -109,6 +120,7 @@ class SearchSpace:
             "schema": self.schema,
             "name": self.name,
             "task": {"name": self.task.name, "args": dict(self.task.args)},
+            "widths": None if self.widths is None else self.widths.to_dict(),
             "layers": rules,
             "objectives": [objective.name for objective in self.objectives],
             "budgets": self.budgets.texts(),

@@ -25,6 +25,7 @@ from mpsearch.search.space import (
     TaskReference,
 )
 from mpsearch.search.space_schema import space_form, valid_keys
+from mpsearch.search.widths import Widths
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.task_name import located
 
@@ -146,6 +147,7 @@ def build_space(
     return SearchSpace(
         name=form.name or name,
         task=TaskReference(name=form.task.name, args=form.task.args),
+        widths=_widths(form, source, places),
         layers=rules,
         objectives=objectives_named(form.objectives),
         budgets=Budgets.parse(form.budgets.model_dump()),
@@ -153,6 +155,20 @@ def build_space(
         trial=TrialRecipe(**form.trial.model_dump()),
         search=form.search.settings(),
     )
+
+
+def _widths(form: Any, source: str, lines: Lines) -> Widths | None:
+    """Raises: ConfigError if the task is given the argument too that the widths are for."""
+    if form.widths is None:
+        return None
+    widths = Widths.of(form.widths.values, form.widths.argument)
+    if widths.argument in form.task.args:
+        line = _line_of(("task", "args", widths.argument), lines)
+        raise ConfigError(
+            f"{source}{f', line {line}' if line else ''}: `task.args.{widths.argument}` must not be set where "
+            f"`widths` ({widths}) choose it. Remove one."
+        )
+    return widths
 
 
 def _read_yaml(text: str, source: str) -> tuple[Any, dict[Place, int]]:

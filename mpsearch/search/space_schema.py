@@ -14,6 +14,7 @@ from mpsearch.search.objective import OBJECTIVES, objective_named, objectives_na
 from mpsearch.search.quantities import parse_duration_s
 from mpsearch.search.samplers import sampler_named
 from mpsearch.search.space import SPACE_SCHEMA, SearchSettings
+from mpsearch.search.widths import WIDTH_ARGUMENT, Widths
 from mpsearch.training.recipe import TrialRecipe
 
 
@@ -49,6 +50,23 @@ SchemeName = Annotated[str, BeforeValidator(_checked_scheme)]
 class TaskForm(Strict):
     name: str = Field(min_length=1)
     args: dict[str, Any] = {}
+
+
+Width = Annotated[int | float, Field(gt=0, allow_inf_nan=False)]
+
+
+class WidthsForm(Strict):
+    argument: str = Field(default=WIDTH_ARGUMENT, min_length=1)
+    values: list[Width]
+
+    @model_validator(mode="after")
+    def _are_several(self) -> WidthsForm:
+        _explained(Widths.of, self.values, self.argument)
+        return self
+
+
+def _widths_of_list(value: Any) -> Any:
+    return {"values": value} if isinstance(value, list) else value
 
 
 class RuleForm(Strict):
@@ -158,6 +176,7 @@ class SpaceForm(Strict):
     schema_: int = Field(default=SPACE_SCHEMA, alias="schema")
     name: str | None = Field(default=None, min_length=1)
     task: TaskForm
+    widths: Annotated[WidthsForm | None, BeforeValidator(_widths_of_list)] = None
     layers: list[RuleForm] = Field(min_length=1)
     objectives: Annotated[list[str], BeforeValidator(_checked_objectives)] = ["accuracy", "latency", "memory"]
     budgets: BudgetsForm = Field(default_factory=BudgetsForm)  # type: ignore[valid-type]
@@ -192,6 +211,7 @@ def _is_of_device(name: Any) -> bool:
 FORMS: dict[tuple[str, ...], type[BaseModel]] = {
     (): SpaceForm,
     ("task",): TaskForm,
+    ("widths",): WidthsForm,
     ("layers", "*"): RuleForm,
     ("budgets",): BudgetsForm,
     ("overrides",): OverridesForm,

@@ -310,8 +310,7 @@ class StudyStore:
         return [objective.of(record) for objective in self.objectives] if record.is_complete else None
 
     def _params(self, policy: PrecisionPolicy) -> dict[str, int]:
-        codes = self.resolved.codes(policy)
-        return {choice.name: int(code) for choice, code in zip(self.resolved.choices, codes, strict=True)}
+        return dict(zip(self.resolved.parameters, self.resolved.codes(policy).tolist(), strict=True))
 
     def _running_trial(self, row: StudyRow) -> BegunTrial:
         try:
@@ -330,13 +329,13 @@ class StudyStore:
             ) from error
 
     def _policy(self, params: Mapping[str, int]) -> PrecisionPolicy:
-        sizes = {choice.name: len(choice.schemes) for choice in self.resolved.choices}
+        sizes = self.resolved.parameters
         if params.keys() != sizes.keys() or any(not 0 <= code < sizes[name] for name, code in params.items()):
             raise FormatError(
                 f"The trials in {self.where} must belong to this space; got parameters {dict(params)!r:.99}. "
                 "Search in another folder."
             )
-        return self.resolved.policy([params[choice.name] for choice in self.resolved.choices])
+        return self.resolved.policy([params[name] for name in sizes])
 
     def _record(self, attributes: Mapping[str, Any]) -> TrialRecord | None:
         if attributes.get(RECORD) is None:
@@ -364,8 +363,8 @@ class StudyStore:
 
 
 def distributions_of(resolved: ResolvedSpace) -> dict[str, BaseDistribution]:
-    """One integer a choice: schemes are ordered, and samplers should know."""
-    return {choice.name: IntDistribution(0, len(choice.schemes) - 1) for choice in resolved.choices}
+    """One integer a choice: schemes and widths are ordered, and samplers should know."""
+    return {name: IntDistribution(0, size - 1) for name, size in resolved.parameters.items()}
 
 
 def optuna_directions(objectives: tuple[Objective, ...]) -> list[StudyDirection]:

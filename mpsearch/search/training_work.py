@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from mpsearch.errors import ConfigError, MpsearchError, StorageError
 from mpsearch.search.packed_work import PackedWork
-from mpsearch.search.space import TaskReference
+from mpsearch.search.space import SearchSpace
 from mpsearch.search.trial_job import OnStep, Outcome, TrialJob
-from mpsearch.training.baseline import Baseline, trained_baseline
+from mpsearch.search.width_tasks import Baselines, Tasks, load_tasks
+from mpsearch.training.baseline import trained_baseline
 from mpsearch.training.recipe import TrialRecipe
-from mpsearch.training.task import Task, load_task
 from mpsearch.training.trial import run_trial
 from mpsearch.training.weights_file import write_weights
 
@@ -22,47 +22,49 @@ _SHOWN_OF_A_FAILURE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingWork:
-    """Task, baseline and recipe.
+    """Task and baseline, at each width of the space, and what the space says of trials.
 
-    `seed` is that of every trial: policies are compared on the same batches. `threads` are the most that
+    Its seed is that of every trial: policies are compared on the same batches. `threads` are the most that
     torch may use for one trial.
     """
 
-    reference: TaskReference
-    recipe: TrialRecipe
-    seed: int
+    space: SearchSpace
     threads: int
-    task: Task | None = None
-    baseline: Baseline | None = None
+    tasks: Tasks | None = None
+    baselines: Baselines | None = None
 
     def as_it_can_travel(self, *, has_name: bool) -> TrainingWork:
         """The same with the task that is in memory here; by name alone where its functions cannot be sent.
 
         Workers then need not read the data again, nor have a place for it: they map what was sent.
         """
-        task = self.task
-        if task is None or not has_name:
+        if self.tasks is None or not has_name:
             return self
-        first = replace(task, train=task.train.take(1), validation=task.validation.take(1), test=None)
+        first = {
+            width: replace(task, train=task.train.take(1), validation=task.validation.take(1), test=None)
+            for width, task in self.tasks.items()
+        }
         try:
-            PackedWork.of(replace(self, task=first, baseline=None)).close()
+            PackedWork.of(replace(self, tasks=first, baselines=None)).close()
         except ConfigError:
-            return replace(self, task=None)
+            return replace(self, tasks=None)
         return self
 
     def load(self) -> LoadedTraining:
         """Task and baseline, from the cache where they are."""
-        task = self.task or load_task(self.reference.name, self.reference.args)
-        baseline = self.baseline or trained_baseline(task)
-        return LoadedTraining(task=task, baseline=baseline, recipe=self.recipe, seed=self.seed)
+        tasks = self.tasks or load_tasks(self.space)
+        baselines = self.baselines or {width: trained_baseline(task) for width, task in tasks.items()}
+        return LoadedTraining(
+            tasks=tasks, baselines=baselines, recipe=self.space.trial, seed=self.space.search.seed
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LoadedTraining:
-    """Task and baseline in memory."""
+    """Task and baseline in memory, by width."""
 
-    task: Task
-    baseline: Baseline
+    tasks: Tasks
+    baselines: Baselines
     recipe: TrialRecipe
     seed: int
 
@@ -71,8 +73,8 @@ class LoadedTraining:
         started = time.perf_counter()
         try:
             result = run_trial(
-                self.task,
-                self.baseline,
+                self.tasks[job.policy.width],
+                self.baselines[job.policy.width],
                 job.policy,
                 self.recipe,
                 share=job.share,

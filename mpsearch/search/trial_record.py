@@ -139,6 +139,7 @@ class TrialRecord:
             "schema": RECORD_SCHEMA,
             **fields,
             "policy": self.policy.names(),
+            **({} if self.policy.width is None else {"width": self.policy.width}),
             "costs": self.costs.to_dict(),
             "rungs": [asdict(rung) for rung in self.rungs],
         }
@@ -155,7 +156,7 @@ class TrialRecord:
             )
         values = {name: value for name, value in fields.items() if name != "schema"}
         try:
-            values["policy"] = PrecisionPolicy.from_names(values["policy"])
+            values["policy"] = PrecisionPolicy.from_names(values["policy"], values.pop("width", None))
             values["costs"] = Costs.from_dict(values["costs"])
             values["rungs"] = tuple(Rung.from_dict(rung) for rung in values["rungs"])
             record = cls(**values)

@@ -42,6 +42,10 @@ class TimedBaseline:
         """Whether the search would find it trained."""
         return self.steps == 0
 
+    def __add__(self, other: TimedBaseline) -> TimedBaseline:
+        """Both, one after the other; the first stays the baseline."""
+        return replace(self, span=self.span + other.span, steps=self.steps + other.steps)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TimedTrials:
@@ -50,6 +54,15 @@ class TimedTrials:
     trials: tuple[TimedTrial, ...]
     score_s: float
     failures: tuple[str, ...]
+
+    def __add__(self, other: TimedTrials) -> TimedTrials:
+        """All of them; a sample takes the mean of both, weighted by how many policies were timed."""
+        mine, theirs = max(len(self.trials), 1), max(len(other.trials), 1)
+        return TimedTrials(
+            trials=self.trials + other.trials,
+            score_s=(mine * self.score_s + theirs * other.score_s) / (mine + theirs),
+            failures=self.failures + other.failures,
+        )
 
 
 def time_baseline(task: Task) -> TimedBaseline:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ from torch import nn
 from mpsearch.errors import ConfigError
 from mpsearch.models.digits_cnn import DigitsCnn
 from mpsearch.models.mlp import Mlp
+from mpsearch.models.width import CHANNEL_STEP, scaled_channels
 from mpsearch.training.recipe import BaselineRecipe
 from mpsearch.training.split import Split
 from mpsearch.training.task import Task, top1_correct
@@ -18,13 +21,16 @@ MODELS = ("cnn", "mlp")
 SPLIT_SEED = 8
 
 
-def digits_task(*, model: str = "cnn") -> Task:
+def digits_task(*, model: str = "cnn", width: float = 1) -> Task:
     """Half of each class for training, a quarter for validation, a quarter for the test: 898, 449, 450.
 
-    Raises: ConfigError if the model is unknown.
+    `width` times the hidden channels or features of the model.
+
+    Raises: ConfigError if the model is unknown, or the width no number above 0.
     """
     if model not in MODELS:
         raise ConfigError(f"`model` of task digits must be one of {', '.join(MODELS)}; got {model!r}.")
+    scaled_channels(CHANNEL_STEP, width)  # refuses what is no width before any data is read
     from sklearn.datasets import load_digits  # noqa: PLC0415 - a second that other tasks need not wait
 
     digits = load_digits()
@@ -35,8 +41,8 @@ def digits_task(*, model: str = "cnn") -> Task:
     )
     return Task(
         name="digits",
-        args={"model": model},
-        build_model=_build_cnn if model == "cnn" else _build_mlp,
+        args={"model": model} if width == 1 else {"model": model, "width": width},
+        build_model=functools.partial(_build_cnn if model == "cnn" else _build_mlp, width),
         train=train,
         validation=validation,
         test=test,
@@ -64,9 +70,9 @@ def stratified_split(
     return tuple(torch.from_numpy(generator.permutation(np.concatenate(part))) for part in parts)
 
 
-def _build_cnn() -> nn.Module:
-    return DigitsCnn()
+def _build_cnn(width: float) -> nn.Module:
+    return DigitsCnn(width=width)
 
 
-def _build_mlp() -> nn.Module:
-    return Mlp(64)
+def _build_mlp(width: float) -> nn.Module:
+    return Mlp(64, [scaled_channels(128, width)] * 2)

@@ -162,7 +162,7 @@ def test_fronts_are_compared_on_a_device_only_where_it_is_the_same_machine(run):
 
 
 def test_reach_tells_the_ends_on_each_device(run):
-    known = KnownCosts(resolve(run.space, run.model), run.cost_model, run.device_models)
+    known = KnownCosts.of_model(resolve(run.space, run.model), run.cost_model, run.device_models)
     found = {reach.cost.name: reach for reach in reach_of(known, run.budgets).costs}
     least = found["latency@pi5"]
     assert run.cost_report(least.least_policy, "pi5").latency_s == pytest.approx(least.least)

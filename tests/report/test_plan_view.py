@@ -63,7 +63,7 @@ def plan_of(finished_run):
         return SearchPlan(
             space=space,
             source="digits",
-            trace=model,
+            traces={None: model},
             resolved=resolve(space, model),
             remarks=remarks,
             profile=profile or PlannedProfile(origin="quick", name="now", seconds=1.2),

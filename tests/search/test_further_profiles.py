@@ -59,7 +59,7 @@ def known(space_of, trace, profile, pi5):
         layers='[{match: "[02]", schemes: [w1a1, w1.58a8, w8a8]}, {match: "*", schemes: [w4a8, w32a32]}]'
     )
     on_devices = device_models(space, trace, [pi5])
-    return KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile), on_devices)
+    return KnownCosts.of_model(resolve(space, trace), cost_model_of(space, trace, profile), on_devices)
 
 
 def every_cost(known):
@@ -75,8 +75,8 @@ def test_costs_on_a_device_are_those_of_its_own_profile(known):
     for row in codes:
         policy = known.resolved.policy(row)
         costs = known.costs(policy)
-        assert costs.on("pi5").latency_s == known.on_devices["pi5"].evaluate(policy).latency_s
-        assert costs.latency_s == known.model.evaluate(policy).latency_s
+        assert costs.on("pi5").latency_s == known.models[None]["pi5"].evaluate(policy).latency_s
+        assert costs.latency_s == known.models[None][None].evaluate(policy).latency_s
         assert objective_named("latency@pi5").of(costs) != costs.latency_s
 
 

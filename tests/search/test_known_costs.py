@@ -19,7 +19,7 @@ def known(space_of, trace, profile):
         layers='[{match: "[02]", schemes: [w1a1, w1.58a8, w8a8], group: a}, '
         '{match: "*", schemes: [w4a8, w32a32]}]'
     )
-    return KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile))
+    return KnownCosts.of_model(resolve(space, trace), cost_model_of(space, trace, profile))
 
 
 def every_cost(known):
@@ -30,7 +30,7 @@ def every_cost(known):
 def test_costs_of_codes_are_those_of_the_policies(known):
     codes, costs = every_cost(known)
     for row, cost in zip(codes, costs, strict=True):
-        report = known.model.evaluate(known.resolved.policy(row))
+        report = known.models[None][None].evaluate(known.resolved.policy(row))
         assert [getattr(report, objective.field) for objective in COSTS] == cost.tolist()
 
 
@@ -90,7 +90,7 @@ def test_tight_budgets_on_a_large_space_are_met_by_leaning_towards_what_is_cheap
     space, trace, profile, monkeypatch
 ):
     monkeypatch.setattr(known_costs, "ENUMERABLE", 0)
-    known = KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile))
+    known = KnownCosts.of_model(resolve(space, trace), cost_model_of(space, trace, profile))
     least = known.range_of(OBJECTIVES["memory"]).least
     assert known.random_feasible(np.random.default_rng(0), Budgets(memory_bytes=least), set()) is not None
 

@@ -289,10 +289,10 @@ def test_no_proposal_is_ever_against_overrides_or_budgets(
     resolved = resolved_of(schemes, grouped)
     asked = Overrides(pins=pins, forbidden=forbidden)
     try:
-        allowed = KnownCosts(narrowed(resolved, asked), model)
+        allowed = KnownCosts.of_model(narrowed(resolved, asked), model)
     except ConfigError:
         return
-    known = KnownCosts(resolved, model)
+    known = KnownCosts.of_model(resolved, model)
     codes = np.concatenate(list(all_codes(allowed.resolved)))
     memory = np.sort(allowed.evaluate(codes)[:, 3])
     budgets = Budgets(memory_bytes=float(memory[round(share * (len(memory) - 1))]))

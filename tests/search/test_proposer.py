@@ -33,7 +33,7 @@ def trace():
 
 @pytest.fixture
 def known(space, trace, profile):
-    return KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile))
+    return KnownCosts.of_model(resolve(space, trace), cost_model_of(space, trace, profile))
 
 
 @pytest.fixture

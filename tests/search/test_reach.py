@@ -17,7 +17,7 @@ from mpsearch.search.resolve import all_codes, cost_model_of, resolve
 
 @pytest.fixture
 def known(space, trace, profile) -> KnownCosts:
-    return KnownCosts(resolve(space, trace), cost_model_of(space, trace, profile))
+    return KnownCosts.of_model(resolve(space, trace), cost_model_of(space, trace, profile))
 
 
 @pytest.fixture

@@ -48,9 +48,8 @@ def outcomes(runner, count):
 
 
 def work_of(space, **args):
-    return TrainingWork(
-        reference=TaskReference(name=space.task.name, args=args), recipe=space.trial, seed=0, threads=1
-    )
+    reference = TaskReference(name=space.task.name, args=args)
+    return TrainingWork(space=replace(space, task=reference), threads=1)
 
 
 def test_small_models_train_on_one_thread_and_large_ones_on_more():
@@ -307,9 +306,8 @@ class TestProcessPoolRunner(RunnerConformance):
                 runner.wait()
 
     def test_a_task_that_cannot_be_loaded_there_is_its_own_error(self, space):
-        missing = TrainingWork(
-            reference=TaskReference(name="no_such_module:task"), recipe=space.trial, seed=0, threads=1
-        )
+        nowhere = replace(space, task=TaskReference(name="no_such_module:task"))
+        missing = TrainingWork(space=nowhere, threads=1)
         with self.make(missing) as runner, pytest.raises(TaskError, match="no_such_module"):
             runner.wait()
 
@@ -318,7 +316,7 @@ class TestProcessPoolRunner(RunnerConformance):
             return tiny_task.build_model()
 
         local = replace(tiny_task, build_model=build)
-        work = replace(work_of(space), task=local, baseline=trained_baseline(local))
+        work = replace(work_of(space), tasks={None: local}, baselines={None: trained_baseline(local)})
         with self.make(work) as runner:
             runner.submit(job(0, "w8a8", tmp_path))
             assert outcomes(runner, 1)[0].failure is None

@@ -25,7 +25,7 @@ class MuteError(Exception):
 
 @pytest.fixture
 def work(space, tiny_task):
-    return TrainingWork(reference=space.task, recipe=space.trial, seed=0, threads=1, task=tiny_task)
+    return TrainingWork(space=space, threads=1, tasks={None: tiny_task})
 
 
 @pytest.fixture
@@ -79,29 +79,30 @@ def test_work_is_sent_with_its_task_and_its_tensors_are_the_same(work):
     packed = PackedWork.of(work)
     again = PackedWork.from_bytes(packed.to_bytes())
     for file in (packed, again):
-        task = read_packed(file.fileno()).task
-        assert task.train.inputs.equal(work.task.train.inputs)
+        task = read_packed(file.fileno()).tasks[None]
+        assert task.train.inputs.equal(work.tasks[None].train.inputs)
         assert task.example_inputs[0].shape == (1, 8)
         file.close()
 
 
 def test_a_view_is_sent_without_what_it_is_a_view_of(work):
     many = torch.zeros(1_000_000)
-    seen = replace(work.task, example_inputs=(many[:8].reshape(1, 8),))
-    with closing(PackedWork.of(replace(work, task=seen))) as packed:
+    seen = replace(work.tasks[None], example_inputs=(many[:8].reshape(1, 8),))
+    with closing(PackedWork.of(replace(work, tasks={None: seen}))) as packed:
         assert len(packed.to_bytes()) < many.nbytes / 10
 
 
 def test_a_worker_may_change_a_mapped_tensor_and_nobody_else_sees_it(work):
     large = Split(torch.zeros(40_000, 8, dtype=torch.bfloat16), torch.zeros(40_000, dtype=torch.int64))
-    with closing(PackedWork.of(replace(work, task=replace(work.task, train=large)))) as packed:
-        first, second = (read_packed(packed.fileno()).task.train.inputs for _ in range(2))
+    task = replace(work.tasks[None], train=large)
+    with closing(PackedWork.of(replace(work, tasks={None: task}))) as packed:
+        first, second = (read_packed(packed.fileno()).tasks[None].train.inputs for _ in range(2))
         assert first.dtype == torch.bfloat16
         first += 1
         assert not second.any()
 
 
 def test_a_task_that_cannot_be_sent_goes_by_its_name_where_it_has_one(work):
-    held = replace(work, task=replace(work.task, metric=threading.Lock().acquire))
-    assert held.as_it_can_travel(has_name=True).task is None
+    held = replace(work, tasks={None: replace(work.tasks[None], metric=threading.Lock().acquire)})
+    assert held.as_it_can_travel(has_name=True).tasks is None
     assert held.as_it_can_travel(has_name=False) is held

@@ -17,7 +17,7 @@ class CostCache:
 
     def __init__(self) -> None:
         self._key: tuple[str, str] | None = None
-        self._model: CostModel | None = None
+        self._models: dict[float | None, CostModel] = {}
         self._reports: dict[PrecisionPolicy, CostReport] = {}
         self.problem: str | None = None
 
@@ -25,13 +25,15 @@ class CostCache:
         """None where `problem` says why."""
         key = (run.model.fingerprint, run.profile.created)
         if key != self._key:
-            self._key, self._model, self.problem = key, None, None
+            self._key, self.problem = key, None
+            self._models.clear()
             self._reports.clear()
         if policy in self._reports:
             return self._reports[policy]
         try:
-            self._model = self._model or run.cost_model
-            self._reports[policy] = self._model.evaluate(policy)
+            if policy.width not in self._models:
+                self._models[policy.width] = run.cost_model_at(policy.width)
+            self._reports[policy] = self._models[policy.width].evaluate(policy)
         except MpsearchError as error:
             self.problem = str(error)
             return None
