@@ -30,7 +30,6 @@ class IrNetQuantizer(WeightQuantizer):
         self.progress = 0.0
 
     def anneal(self, t: float) -> None:
-        """Sharpen the slope: `t` is the share of the training that is done, 0 to 1."""
         self.progress = t
 
     @torch.no_grad()
@@ -53,6 +52,6 @@ def _centred(weight: Tensor) -> Tensor:
 
 
 def error_decay_slope(u: Tensor, t: float) -> Tensor:
-    """What IR-Net's error decay estimator takes for the slope of sign(u), at the share `t` of the training."""
+    """What IR-Net's error decay estimator takes for the slope of sign(u), with `t` of the training done."""
     sharpness = 10 ** (2 * t - 1)
     return (u * sharpness).tanh_().square_().neg_().add_(1).mul_(max(sharpness, 1.0))

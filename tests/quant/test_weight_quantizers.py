@@ -6,11 +6,19 @@ import torch
 from mpsearch.errors import ConfigError, ShapeError
 from mpsearch.kernels.quantized_layer import WEIGHT_RANGES
 from mpsearch.quant.absmean import AbsmeanQuantizer
+from mpsearch.quant.binary_connect import BinaryConnectQuantizer
 from mpsearch.quant.bwn import BwnQuantizer
+from mpsearch.quant.dorefa import DorefaQuantizer
+from mpsearch.quant.elastic_binary import ElasticBinaryQuantizer
+from mpsearch.quant.ir_net import IrNetQuantizer, error_decay_slope
 from mpsearch.quant.lsq import LsqQuantizer, least_error_step
-from mpsearch.quant.twn import TwnQuantizer
+from mpsearch.quant.minmax import MinMaxQuantizer
+from mpsearch.quant.scaled_threshold import ScaledThresholdQuantizer, least_error_threshold
+from mpsearch.quant.seq import SeqQuantizer
+from mpsearch.quant.twn import LearntTwnQuantizer, TwnQuantizer
+from mpsearch.quant.xnor_plus_plus import XnorPlusPlusQuantizer
 
-SHAPES = [(5, 7), (4, 3, 5), (6, 3, 3, 3), (8, 1, 3, 3), (1, 1), (3, 1, 1, 1)]
+SHAPES = [(4, 3, 5), (6, 3, 3, 3), (8, 1, 3, 3), (3, 1)]
 
 
 def seeded(*shape, seed=0):
@@ -20,6 +28,17 @@ def seeded(*shape, seed=0):
 @pytest.fixture(params=SHAPES, ids=str)
 def weight(request):
     return seeded(*request.param)
+
+
+def gradients(quantizer, weight, upstream):
+    """Of the latent weights and of each parameter, by name."""
+    latent = weight.clone().requires_grad_()
+    quantizer(latent).backward(upstream)
+    return latent.grad, {name: parameter.grad for name, parameter in quantizer.named_parameters()}
+
+
+def over_channels(tensor):
+    return tensor.sum(tuple(range(1, tensor.ndim)), keepdim=True)
 
 
 class WeightQuantizerSuite:
@@ -93,11 +112,37 @@ class WeightQuantizerSuite:
 
 
 class StraightThroughSuite(WeightQuantizerSuite):
+    """The gradient is that of the identity."""
+
     def test_the_gradient_reaches_the_latent_weights_unchanged(self, weight):
         upstream = seeded(*weight.shape, seed=1)
         latent = weight.clone().requires_grad_()
         self.quantizer(weight)(latent).backward(upstream)
         assert torch.equal(latent.grad, upstream)
+
+
+class LearntScaleSuite(WeightQuantizerSuite):
+    """One learnt scale per channel, whose quantizer is linear in it: y = scale * q(w)."""
+
+    def test_the_scale_gets_the_gradient_of_its_equation(self, weight):
+        quantizer, upstream = self.quantizer(weight), seeded(*weight.shape, seed=1)
+        _, found = gradients(quantizer, weight, upstream)
+        integers, scale = quantizer.quantize(weight)
+        expected = over_channels(upstream * integers) * scale / weight[0].numel() ** 0.5  # of log scale
+        torch.testing.assert_close(found["log_scale"], expected)
+
+    def test_the_learnt_scale_is_the_one_that_is_used(self, weight):
+        quantizer = self.quantizer(weight)
+        before = quantizer(weight).detach()
+        with torch.no_grad():
+            quantizer.log_scale += 1
+        torch.testing.assert_close(quantizer(weight), before * torch.e)
+
+    def test_weights_of_other_channels_are_refused(self):
+        quantizer = self.quantizer(seeded(6, 4))
+        for call in (quantizer, quantizer.quantize):
+            with pytest.raises(ShapeError, match=r"6 output channels and 2 dimensions; got \(5, 4\)"):
+                call(seeded(5, 4))
 
 
 class TestBwn(StraightThroughSuite):
@@ -120,6 +165,136 @@ class TestBwn(StraightThroughSuite):
         BwnQuantizer(through_scale=True)(latent).backward(upstream)
         through = weight.sign() * (upstream * weight.sign()).mean(1, keepdim=True)
         torch.testing.assert_close(latent.grad, upstream + through)
+
+
+class TestBinaryConnect(StraightThroughSuite):
+    scheme, levels = "w1a8", 2
+
+    def quantizer(self, weight):
+        return BinaryConnectQuantizer()
+
+    def test_outputs_are_signs_whatever_the_magnitude_of_the_weights(self):
+        y = BinaryConnectQuantizer()(torch.tensor([[0.0, -0.0, -1e-3, 700.0]]))
+        assert y.tolist() == [[1, 1, -1, 1]]
+
+    def test_a_forward_pass_with_gradients_keeps_the_weights_within_one(self):
+        weight = torch.nn.Parameter(torch.tensor([[0.3, -1.7, 2.5]]))
+        quantizer = BinaryConnectQuantizer()
+        y = quantizer(weight)
+        assert torch.equal(weight.data, torch.tensor([[0.3, -1, 1]]))
+        y.sum().backward()
+        assert torch.equal(weight.grad, torch.ones(1, 3))
+
+    def test_a_forward_pass_without_gradients_leaves_the_weights_alone(self):
+        weight = torch.nn.Parameter(torch.tensor([[0.3, -1.7, 2.5]]))
+        with torch.no_grad():
+            BinaryConnectQuantizer()(weight)
+        BinaryConnectQuantizer().quantize(weight)
+        assert torch.equal(weight.data, torch.tensor([[0.3, -1.7, 2.5]]))
+
+    # It has no scale: the three laws of scales become these.
+    def test_scaling_the_weights_scales_the_output(self, weight):
+        assert torch.equal(self.quantizer(weight)(weight * 1000), self.quantizer(weight)(weight.clone()))
+
+    def test_quantized_weights_are_nearer_to_the_weights_than_zeros_are(self, weight):
+        given = weight.clamp(-1, 1) / 2 + weight.sign() / 2  # between 1/2 and 1
+        assert (self.quantizer(given)(given) - given).square().sum() < given.square().sum()
+
+    @pytest.mark.parametrize("value", [0.0, -0.0, 0.5, -2.0])
+    def test_channels_of_one_value_keep_finite_output_and_positive_scales(self, value):
+        y = self.quantizer(None)(torch.full((4, 3, 3, 3), value))
+        assert torch.equal(y, torch.full((4, 3, 3, 3), -1.0 if value < 0 else 1.0))
+
+
+class TestElasticBinary(StraightThroughSuite, LearntScaleSuite):
+    scheme, levels = "w1a8", 2
+
+    def quantizer(self, weight):
+        return ElasticBinaryQuantizer(weight)
+
+    def test_it_starts_as_bwn(self, weight):
+        torch.testing.assert_close(self.quantizer(weight)(weight), BwnQuantizer()(weight))
+
+    def test_weights_beyond_the_scale_still_move(self):
+        weight = torch.tensor([[0.1, 0.1, 5.0]])
+        found, _ = gradients(self.quantizer(weight), weight, torch.ones(1, 3))
+        assert torch.equal(found, torch.ones(1, 3))
+
+
+class TestXnorPlusPlus(LearntScaleSuite):
+    scheme, levels = "w1a8", 2
+
+    def quantizer(self, weight):
+        return XnorPlusPlusQuantizer(weight)
+
+    def test_the_gradient_of_the_weights_is_scaled_and_clipped(self, weight):
+        weight = weight * 1.3
+        quantizer, upstream = self.quantizer(weight), seeded(*weight.shape, seed=1)
+        found, _ = gradients(quantizer, weight, upstream)
+        torch.testing.assert_close(found, upstream * quantizer.scale.detach() * (weight.abs() <= 1))
+
+    def test_zero_counts_as_plus_one(self):
+        integers, _ = self.quantizer(seeded(1, 3)).quantize(torch.tensor([[0.0, -0.0, -1.0]]))
+        assert integers.tolist() == [[1, 1, -1]]
+
+
+class TestIrNet(WeightQuantizerSuite):
+    scheme, levels = "w1a8", 2
+
+    def quantizer(self, weight):
+        return IrNetQuantizer()
+
+    def test_a_worked_example(self):
+        # Centred: -3, 1, 1, 1; mean magnitude 1.5 = 2^0.58, so the scale is 2^1.
+        y = IrNetQuantizer()(torch.tensor([[0.0, 4.0, 4.0, 4.0]]))
+        assert y.tolist() == [[-2, 2, 2, 2]]
+
+    def test_scales_are_powers_of_two(self, weight):
+        _, scale = IrNetQuantizer().quantize(weight)
+        assert torch.equal(scale.log2(), scale.log2().round())
+
+    @pytest.mark.parametrize("progress", [0.0, 0.4, 1.0])
+    def test_gradients_are_those_of_the_annealed_tanh_of_standardized_weights(self, progress):
+        weight, upstream = seeded(6, 3, 3, 3) + 0.2, seeded(6, 3, 3, 3, seed=1)
+        quantizer = IrNetQuantizer()
+        quantizer.anneal(progress)
+        found, _ = gradients(quantizer, weight, upstream)
+
+        latent = weight.clone().requires_grad_()
+        dims = (1, 2, 3)
+        u = latent - latent.mean(dims, keepdim=True)
+        u = u / u.std(dims, keepdim=True, correction=0)
+        t = {0.0: 0.1, 0.4: 10**-0.2, 1.0: 10.0}[progress]
+        (quantizer.quantize(weight)[1] * max(1 / t, 1) * torch.tanh(t * u)).backward(upstream)
+        torch.testing.assert_close(found, latent.grad, rtol=1e-4, atol=1e-5)
+
+    def test_the_slope_is_nearly_the_identitys_first_and_a_narrow_peak_last(self):
+        u = torch.linspace(-3, 3, 61)
+        first, last = (error_decay_slope(u, t) for t in (0.0, 1.0))
+        assert ((first > 0.9) & (first <= 1)).all()
+        assert last[30] == 10
+        assert (last[u.abs() > 0.5] < 0.01).all()
+
+    # Powers of two and lost means: its laws of scales are these.
+    def test_scaling_the_weights_scales_the_output(self, weight):
+        torch.testing.assert_close(
+            self.quantizer(weight)(weight * 1024), 1024 * self.quantizer(weight)(weight)
+        )
+
+    def test_quantizing_twice_changes_nothing(self, weight):
+        once = IrNetQuantizer()(weight)
+        assert torch.equal(IrNetQuantizer().quantize(once)[0], IrNetQuantizer().quantize(weight)[0])
+
+    @pytest.mark.parametrize("value", [0.0, -0.0, 0.5, -2.0])
+    def test_channels_of_one_value_keep_finite_output_and_positive_scales(self, value):
+        weight = seeded(4, 3, 3, 3)
+        weight[1] = value
+        y, scale = IrNetQuantizer()(weight), IrNetQuantizer().quantize(weight)[1]
+        assert y.isfinite().all()
+        assert (scale > 0).all()
+        assert y[1].abs().max() < 1e-6  # nothing is left of a channel without its mean
+        found, _ = gradients(IrNetQuantizer(), weight, torch.ones_like(weight))
+        assert found.isfinite().all()
 
 
 class TestTwn(StraightThroughSuite):
@@ -157,6 +332,93 @@ class TestAbsmean(StraightThroughSuite):
         assert AbsmeanQuantizer()(weight).isfinite().all()
         assert (AbsmeanQuantizer().quantize(weight)[1] > 0).all()
         torch.testing.assert_close(AbsmeanQuantizer()(weight), weight, rtol=1e-5, atol=1e-6)
+
+
+class TestLearntTwn(StraightThroughSuite, LearntScaleSuite):
+    scheme, levels = "w1.58a8", 3
+
+    def quantizer(self, weight):
+        return LearntTwnQuantizer(weight)
+
+    def test_it_starts_as_twn(self, weight):
+        torch.testing.assert_close(self.quantizer(weight)(weight), TwnQuantizer()(weight))
+
+
+class TestScaledThreshold(WeightQuantizerSuite):
+    scheme, levels = "w1.58a8", 3
+
+    def quantizer(self, weight):
+        return ScaledThresholdQuantizer(weight)
+
+    def test_the_gradient_is_clipped_at_magnitude_one(self, weight):
+        upstream = seeded(*weight.shape, seed=1)
+        found, _ = gradients(self.quantizer(weight), weight * 1.3, upstream)
+        assert torch.equal(found, upstream * ((weight * 1.3).abs() <= 1))
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_no_other_share_of_the_mean_has_a_smaller_error(self, seed):
+        weight = seeded(8, 40, seed=seed) ** 3  # heavy tails: far from TWN's 0.7
+
+        def error(share):
+            magnitude = weight.abs()
+            kept = magnitude > share * magnitude.mean(1, keepdim=True)
+            alpha = (magnitude * kept).sum(1, keepdim=True) / kept.sum(1, keepdim=True)
+            return float((weight - alpha * kept * weight.sign()).square().sum())
+
+        best = float(least_error_threshold(weight))
+        errors = {share / 20: error(share / 20) for share in range(1, 20)}
+        assert errors[min(errors, key=lambda share: abs(share - best))] == min(errors.values())
+        assert best != pytest.approx(0.7)
+
+    def test_the_threshold_is_kept_when_the_weights_change(self, weight):
+        quantizer = self.quantizer(weight)
+        before = quantizer.threshold.clone()
+        quantizer(weight**3)
+        assert torch.equal(quantizer.threshold, before)
+        assert "threshold" in quantizer.state_dict()
+
+
+class TestSeq(WeightQuantizerSuite):
+    scheme, levels = "w1.58a8", 3
+
+    def quantizer(self, weight):
+        return SeqQuantizer(weight)
+
+    def test_levels_share_the_range_evenly(self):
+        quantizer = SeqQuantizer(seeded(1, 8))
+        with torch.no_grad():
+            quantizer.log_scale.fill_(0)
+        y = quantizer(torch.tensor([[0.3, 0.34, 0.99, 1.0, 40.0, -0.3, -0.34, -7.0]]))
+        third = 2 / 3
+        torch.testing.assert_close(y, torch.tensor([[0, third, third, third, third, 0, -third, -third]]))
+
+    def test_gradients_follow_the_documented_equation(self, weight):
+        quantizer, upstream = self.quantizer(weight), seeded(*weight.shape, seed=1)
+        with torch.no_grad():
+            quantizer.log_scale -= 0.3  # so that many weights are clipped
+        found, scales = gradients(quantizer, weight, upstream)
+        alpha = quantizer.scale.detach()
+        v = weight / alpha
+        q = (1.5 * v.clamp(-0.99, 0.99)).round()
+        inside = v.abs() <= 0.99
+        assert weight.numel() < 10 or (inside.any() and not inside.all())
+        torch.testing.assert_close(found, upstream * inside)
+        by_alpha = over_channels(upstream * torch.where(inside, q / 1.5 - v, q / 1.5))
+        by_alpha = by_alpha / weight[0].numel() ** 0.5
+        torch.testing.assert_close(scales["log_scale"], by_alpha * alpha, rtol=1e-3, atol=1e-6)
+
+    def test_it_starts_with_less_error_than_from_the_greatest_magnitude(self):
+        weight = seeded(6, 400)
+        fitted, greatest = SeqQuantizer(weight), SeqQuantizer(weight)
+        with torch.no_grad():
+            greatest.log_scale.copy_(weight.abs().amax(1, keepdim=True).log())
+        errors = [(q(weight) - weight).square().mean() for q in (fitted, greatest)]
+        assert errors[0] < 0.6 * errors[1]
+        assert (greatest.quantize(weight)[0] == 0).float().mean() > 0.6  # that is why
+
+    def test_weights_of_other_channels_are_refused(self):
+        with pytest.raises(ShapeError, match=r"6 output channels and 2 dimensions; got \(5, 4\)"):
+            self.quantizer(seeded(6, 4))(seeded(5, 4))
 
 
 class LsqSuite(WeightQuantizerSuite):
@@ -205,6 +467,88 @@ class TestLsq4(LsqSuite):
 
 class TestLsq8(LsqSuite):
     scheme, levels, bits = "w8a8", 256, 8
+
+
+class MinMaxSuite(StraightThroughSuite):
+    bits: ClassVar[int]
+
+    def quantizer(self, weight):
+        return MinMaxQuantizer(bits=self.bits)
+
+    def test_the_greatest_magnitude_of_each_channel_is_kept(self, weight):
+        y = self.quantizer(weight)(weight).flatten(1)
+        torch.testing.assert_close(y.abs().amax(1), weight.flatten(1).abs().amax(1))
+
+    def test_no_weight_moves_by_more_than_half_a_step(self, weight):
+        quantizer = self.quantizer(weight)
+        step = quantizer.quantize(weight)[1]
+        assert ((quantizer(weight) - weight).abs() <= 0.501 * step).all()
+
+    def test_it_has_more_error_than_lsq_where_one_weight_is_far_out(self):
+        weight = seeded(4, 400)
+        weight[:, 0] = 8
+        lsq = (LsqQuantizer(weight, bits=self.bits)(weight) - weight).square().sum()
+        assert lsq <= (self.quantizer(weight)(weight) - weight).square().sum()
+
+
+class TestMinMax4(MinMaxSuite):
+    scheme, levels, bits = "w4a8", 16, 4
+
+
+class TestMinMax8(MinMaxSuite):
+    scheme, levels, bits = "w8a8", 256, 8
+
+
+class DorefaSuite(WeightQuantizerSuite):
+    bits: ClassVar[int]
+
+    @pytest.fixture(params=SHAPES, ids=str)
+    def weight(self, request):
+        return seeded(*request.param) / 20  # as in a trained network: there the tanh is nearly straight
+
+    def quantizer(self, weight):
+        return DorefaQuantizer(bits=self.bits)
+
+    def test_the_equation_holds_where_the_tanh_bends(self, weight):
+        weight = weight * 40
+        limited = weight.tanh() / weight.tanh().abs().max()
+        q_max = 2 ** (self.bits - 1) - 1
+        expected = weight.abs().max() * (q_max * limited).round() / q_max
+        torch.testing.assert_close(self.quantizer(weight)(weight), expected)
+
+    def test_the_gradient_is_that_of_the_tanh(self, weight):
+        weight, upstream = weight * 40, seeded(*weight.shape, seed=1)
+        found, _ = gradients(self.quantizer(weight), weight, upstream)
+        latent = weight.clone().requires_grad_()
+        (weight.abs().max() / weight.tanh().abs().max() * latent.tanh()).backward(upstream)
+        torch.testing.assert_close(found, latent.grad, rtol=1e-4, atol=1e-5)
+
+    # The tanh bends with the magnitude, and the step is that of the layer.
+    def test_scaling_the_weights_scales_the_output(self, weight):
+        y, tenth = (self.quantizer(w)(w) for w in (weight, weight / 10))
+        assert ((y - 10 * tenth).abs() <= 1.01 * self.quantizer(weight).quantize(weight)[1]).all()
+
+    @pytest.mark.parametrize("value", [0.0, -0.0, 0.5, -2.0])
+    def test_channels_of_one_value_keep_finite_output_and_positive_scales(self, value):
+        weight = torch.full((4, 3, 3, 3), value)
+        y, scale = self.quantizer(weight)(weight), self.quantizer(weight).quantize(weight)[1]
+        torch.testing.assert_close(y, weight)
+        assert (scale > 0).all()
+
+
+class TestDorefa4(DorefaSuite):
+    scheme, levels, bits = "w4a8", 15, 4
+
+
+class TestDorefa8(DorefaSuite):
+    scheme, levels, bits = "w8a8", 255, 8
+
+
+@pytest.mark.parametrize("make", [MinMaxQuantizer, DorefaQuantizer])
+@pytest.mark.parametrize("bits", [1, 9])
+def test_uniform_grids_refuse_bits_outside_two_to_eight_and_name_the_alternative(make, bits):
+    with pytest.raises(ConfigError, match=rf"`bits` must be in 2..8; got {bits}. Take a binary quantizer"):
+        make(bits=bits)
 
 
 @pytest.mark.parametrize("bits", [1, 0, 9, 32])
