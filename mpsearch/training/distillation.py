@@ -8,6 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mpsearch.models.model_trace import ModelTrace
+from mpsearch.models.trace import trace_model
+from mpsearch.training.device import device_of
+
 MEMORY_BYTES = 256 * 2**20
 
 
@@ -26,7 +30,7 @@ def distillation_loss(student: Tensor, teacher: Tensor, *, temperature: float) -
 
 @dataclass(slots=True, eq=False)
 class TeacherMemory:
-    """What the 32-bit model said about the batches of earlier trials.
+    """What the 32-bit model said about the batches of earlier trials, and its trace once one has needed it.
 
     All trials of one seed see the same batches, so the teacher runs in the first trial only. Outputs beyond
     `MEMORY_BYTES` are not kept.
@@ -34,6 +38,7 @@ class TeacherMemory:
 
     outputs: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
     size_bytes: int = 0
+    trace: ModelTrace | None = None
 
     def output(self, key: tuple[object, ...], teacher: nn.Module, inputs: Tensor) -> Tensor:
         """The output of `teacher` (in eval mode) for `inputs`, which `key` must name uniquely."""
@@ -46,3 +51,13 @@ class TeacherMemory:
                 self.outputs[key] = known
                 self.size_bytes += size_bytes
         return known
+
+    def traced(self, teacher: nn.Module, example_inputs: tuple[Tensor, ...]) -> ModelTrace:
+        """The trace of `teacher`, which is the same one each time.
+
+        Raises: TraceError as `trace_model`.
+        """
+        if self.trace is None:
+            device = device_of(teacher)
+            self.trace = trace_model(teacher, tuple(example.to(device) for example in example_inputs))
+        return self.trace

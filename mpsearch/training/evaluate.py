@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mpsearch.errors import MpsearchError, TaskError
+from mpsearch.training.device import device_of
 from mpsearch.training.layout import as_model_input
 from mpsearch.training.split import Split
 from mpsearch.training.task import Task
@@ -16,14 +17,14 @@ def evaluate(model: nn.Module, split: Split, task: Task, *, batch_size: int = 50
 
     Raises: TaskError if the model, the loss or the metric fails, or the metric gives no score per sample.
     """
-    was_training = model.training
+    was_training, device = model.training, device_of(model)
     model.eval()
     score_sum = loss_sum = 0.0
     score_count = 0
     try:
         with torch.inference_mode():
             for inputs, targets in split.batches(batch_size):
-                scores, loss = _scores_and_loss(model, inputs, targets, task)
+                scores, loss = _scores_and_loss(model, inputs.to(device), targets.to(device), task)
                 score_sum += float(scores.sum(dtype=torch.float64))
                 score_count += scores.numel()
                 loss_sum += loss * len(targets)

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mpsearch.errors import TrialError
+from mpsearch.training.device import device_of
 from mpsearch.training.layout import as_model_input
 
+CPU = torch.device("cpu")
 Progress = Callable[[int, int, float], None]  # (steps done, steps in all, loss of the last one)
 
 
@@ -25,26 +27,33 @@ def fit(
     rate_at: Callable[[float], float],
     bfloat16: bool = False,
     gradient_clip: float | None = None,
+    before_step: Callable[[float], None] | None = None,
+    after_step: Callable[[float], None] | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[float, ...]:
     """Train in place for `steps` batches; return the loss of every step.
 
     `batch_loss(step, output, inputs, targets)` is a scalar; `rate_at(t)` gives the factor on each parameter
-    group's own learning rate at t = step / steps in [0, 1).
+    group's own learning rate at t = step / steps in [0, 1), which `before_step` and `after_step` get too.
+    Batches go to the model's device.
 
     Raises: TrialError if the loss is NaN or infinite.
     """
     own_rates = [group["lr"] for group in optimizer.param_groups]
     losses: list[float] = []
+    device = device_of(model)
     model.train()
     for step, (inputs, targets) in enumerate(batches):
-        factor = rate_at(step / steps)
+        t = step / steps
+        factor = rate_at(t)
         for group, rate in zip(optimizer.param_groups, own_rates, strict=True):
             group["lr"] = rate * factor
-        images = as_model_input(inputs)
-        with reduced_precision(enabled=bfloat16):
+        if before_step is not None:
+            before_step(t)
+        images = as_model_input(inputs.to(device))
+        with reduced_precision(enabled=bfloat16, device=device):
             output = model(images)
-        loss = batch_loss(step, _widened(output), images, targets)
+        loss = batch_loss(step, widened(output), images, targets.to(device))
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrialError(
@@ -56,21 +65,26 @@ def fit(
         if gradient_clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), gradient_clip)
         optimizer.step()
+        if after_step is not None:
+            after_step(t)
         losses.append(value)
         if on_progress is not None:
             on_progress(step + 1, steps, value)
     return tuple(losses)
 
 
-def reduced_precision(*, enabled: bool) -> torch.autocast:
-    """A context in which products are bfloat16, if enabled and the processor has instructions for them.
+def reduced_precision(*, enabled: bool, device: torch.device = CPU) -> torch.autocast:
+    """A context in which products are bfloat16, if enabled and the device has instructions for them.
 
     Without the instructions it would only cost time.
     """
-    return torch.autocast("cpu", torch.bfloat16, enabled=enabled and torch.cpu._is_avx512_bf16_supported())
+    if device.type == "cpu":
+        enabled = enabled and torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
-def _widened(output: Tensor) -> Tensor:
+def widened(output: Tensor) -> Tensor:
+    """In 32 bits, if it is bfloat16."""
     return output.float() if output.dtype == torch.bfloat16 else output
 
 

@@ -28,7 +28,7 @@ from mpsearch.training.setting_rules import (
 
 OPTIMIZERS = ("sgd", "adam")
 DEVICES = ("cpu", "cuda")
-GRADIENT_BITS = range(2, 9)
+GRADIENT_BITS = range(1, 9)
 LOW_BITS = 2  # below this, weights are relearnt; from here on, they are only adjusted
 
 

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from mpsearch.errors import TaskError, TrialError
+from mpsearch.errors import TaskError
+from mpsearch.models.model_trace import ModelTrace
+from mpsearch.models.trace import trace_model
 from mpsearch.precision.policy import PrecisionPolicy
-from mpsearch.quant.batch_norm import reestimate_batch_norm
-from mpsearch.quant.parameter_groups import parameter_groups
 from mpsearch.quant.swap import calibrate, quantize_model
 from mpsearch.training.baseline import Baseline
-from mpsearch.training.distillation import distillation_loss
+from mpsearch.training.device import seeded, trial_device
 from mpsearch.training.evaluate import evaluate
-from mpsearch.training.layout import as_model_input, prepare_model
-from mpsearch.training.loop import Progress, cosine, fit, reduced_precision
+from mpsearch.training.feature_distillation import feature_points
+from mpsearch.training.fine_tuning import FineTuning
+from mpsearch.training.layout import prepare_model
+from mpsearch.training.loop import Progress
 from mpsearch.training.recipe import TrialRecipe
-from mpsearch.training.split import Split
+from mpsearch.training.student import folded, new_student
 from mpsearch.training.task import Task
-
-STATISTICS_BATCH = 250
+from mpsearch.training.trial_data import inputs_of, trial_data
+from mpsearch.training.trial_loss import TrialLoss
+from mpsearch.training.trial_score import scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,12 +58,14 @@ def run_trial(
 ) -> TrialResult:
     """Score one policy: the better of calibrated only and fine-tuned, BatchNorm re-estimated in both.
 
-    `share` of the recipe's steps is trained, with the whole fall of the learning rate within them.
+    `share` of the recipe's steps is trained, with the whole fall of the learning rate within them; share 0
+    calibrates only (post-training quantization).
 
-    The same arguments give the same score to the bit on the same machine and threads. Samples and their
+    The same arguments give the same score to the bit on the same processor and threads. Samples and their
     order follow from `seed` alone, so that policies are compared on the same batches.
 
-    Raises: TrialError if a loss is NaN or infinite; ConfigError if the policy names an unknown layer.
+    Raises: TrialError if a loss is NaN or infinite; ConfigError if the policy names an unknown layer, the
+    recipe asks for a GPU where there is none, or for folding in a model without a graph.
     """
     started = time.perf_counter()
     if policy.is_full_precision:
@@ -75,27 +78,34 @@ def run_trial(
             curve=(),
             state_dict=baseline.state_dict,
         )
-    teacher = baseline_model(task, baseline)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # dropout and other draws of the model
-        model = prepare_model(quantize_model(teacher, policy, recipe.quantizers))
-        generator = Generator().manual_seed(seed)
-        calibrate(model, _inputs(task.train.sample(recipe.calibration_samples, generator)))
-        statistics = task.train.sample(recipe.bn_samples, generator)
-        calibrated = _scored(model, task, statistics)
+    device = trial_device(recipe.device)
+    teacher = baseline_model(task, baseline).to(device)
+
+    def trace() -> ModelTrace:
+        return baseline.memory.traced(teacher, task.example_inputs)
+
+    with seeded(seed, device):
+        source = teacher if not recipe.fold_batch_norm else folded(teacher, policy, trace())
+        student = new_student(source, policy, recipe)
         steps = recipe.steps_for(policy, share)
-        curve = fit(
-            model,
-            _optimizer(model, recipe, recipe.learning_rate_for(policy)),
-            _batches(task, recipe, steps, generator),
-            _batch_loss(task, baseline, recipe, teacher, seed),
-            steps=steps,
-            rate_at=cosine,
-            bfloat16=recipe.bfloat16,
-            on_progress=on_progress,
-        )
-        tuned = _scored(model, task, statistics)
-    best = max(calibrated, tuned, key=lambda scored: (scored.score, -scored.loss))
+        data = trial_data(task, recipe, steps=steps, seed=seed)
+        statistics = data.statistics if recipe.reestimate_batch_norm else None
+        calibrate(student, inputs_of(data.calibration, device))
+        best = calibrated = scored(student, task, statistics)
+        curve: tuple[float, ...] = ()
+        if steps:
+            tuning = FineTuning(
+                policy=policy,
+                recipe=recipe,
+                steps=steps,
+                data=data,
+                loss=TrialLoss(task=task, recipe=recipe, teacher=teacher, memory=baseline.memory, seed=seed),
+                source=source,
+                points=feature_points(trace()) if recipe.feature_distillation else (),
+            )
+            student, curve = tuning.run(student, on_progress)
+            tuned = scored(student, task, statistics)
+            best = max(calibrated, tuned, key=lambda found: (found.score, -found.loss))
     return TrialResult(
         score=best.score,
         loss=best.loss,
@@ -124,7 +134,10 @@ def restore_trial_model(
 
     Raises: TaskError if the weights belong to another model or policy.
     """
-    model = prepare_model(quantize_model(task.new_model(), policy, recipe.quantizers))
+    model = task.new_model()
+    if recipe.fold_batch_norm:
+        model = folded(model, policy, trace_model(model, task.example_inputs))
+    model = prepare_model(quantize_model(model, policy, recipe.quantizers))
     _load(model, state_dict, f"task {task.name!r} with policy {policy.key}")
     return model.eval()
 
@@ -142,70 +155,6 @@ def test_score(task: Task, model: nn.Module) -> float:
 
 
 test_score.__test__ = False  # type: ignore[attr-defined] # pytest would take it for a test
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Scored:
-    score: float
-    loss: float
-    state_dict: dict[str, Tensor]
-
-
-def _scored(model: nn.Module, task: Task, statistics: Split) -> _Scored:
-    reestimate_batch_norm(model, _inputs(statistics))
-    score, loss = evaluate(model, task.validation, task)
-    if not math.isfinite(loss):
-        raise TrialError(
-            f"The validation loss must be finite; got {loss}. Lower the learning rate, or leave the policy's "
-            "lowest layers at more bits."
-        )
-    weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-    return _Scored(score=score, loss=loss, state_dict=weights)
-
-
-def _inputs(split: Split) -> Iterator[Tensor]:
-    # Of nearly equal sizes: all count the same in BatchNorm statistics, and none is left with one sample.
-    for inputs in split.inputs.tensor_split(max(1, round(len(split) / STATISTICS_BATCH))):
-        yield as_model_input(inputs)
-
-
-def _batches(
-    task: Task, recipe: TrialRecipe, steps: int, generator: Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    augment = task.augment if recipe.augment else None
-    for inputs, targets in task.train.shuffled_batches(recipe.batch_size, steps=steps, generator=generator):
-        yield (inputs if augment is None else augment(inputs, generator)), targets
-
-
-def _batch_loss(
-    task: Task, baseline: Baseline, recipe: TrialRecipe, teacher: nn.Module, seed: int
-) -> Callable[[int, Tensor, Tensor, Tensor], Tensor]:
-    share = recipe.distillation_weight
-    # What else the batch of a step depends on.
-    batches = (seed, recipe.batch_size, recipe.augment, recipe.calibration_samples, recipe.bn_samples)
-
-    def batch_loss(step: int, output: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
-        if share == 0:
-            return task.loss(output, targets)
-        with reduced_precision(enabled=recipe.bfloat16):
-            taught = baseline.memory.output((step, recipe.bfloat16, *batches), teacher, inputs)
-        from_teacher = distillation_loss(output, taught, temperature=recipe.temperature)
-        return share * from_teacher + (1 - share) * task.loss(output, targets) if share < 1 else from_teacher
-
-    return batch_loss
-
-
-def _optimizer(model: nn.Module, recipe: TrialRecipe, learning_rate: float) -> torch.optim.Optimizer:
-    groups = parameter_groups(model)
-    decayed = [parameter for parameter in groups.weights if parameter.ndim > 1]
-    rest = [parameter for parameter in groups.weights if parameter.ndim <= 1]
-    return torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": recipe.weight_decay},
-            {"params": [*groups.latent, *groups.scales, *rest], "weight_decay": 0.0},
-        ],
-        lr=learning_rate,
-    )
 
 
 def _load(model: nn.Module, state_dict: Mapping[str, Tensor], what: str) -> None:

@@ -36,7 +36,7 @@ def policy(*schemes: str) -> PrecisionPolicy:
         {"ema": 1},
         {"prune": 1.0},
         {"dense_sparse_dense": -0.5},
-        {"gradient_bits": 1},
+        {"gradient_bits": 9},
         {"gradient_bits": 4.0},
         {"reestimate_batch_norm": "no"},
         {"fold_batch_norm": 2},

@@ -6,7 +6,7 @@ from torch import nn
 
 from mpsearch.errors import ConfigError, TaskError, TrialError
 from mpsearch.precision.policy import PrecisionPolicy
-from mpsearch.training import trial
+from mpsearch.training import trial, trial_data
 from mpsearch.training.baseline import trained_baseline
 from mpsearch.training.evaluate import evaluate
 from mpsearch.training.recipe import TrialRecipe
@@ -146,6 +146,6 @@ def test_a_task_without_a_test_split_has_no_test_score(tiny_task, baseline):
 
 
 def test_a_sample_more_than_a_full_batch_is_not_left_alone_in_one(tiny_task, baseline, monkeypatch):
-    monkeypatch.setattr(trial, "STATISTICS_BATCH", 10)
+    monkeypatch.setattr(trial_data, "STATISTICS_BATCH", 10)
     recipe = dataclasses.replace(RECIPE, calibration_samples=21, bn_samples=31)
     assert run_trial(tiny_task, baseline, uniform("w4a8"), recipe).score > 0
