@@ -1,8 +1,14 @@
 """Is the fine-tuning of trials worth its name? Run: python benchmarks/qat.py --json OUT [--only PART ...]
 
-Parts: bars (each precision against 32 bits), ranking (do short scores rank policies as long ones do?).
-Every finished run is added to the journal at once and never made again, so that hours of runs can be spread over
-many sittings, and over several processes with one journal. OUT holds the tables of all that is finished.
+    bars         each precision against 32 bits, over epochs
+    families     each quantizer beside its rival
+    ablations    each switch of the recipe beside the recipe without it
+    ptq          calibrated only beside fine-tuned, by bits
+    ranking      Kendall's tau between scores of short and long fine-tunes of random policies
+    determinism  one run twice, to the bit
+
+Every finished run is added to the journal at once and never made again, so that hours of runs can be spread
+over many sittings, and over several processes with one journal. OUT holds the tables of all that is finished.
 
     --list      what is left, with estimated seconds, and the tables so far
     --hours H   begin no run that would, by its estimate, end later than that
@@ -17,9 +23,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from qat_journal import Journal
-from qat_parts import PARTS, Row, in_order
-from qat_results import printed, results
+from qat_parts import PARTS, in_order
+from qat_results import results
+from qat_row import Row
 from qat_run import Run
+from qat_text import printed
 
 from mpsearch.atomic_file import write_atomically
 
@@ -45,7 +53,7 @@ def left_of(rows: dict[str, list[Row]], journal: Journal) -> list[Run]:
 def train_all(runs: list[Run], journal: Journal, *, hours: float, threads: int) -> None:
     """Each run that no other process has finished or is making; a workload is loaded when it is first met."""
     import torch  # noqa: PLC0415 - seconds that `--list` need not wait
-    from qat_training import Prepared, prepare, train  # noqa: PLC0415
+    from qat_training import Prepared, prepare, train, train_in_new_process  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     ends = time.monotonic() + hours * 3600
@@ -57,10 +65,13 @@ def train_all(runs: list[Run], journal: Journal, *, hours: float, threads: int) 
             if not is_mine or run.key in journal.finished():
                 continue
             name = run.workload.name
-            if name not in prepared:
-                print(f"preparing {name}: data and 32-bit baseline", flush=True)
-                prepared = {name: prepare(run.workload)}  # one at a time: data sets are large
-            record = train(run, prepared[name])
+            if run.repeat:
+                record = train_in_new_process(run, threads)
+            else:
+                if name not in prepared:
+                    print(f"preparing {name}: data and 32-bit baseline", flush=True)
+                    prepared = {name: prepare(run.workload)}  # one at a time: data sets are large
+                record = train(run, prepared[name])
             journal.add(record)
         ended = record.get("failure") or f"score {record['score']:.4f}, loss {record['loss']:.4f}"
         print(f"{place + 1}/{len(runs)} {run}: {ended} ({record.get('seconds', 0):.0f} s)", flush=True)

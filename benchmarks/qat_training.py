@@ -7,7 +7,9 @@ import functools
 import hashlib
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,17 @@ def train(run: Run, prepared: Prepared) -> dict[str, Any]:
         "seconds_beside": result.seconds - clock.seconds,
         "at": _now(),
     }
+
+
+def train_in_new_process(run: Run, threads: int) -> dict[str, Any]:
+    """As `train`, by a process that has trained nothing before."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_prepare_and_train, run, threads).result()
+
+
+def _prepare_and_train(run: Run, threads: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    return train(run, prepare(run.workload))
 
 
 class _Clock:

@@ -1,0 +1,88 @@
+"""Each quantizer beside its rival, and each switch of the recipe beside the recipe without it. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_type_hints
+
+from qat_row import Row, seeded
+from qat_workloads import BENCHES
+
+from mpsearch.quant.quantizer_choice import QuantizerChoice
+
+# Family -> the scheme that feels it; the member that the others are compared with; other rivals by name.
+_FAMILIES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "binary": ("w1a8", "bwn", {"bwn": "binary_connect"}),
+    "ternary": ("w1.58a8", "twn", {}),
+    "uniform": ("w4a8", "minmax", {}),
+    "binary_activation": ("w1a1", "sign", {}),
+    "sign_gradient": ("w1a1", "clipped", {"clipped": "identity"}),
+    "activation": ("w4a8", "minmax", {}),
+}
+_EXPECTED = {("binary", "bwn"), ("ternary", "ttq"), ("ternary", "seq"), ("uniform", "lsq")}
+_OF_LINEAR_LAYERS = {"per_token"}  # refused by convolutions
+_MODELS_OF_LINEAR_LAYERS = {"digits-mlp"}
+
+_AS_IT_IS, _NONE = "as it is", "no distillation"
+# What is switched on -> the settings that do so.
+_SWITCHES: Mapping[str, Mapping[str, Any]] = {
+    "distillation alone": {"distillation_weight": 1.0},
+    "distillation at temperature 4": {"temperature": 4.0},
+    "feature distillation 1": {"feature_distillation": 1.0},
+    "learning rate by layer": {"learning_rate_by_layer": True},
+    "learning rate of scales x 0.1": {"scale_learning_rate_factor": 0.1},
+    "learning rate of scales x 10": {"scale_learning_rate_factor": 10.0},
+    "weight decay 0.01 below 2 bits": {"low_bit_weight_decay": 0.01},
+    "weight decay 0.01 below 2 bits, first half": {"low_bit_weight_decay": 0.01, "low_bit_decay_until": 0.5},
+    "progressive": {"progressive": True},
+    "freeze oscillating weights": {"freeze_oscillating": 0.02},
+    "average of weights, 0.98": {"ema": 0.98},
+    "dense-sparse-dense 0.3": {"dense_sparse_dense": 0.3},
+    "gradients of 8 bits": {"gradient_bits": 8},
+    "gradients of 4 bits": {"gradient_bits": 4},
+    "BatchNorm not re-estimated": {"reestimate_batch_norm": False},
+    "BatchNorm folded": {"fold_batch_norm": True},
+}
+
+
+def families(seeds: int) -> Iterator[Row]:
+    """Every member that `QuantizerChoice` names."""
+    known = get_type_hints(QuantizerChoice)
+    for bench in BENCHES:
+        for family, (scheme, standard, rivals) in _FAMILIES.items():
+            for name in get_args(known[family]):
+                if name in _OF_LINEAR_LAYERS and bench.name not in _MODELS_OF_LINEAR_LAYERS:
+                    continue
+                rival = rivals.get(name, standard)
+                yield Row(
+                    table=f"{bench.name}, {family}",
+                    label=name,
+                    runs=seeded(bench, bench.rule(scheme), bench.settings(**{family: name}), seeds),
+                    measure=bench.measure,
+                    against=None if name == rival else rival,
+                    expected=(family, name) in _EXPECTED,
+                )
+
+
+def ablations(seeds: int) -> Iterator[Row]:
+    """One line a switch; distillation is compared with none, all others with the recipe as it is."""
+    for bench in BENCHES:
+        for scheme in ("w1.58a8", "w1a1") if bench.is_slow else ("w4a8", "w1.58a8", "w1a1"):
+            rule = bench.rule(scheme)
+            table = f"{bench.name}, {rule}"
+            switches = {
+                _NONE: {"distillation_weight": 0.0},
+                _AS_IT_IS: {},
+                **_SWITCHES,
+                **({"30% of weights pruned": {"prune": 0.3}} if scheme == "w1.58a8" else {}),
+                **({"augmented": {"augment": True}} if bench.has_augmentation else {}),
+            }
+            for label, changed in switches.items():
+                yield Row(
+                    table=table,
+                    label=label,
+                    runs=seeded(bench, rule, bench.settings(**changed), seeds),
+                    measure=bench.measure,
+                    against=None if label == _NONE else _NONE if label == _AS_IT_IS else _AS_IT_IS,
+                    expected=label == _AS_IT_IS,
+                )
