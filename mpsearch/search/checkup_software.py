@@ -16,6 +16,7 @@ from mpsearch.search.quantities import format_size
 from mpsearch.training.cifar10_files import find_layout
 from mpsearch.training.fsdd_files import fsdd_files
 from mpsearch.training.locations import cache_dir, data_dir
+from mpsearch.training.shakespeare_task import FILE as SHAKESPEARE_FILE
 from mpsearch.training.task import BUILT_IN_TASKS
 
 # Distribution -> (module, what it is for, whether every search needs it).
@@ -166,7 +167,26 @@ def _speech_digits() -> Finding:
     )
 
 
-_DATA = {"digits": _digits, "cifar10": _cifar10, "speech_digits": _speech_digits}
+def _shakespeare() -> Finding:
+    folder = data_dir()
+    path = None if folder is None else folder / "tinyshakespeare" / SHAKESPEARE_FILE
+    if path is not None and path.is_file():
+        return Finding(name="task shakespeare", value=f"{path.parent}", state="ok")
+    return Finding(
+        name="task shakespeare",
+        value="not found" if path is None else f"not in {path.parent}",
+        state="missing",
+        advice=f"For task shakespeare: put {SHAKESPEARE_FILE} of Tiny Shakespeare into a folder "
+        "tinyshakespeare/, and set MPSEARCH_DATA to the folder above it.",
+    )
+
+
+_DATA = {
+    "digits": _digits,
+    "cifar10": _cifar10,
+    "speech_digits": _speech_digits,
+    "shakespeare": _shakespeare,
+}
 
 
 def cache_finding(folder: Path) -> Finding:

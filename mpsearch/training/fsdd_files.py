@@ -56,7 +56,8 @@ def fsdd_files(folder: Path) -> tuple[Path, Path]:
     state = "there is no such folder" if found is None else f"it holds {', '.join(found) or 'nothing'}"
     raise DataError(
         f"The spoken digits must lie in {folder} as train.parquet and test.parquet; {state}. Set "
-        "MPSEARCH_DATA to the folder that holds `fsdd/`, or the task argument `data` to the folder of the files."
+        "MPSEARCH_DATA to the folder that holds `fsdd/`, or the task argument `data` to the folder of the "
+        "files."
     )
 
 

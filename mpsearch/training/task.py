@@ -30,6 +30,7 @@ BUILT_IN_TASKS: dict[str, str] = {
     "digits": "mpsearch.training.digits_task:digits_task",
     "cifar10": "mpsearch.training.cifar10_task:cifar10_task",
     "speech_digits": "mpsearch.training.speech_digits_task:speech_digits_task",
+    "shakespeare": "mpsearch.training.shakespeare_task:shakespeare_task",
 }
 
 

@@ -159,9 +159,7 @@ def test_more_bands_than_frequencies_are_refused():
 
 
 def test_augmentation_shifts_in_time_and_is_repeatable():
-    ramp = torch.arange(49.0)[None, None, :, None].expand(
-        64, 1, 49, 10
-    )  # soon far above noise
+    ramp = torch.arange(49.0)[None, None, :, None].expand(64, 1, 49, 10)  # soon far above noise
     first = shift_gain_noise(ramp, Generator().manual_seed(1))
     assert torch.equal(first, shift_gain_noise(ramp, Generator().manual_seed(1)))
     assert not torch.equal(first, shift_gain_noise(ramp, Generator().manual_seed(2)))
