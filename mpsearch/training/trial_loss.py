@@ -42,13 +42,14 @@ class TrialLoss:
         loss = self.task.loss(output, targets) if share < 1 else output.new_zeros(())
         if features is None and share == 0:
             return loss
-        taught = self._taught(step, inputs, is_watched=features is not None)
+        taught = self.taught(step, inputs, is_watched=features is not None)
         if share > 0:
             from_teacher = distillation_loss(output, taught, temperature=self.recipe.temperature)
             loss = share * from_teacher + (1 - share) * loss if share < 1 else from_teacher
         return loss if features is None else loss + self.recipe.feature_distillation * features()
 
-    def _taught(self, step: int, inputs: Tensor, *, is_watched: bool) -> Tensor:
+    def taught(self, step: int, inputs: Tensor, *, is_watched: bool = False) -> Tensor:
+        """What the 32-bit model says of that step's batch; run anew where `features` watch it."""
         recipe = self.recipe
         with torch.no_grad(), reduced_precision(enabled=recipe.bfloat16, device=inputs.device):
             if is_watched:  # features are too large to be kept
