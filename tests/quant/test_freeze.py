@@ -1,3 +1,5 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from mpsearch.errors import ConfigError, ExportError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.quant.freeze import freeze_layer, freeze_model
-from mpsearch.quant.quantizer_choice import QuantizerChoice
+from mpsearch.quant.quantizer_choice import STANDARD, Binary, QuantizerChoice, Ternary, Uniform
 from mpsearch.quant.swap import calibrate, quantize_model
 
 LOW = [name for name in SCHEMES if name != "w32a32"]
@@ -18,15 +20,24 @@ CASES = {
     "conv2d": (lambda: nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2)), (3, 4, 9, 8)),
     "depthwise": (lambda: nn.Conv2d(4, 8, 3, padding="same", groups=4), (3, 4, 6, 6)),
 }
+WEIGHT_QUANTIZERS = [
+    (scheme, family, name)
+    for family, names, schemes in (
+        ("binary", Binary, ("w1a8",)),
+        ("ternary", Ternary, ("w1.58a8",)),
+        ("uniform", Uniform, ("w4a8", "w8a8")),
+    )
+    for scheme in schemes
+    for name in get_args(names)
+    if name != "ttq"  # has two scales
+]
 
 
-def trained(case, scheme, *, ternary="twn"):
+def trained(case, scheme, choice=STANDARD):
     """A quantized layer after a few steps, so that nothing is as it was initialised."""
     torch.manual_seed(0)
     build, shape = CASES[case]
-    model = quantize_model(
-        nn.Sequential(build()), PrecisionPolicy({"0": scheme}), QuantizerChoice(ternary=ternary)
-    )
+    model = quantize_model(nn.Sequential(build()), PrecisionPolicy({"0": scheme}), choice)
     calibrate(model, [torch.randn(shape).relu()])
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(3):
@@ -37,14 +48,13 @@ def trained(case, scheme, *, ternary="twn"):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("scheme", LOW)
-def test_integers_times_scale_are_the_fake_quantized_weights_to_the_bit(case, scheme):
-    for ternary in ("twn", "absmean") if scheme == "w1.58a8" else ("twn",):
-        layer = trained(case, scheme, ternary=ternary)
-        frozen = freeze_layer(layer)
-        product = frozen.weight.astype(np.float32) * frozen.weight_scale[:, None, None, None]
-        fake = layer.weight_quantizer(layer.weight).detach().numpy()
-        assert np.array_equal(product.reshape(fake.shape), fake)
+@pytest.mark.parametrize(("scheme", "family", "name"), WEIGHT_QUANTIZERS)
+def test_integers_times_scale_are_the_fake_quantized_weights_to_the_bit(case, scheme, family, name):
+    layer = trained(case, scheme, QuantizerChoice(**{family: name}))
+    frozen = freeze_layer(layer)
+    product = frozen.weight.astype(np.float32) * frozen.weight_scale[:, None, None, None]
+    fake = layer.weight_quantizer(layer.weight).detach().numpy()
+    assert np.array_equal(product.reshape(fake.shape), fake)
 
 
 @pytest.mark.parametrize("scheme", LOW)

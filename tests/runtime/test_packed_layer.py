@@ -1,3 +1,5 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from mpsearch.errors import ExportError, ShapeError
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.quant.freeze import freeze_layer
 from mpsearch.quant.layers import quantize_layer
+from mpsearch.quant.quantizer_choice import STANDARD, Binary, QuantizerChoice, Ternary, Uniform
 from mpsearch.runtime.packed_layer import PackedLayer
 
 LOW = [name for name in SCHEMES if name != "w32a32"]
@@ -26,10 +29,10 @@ CASES = {
 }
 
 
-def quantized(case, scheme, *, relu):
+def quantized(case, scheme, *, relu, choice=STANDARD):
     torch.manual_seed(0)
     build, shape = CASES[case]
-    layer = quantize_layer(build(), SCHEMES[scheme])
+    layer = quantize_layer(build(), SCHEMES[scheme], choice)
     x = torch.randn(shape)
     x = x.relu() if relu else x
     layer.activation_quantizer.start_calibration()
@@ -55,6 +58,31 @@ def test_output_is_that_of_the_fake_quantized_layer(case, scheme, relu):
         scored = layer(x)
     assert y.dtype == torch.float32
     assert torch.equal(y, scored)  # to the bit
+
+
+@pytest.mark.parametrize("case", ["linear", "conv2d", "depthwise"])
+@pytest.mark.parametrize(
+    ("family", "name", "schemes"),
+    [
+        (family, name, schemes)
+        for family, names, schemes in (
+            ("binary", Binary, ("w1a8", "w1a1")),
+            ("ternary", Ternary, ("w1.58a8",)),
+            ("uniform", Uniform, ("w4a8", "w8a8")),
+        )
+        for name in get_args(names)
+    ],
+)
+def test_the_kernels_compute_what_each_weight_quantizer_does_to_the_bit(case, family, name, schemes):
+    for scheme in schemes:
+        layer, x = quantized(case, scheme, relu=True, choice=QuantizerChoice(**{family: name}))
+        optimizer = torch.optim.Adam(layer.parameters(), lr=0.02)
+        for _ in range(2):  # so that learnt scales are not where they began
+            layer(x).square().mean().backward()
+            optimizer.step()
+        with torch.no_grad():
+            scored = layer(x)
+        assert torch.equal(PackedLayer(freeze_layer(layer))(x), scored)
 
 
 @pytest.mark.parametrize("scheme", LOW)
