@@ -34,7 +34,7 @@ def export_policy(run: Run, record: TrialRecord, out: Path) -> Path:
     path = out if out.suffix == ".json" else out / "policy.json"
     PolicyFile(
         policy=record.policy,
-        model_fingerprint=run.model.fingerprint,
+        model_fingerprint=run.model_at(record.policy.width).fingerprint,
         task=relative_to(path.parent, run.space.task.name),
         metric=run.objectives[0].name,
         validation_score=record.accuracy,
@@ -55,11 +55,11 @@ def export_packed(run: Run, record: TrialRecord, out: Path) -> Path:
     """Write the folder `out` with weights.bin, manifest.json and a check."""
     from mpsearch.export.packed_file import write_packed  # noqa: PLC0415 - torch is slow to import
     from mpsearch.export.packed_model import packed_from_trial  # noqa: PLC0415
-    from mpsearch.training.task import load_task  # noqa: PLC0415
+    from mpsearch.search.width_tasks import task_at_width  # noqa: PLC0415
     from mpsearch.training.weights_file import read_weights  # noqa: PLC0415
 
     weights, _ = read_weights(run.checkpoint(record.number))
-    task = run.task or load_task(run.space.task.name, dict(run.space.task.args))
+    task = run.task or task_at_width(run.space, record.policy.width)
     write_packed(out, packed_from_trial(run, record, task, weights, threads=run.profile.threads))
     return out
 

@@ -18,7 +18,8 @@ from mpsearch.search.measured import MeasuredLatency
 from mpsearch.search.run import Run
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.trial_record import TrialRecord, now_utc
-from mpsearch.training.task import Task, load_task
+from mpsearch.search.width_tasks import task_at_width
+from mpsearch.training.task import Task
 from mpsearch.training.weights_file import read_weights
 
 
@@ -60,10 +61,14 @@ def measure_trials(
 def _measured(
     run: Run, records: Sequence[TrialRecord], threads: int, say: Callable[[TrialRecord, str], None]
 ) -> Iterator[MeasuredLatency]:
-    task = run.task or load_task(run.space.task.name, dict(run.space.task.args))
     machine = probe_machine()
-    reference = float_model(task)
+    tasks: dict[float | None, tuple[Task, nn.Module]] = {}
     for record in records:
+        width = record.policy.width
+        if width not in tasks:
+            loaded = run.task or task_at_width(run.space, width)
+            tasks[width] = loaded, float_model(loaded)
+        task, reference = tasks[width]
         say(record, "packing")
         ready = _packed(run, record, task, threads)
         say(record, "timing")
@@ -98,7 +103,7 @@ def _packed(run: Run, record: TrialRecord, task: Task, threads: int) -> _Ready:
         )
     model = float_model(task)
     trace = trace_model(model, task.example_inputs)
-    if trace.fingerprint != run.model.fingerprint:
+    if trace.fingerprint != run.model_at(record.policy.width).fingerprint:
         raise ExportError(
             f"Task {task.name!r} must build the model that was searched; it has other layers now. Use the "
             "same version of the task's code."

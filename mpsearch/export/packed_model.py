@@ -52,9 +52,9 @@ def packed_from_trial(
         )
     manifest = Manifest(
         task=run.space.task.name,
-        task_args=run.space.task.args,
-        model_fingerprint=run.model.fingerprint,
-        policy=record.policy,
+        task_args=run.space.task_at(record.policy.width).args,
+        model_fingerprint=run.model_at(record.policy.width).fingerprint,
+        policy=record.policy.at_width(None),  # the task's arguments say it
         layers={name: geometry_of(layer) for name, layer in layers.items()},
         tied=tied,
         predicted=Prediction(

@@ -45,6 +45,7 @@ class PolicyFile:
                 "schema": POLICY_FILE_SCHEMA,
                 "model_fingerprint": self.model_fingerprint,
                 "task": self.task,
+                **({} if self.policy.width is None else {"width": self.policy.width}),
                 "layers": self.policy.names(),
                 "score": {"metric": self.metric, "split": "validation", "value": self.validation_score},
                 "costs": {
@@ -68,9 +69,9 @@ class PolicyFile:
         costs = required(document, "costs", dict, path)
         origin = required(document, "origin", dict, path)
         try:
-            policy = PrecisionPolicy.from_names(document.get("layers"))
+            policy = PrecisionPolicy.from_names(document.get("layers"), document.get("width"))
         except FormatError as error:
-            raise FormatError(f"`layers` in {path}: {error}") from error
+            raise FormatError(f"`layers` or `width` in {path}: {error}") from error
         return cls(
             policy=policy,
             model_fingerprint=required(document, "model_fingerprint", str, path),

@@ -123,6 +123,7 @@ def bench_run_json(run: Run, measured: Sequence[MeasuredLatency], *, is_kept: bo
             {
                 **{key: value for key, value in m.to_dict().items() if key != "schema"},
                 "policy": run.trial(m.number).policy.names(),
+                "width": run.trial(m.number).policy.width,
                 "predicted_latency_s": run.trial(m.number).latency_s,
                 "predicted_p95_s": run.trial(m.number).latency_p95_s,
                 "predicted_p99_s": run.trial(m.number).latency_p99_s,

@@ -42,6 +42,7 @@ def explain_json(run: Run, effects: LayerEffects, choices: Sequence[ChoiceVerdic
         "reference": {
             "trial": effects.reference_trial,
             "policy": effects.reference.names(),
+            "width": effects.reference.width,
             "accuracy": effects.reference_accuracy,
             "latency_s": costs.latency_s,
             "memory_bytes": costs.memory_bytes,

@@ -11,14 +11,14 @@ a policy is an object layer -> scheme in call order; the suffix of a key is its 
                      policies, total, finished, workers, limit_s, baseline {score, costs}, hypervolume, front
                      (numbers of trials), knee, best (a number), trials (those already there, as `trial`
                      below)
-    trial_started    number, policy, origin (anchor, sampler or random), share (of its steps: once for each
-                     fidelity), waiting
+    trial_started    number, policy, width (where the space has widths), origin (anchor, sampler or random),
+                     share (of its steps: once for each fidelity), waiting
     rung_finished    number, rung {share, score, loss, seconds, steps, ended}, waiting (how many trials have
                      scored at a lower fidelity and do not run)
     trial_progress   number, step, total, loss
-    trial_finished   trial {number, policy, state, score, loss, costs {latency_s, latency_p95_s,
-                     latency_p99_s, memory_bytes, energy_j}, feasible, seconds, steps, seed, origin, started,
-                     ended, failure},
+    trial_finished   trial {number, policy, width (as above), state, score, loss, costs {latency_s,
+                     latency_p95_s, latency_p99_s, memory_bytes, energy_j}, feasible, seconds, steps, seed,
+                     origin, started, ended, failure},
                      finished, total, on_front, front, knee, best, hypervolume, trials_per_hour,
                      left_s, left_low_s, left_high_s (an interval of 90%)
     search_finished  reason (done, timeout, exhausted or interrupted), message, resume, out, search_s, front
@@ -179,6 +179,7 @@ _FIELDS: dict[type[Event], tuple[str, _Fields]] = {
         lambda e, _: {
             "number": e.number,
             "policy": e.policy.names(),
+            **({} if e.policy.width is None else {"width": e.policy.width}),
             "origin": e.origin,
             "share": e.share,
             "waiting": e.waiting,

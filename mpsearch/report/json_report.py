@@ -9,6 +9,7 @@ from typing import Any
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.search.objective import costs_on
 from mpsearch.search.run import Run
+from mpsearch.search.run_facts import BaselineScore
 from mpsearch.search.rung_agreement import rung_agreements
 from mpsearch.search.score_difference import baseline_interval
 from mpsearch.search.trial_record import TrialRecord
@@ -30,28 +31,29 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
     budgets           objective name -> bound, those in force
     overrides         pin: layer or glob -> scheme; forbid: the same -> schemes; those in force
     baseline          the 32-bit model: accuracy, interval, test_accuracy, costs
+    widths            where the width of the model is a choice: width, is_reference (`baseline` is that
+                      one's), and the 32-bit model of it as in `baseline`; else empty
     profile           what predicted the latencies: name, threads, machine, created
     selection         filter, sort, top: what `trials` is limited to, null where nothing was asked for
     trials            all that were scored, by number, or what `selection` asks for in its order
-    failed            those that failed: number, policy, reason, seconds
-    stopped           those that were stopped at a lower fidelity: number, policy, rungs (share, score, loss,
-                      seconds, steps and ended of each), seconds
+    failed            those that failed: number, policy, width, reason, seconds
+    stopped           those that were stopped at a lower fidelity: number, policy, width, rungs (share, score,
+                      loss, seconds, steps and ended of each), seconds
     fidelities        how well scores after a share of the steps rank the trials that have both: share,
                       trials, kendall_tau (tau-b, null below three trials)
     open              the numbers of trials that have begun and not ended: they run now, or were killed
     knee              a trial number, null before the first trial
 
-    A trial: number, policy (layer -> scheme), accuracy, interval ([low, high], 95%, for the choice of
-    validation samples; null for a metric that leaves 0..1), test_accuracy, test_interval, costs (latencies
-    are predicted, `latency_s` a median), measured (null, or what `mpsearch bench` measured: latency_s,
-    quartiles_s, p95_s, p99_s, torch_fp32_latency_s, repetitions, threads, machine, isa and more), loss,
-    feasible, on_front, seconds (of training), seed, origin.
+    A trial: number, policy (layer -> scheme), width (null where that is no choice), accuracy, interval ([low,
+    high], 95%, for the choice of validation samples; null for a metric that leaves 0..1), test_accuracy,
+    test_interval, costs (latencies are predicted, `latency_s` a median), measured (null, or what `mpsearch
+    bench` measured: latency_s, quartiles_s, p95_s, p99_s, torch_fp32_latency_s, repetitions, threads,
+    machine, isa and more), loss, feasible, on_front, seconds (of training), seed, origin.
 
     Units: by the suffix of the key (`_s`, `_bytes`, `_j`); accuracies are shares of 1, on validation.
     """
     wanted = selection or TrialSelection()
     complete = [record for record in run.records if record.is_complete]
-    base = run.baseline
     return {
         "schema": REPORT_SCHEMA,
         "space": run.space.name,
@@ -66,12 +68,12 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
         "hypervolume": run.hypervolume,
         "budgets": run.budgets.bounds(),
         "overrides": run.overrides.texts(),
-        "baseline": {
-            "accuracy": base.score,
-            "interval": interval_json(baseline_interval(run)),
-            "test_accuracy": base.test_score,
-            **{cost.field: cost.of(base.costs) for cost in costs_on(run.devices)},
-        },
+        "baseline": _baseline(run, run.baseline),
+        "widths": [
+            {"width": width, "is_reference": base is run.baseline, **_baseline(run, base)}
+            for width, base in run.baselines.items()
+            if width is not None
+        ],
         "profile": {
             "name": run.profile.name,
             "threads": run.profile.threads,
@@ -85,7 +87,13 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
         },
         "trials": [trial_json(run, record) for record in wanted.of(run, complete)],
         "failed": [
-            {"number": r.number, "policy": r.policy.names(), "reason": r.failure, "seconds": r.seconds}
+            {
+                "number": r.number,
+                "policy": r.policy.names(),
+                "width": r.policy.width,
+                "reason": r.failure,
+                "seconds": r.seconds,
+            }
             for r in run.records
             if r.is_failed
         ],
@@ -93,6 +101,7 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
             {
                 "number": r.number,
                 "policy": r.policy.names(),
+                "width": r.policy.width,
                 "rungs": [asdict(rung) for rung in r.rungs],
                 "seconds": r.seconds,
             }
@@ -107,12 +116,22 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
     }
 
 
+def _baseline(run: Run, base: BaselineScore) -> dict[str, Any]:
+    return {
+        "accuracy": base.score,
+        "interval": interval_json(baseline_interval(run, base)),
+        "test_accuracy": base.test_score,
+        **{cost.field: cost.of(base.costs) for cost in costs_on(run.devices)},
+    }
+
+
 def trial_json(run: Run, record: TrialRecord) -> dict[str, Any]:
     """One trial as `json_report` has it."""
     measured = run.measured.get(record.number)
     return {
         "number": record.number,
         "policy": record.policy.names(),
+        "width": record.policy.width,
         "interval": interval_json(run.interval(record)),
         **{objective.field: objective.of(record) for objective in run.quantities.values()},
         "accuracy": record.score,  # null where the trial failed

@@ -10,7 +10,7 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.report.axis import trimmed
 from mpsearch.report.budget_status import BudgetStatus
 from mpsearch.report.pace import about_text
-from mpsearch.report.precision_strip import precision_strip
+from mpsearch.report.precision_strip import mark_cells, precision_strip
 from mpsearch.report.search_state import STAGES, RunningTrial, SearchState
 from mpsearch.report.sparkline import sparkline
 from mpsearch.report.stopped_text import share_text, stopped_text
@@ -192,7 +192,7 @@ def strip_width(state: SearchState, room: int) -> int:
 
 def _strip(policy: PrecisionPolicy, width: int) -> Text:
     strip = precision_strip(policy, width=width)
-    return strip.append(" " * (width - strip.cell_len))
+    return strip.append(" " * (width + mark_cells(policy) - strip.cell_len))
 
 
 def trial_row(state: SearchState, record: TrialRecord | None, width: int, note: Text | None = None) -> Text:
@@ -201,7 +201,7 @@ def trial_row(state: SearchState, record: TrialRecord | None, width: int, note: 
         return Text("none yet", "dim")
     costs = shown_costs(state.started.objectives)
     fixed = _NUMBER + 1 + 1 + _ACCURACY + sum(1 + len(cost_cell(cost, record)) for cost in costs)
-    cells = strip_width(state, width - fixed - _NOTE)
+    cells = strip_width(state, width - fixed - mark_cells(record.policy) - _NOTE)
     row = Text(f"{record.number:>{_NUMBER}} ")
     row.append_text(_strip(record.policy, cells))
     if record.is_failed:

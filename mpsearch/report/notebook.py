@@ -12,6 +12,7 @@ from mpsearch.report.markup import Markup, element, joined
 from mpsearch.report.precision_strip import SYMBOLS, scheme_colour
 from mpsearch.report.stopped_text import unscored_text
 from mpsearch.report.units import ColumnUnit, factor_text, interval_text
+from mpsearch.report.width_text import width_text
 from mpsearch.search.objective import Objective, costs_on
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
@@ -66,6 +67,7 @@ def _table(run: Run) -> Markup:
     columns: list[tuple[str, str, Callable[[TrialRecord], str | Markup]]] = [
         ("", "", lambda r: _mark(r.number in names and names[r.number].kind == "knee")),
         ("trial", "", lambda r: str(r.number)),
+        *([("width", "", lambda r: width_text(r.policy))] if run.space.widths else []),
         ("precision", "one cell a layer", lambda r: strip_html(r.policy, layers)),
         (run.metric, f"%, 95% on {samples}", lambda r: _score(r.accuracy, run.interval(r))),
     ]

@@ -16,6 +16,7 @@ from mpsearch.report.layer_ruler import layer_ruler
 from mpsearch.report.precision_strip import PrecisionStrip, layers_a_cell
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text, interval_text
+from mpsearch.report.width_text import width_columns
 from mpsearch.search.objective import Objective, costs_on
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
@@ -79,6 +80,7 @@ def trial_table(run: Run, records: Sequence[TrialRecord]) -> FittedTable:
     columns: list[Column | StretchColumn] = [
         Column(title="", cells=[_mark(run, r, named.get(r.number)) for r in records], justify="left"),
         Column(title="trial", cells=[str(record.number) for record in records]),
+        *width_columns(run, records),
         strip_column(run, records),
         *_scores(run, records),
         *_latencies(run, records),

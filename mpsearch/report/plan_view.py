@@ -88,6 +88,8 @@ def _layers(plan: SearchPlan) -> RenderableType:
         precision_legend(list(used)),
     ]
     parts.append(Text())
+    if resolved.widths:
+        parts += [_widths(plan), Text()]
     if trace.unquantized:
         parts.append(unquantized_text(trace))
     if (line := execution_line(trace)) is not None:
@@ -95,9 +97,26 @@ def _layers(plan: SearchPlan) -> RenderableType:
     return Group(*parts)
 
 
+def _widths(plan: SearchPlan) -> RenderableType:
+    """How large the model is at each width; the layers above are those of the width with a star."""
+    traces = [plan.traces[width] for width in plan.resolved.widths]
+    reference = next(iter(plan.traces))
+    names = [f"{width:g}{'*' if width == reference else ''}" for width in plan.resolved.widths]
+    columns = [
+        Column(title="width", cells=names),
+        Column(title="MACs", cells=[count_text(sum(la.macs for la in t.layers)) for t in traces]),
+        Column(
+            title="32-bit size",
+            cells=[bytes_text(4 * sum(la.weight_count for la in t.layers)) for t in traces],
+        ),
+    ]
+    return FittedTable(columns=columns, rows=len(traces))
+
+
 def _policies(plan: SearchPlan) -> Iterator[RenderableType]:
     reach = plan.reach
     choices = counted(reach.choices, "free choice")
+    choices += f" and {len(plan.resolved.widths)} widths" if plan.resolved.widths else ""
     policies = f"{amount_text(reach.policies)} {'policy' if reach.policies == 1 else 'policies'}"
     yield Text.assemble((policies, "bold"), f" from {choices}")
     if plan.space.overrides:

@@ -13,6 +13,7 @@ from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.layer_ruler import layer_ruler
 from mpsearch.report.precision_strip import SYMBOLS, layers_a_cell, scheme_style
 from mpsearch.report.units import UNKNOWN, ColumnUnit
+from mpsearch.report.width_text import width_columns
 from mpsearch.search.objective import OBJECTIVES, Objective
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import Interval, ScoreDifference, score_difference
@@ -62,6 +63,7 @@ def change_table(run: Run, reference: TrialRecord, others: Sequence[NamedTrial])
     columns: list[Column | StretchColumn] = [
         Column(title="", cells=[other.name for other in others], justify="left"),
         Column(title="trial", cells=[str(record.number) for record in records], importance=9),
+        *width_columns(run, records),
         StretchColumn(
             title="differs in",
             unit=lambda width: layer_ruler(count, layers_a_cell(count, width)),

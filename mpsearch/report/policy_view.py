@@ -32,6 +32,7 @@ from mpsearch.report.units import (
     spread_text,
 )
 from mpsearch.report.unquantized_text import unquantized_text
+from mpsearch.report.width_text import width_text, widths_text
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import score_difference
 from mpsearch.search.trial_record import TrialRecord
@@ -57,7 +58,7 @@ def policy_view(run: Run, record: TrialRecord) -> RenderableType:
     elif record.is_stopped:
         parts += [paragraph((stopped_text(record), "yellow")), Text()]
     on_devices = {device: run.cost_report(record.policy, device) for device in run.devices}
-    parts += [layer_table(report, run.model, on_devices), Text()]
+    parts += [layer_table(report, run.model_at(record.policy.width), on_devices), Text()]
     parts.append(precision_legend(list(set(record.policy.values()))))
     others = companions(run, record)
     if others and record.is_complete:
@@ -118,6 +119,8 @@ def _better(run: Run, record: TrialRecord) -> list[NamedTrial]:
 def _facts(run: Run, record: TrialRecord, report: CostReport) -> list[tuple[str, Text | str]]:
     base = run.baseline.costs
     facts: list[tuple[str, Text | str]] = [("precision", _strip(run, record))]
+    if record.policy.width is not None:
+        facts.insert(0, ("width", _width(run, record)))
     if record.is_complete:
         facts.append(("score", _score(run, record)))
     if record.number in run.test_scores:
@@ -177,6 +180,17 @@ def _strip(run: Run, record: TrialRecord) -> Text:
         part = whole[start : start + _ACROSS]
         lines += [Text(layer_ruler(len(part), first=start + 1), "dim"), part]
     return Text("\n").join(lines)
+
+
+def _width(run: Run, record: TrialRecord) -> str:
+    """Which width it is, and what its model scores at 32 bits."""
+    width = record.policy.width
+    base = run.baselines[width]
+    return (
+        f"{width_text(record.policy)}, where 32 bits score {percent_text(base.score)} in "
+        f"{seconds_text(base.costs.latency_s)} and {bytes_text(base.costs.memory_bytes)}; compared with "
+        f"{widths_text(run, '32 bits')}"
+    )
 
 
 def _score(run: Run, record: TrialRecord) -> str:

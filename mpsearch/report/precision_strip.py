@@ -42,6 +42,7 @@ _MEANINGS: dict[str, str] = {
     "w32a32": "32-bit float",
 }
 _HALF = "▌"
+_MARK = 6  # cells of a width before a strip, so that strips of common widths stand below each other
 
 
 def scheme_style(scheme: Scheme) -> Style:
@@ -128,8 +129,20 @@ def _typical(cell: Sequence[Scheme], shares: Counter[Scheme]) -> Scheme:
 def precision_strip(
     policy: PrecisionPolicy, *, width: int | None = None, layers: Sequence[str] | None = None
 ) -> Text:
-    """The strip as text, one coloured symbol a cell; past `width` layers it is compressed evenly."""
-    return PrecisionStrip.of(policy, width=width, layers=layers).text()
+    """The strip as text, one coloured symbol a cell; past `width` layers it is compressed evenly.
+
+    Where the width of the model is a choice, that stands before it: " 0.5x 8t44"; see `mark_cells`.
+    """
+    strip = PrecisionStrip.of(policy, width=width, layers=layers).text()
+    if policy.width is None:
+        return strip
+    mark = f"{policy.width:g}x "
+    return Text(f"{mark:>{_MARK}}", no_wrap=True).append_text(strip)
+
+
+def mark_cells(policy: PrecisionPolicy) -> int:
+    """How many cells `precision_strip` takes beside the layers."""
+    return 0 if policy.width is None else max(_MARK, len(f"{policy.width:g}x "))
 
 
 def precision_legend(schemes: Sequence[Scheme] | None = None) -> Flow:

@@ -23,6 +23,7 @@ from mpsearch.report.units import (
     seconds_text,
 )
 from mpsearch.search.run import Run
+from mpsearch.search.run_facts import BaselineScore
 from mpsearch.search.rung_agreement import rung_agreements
 from mpsearch.search.score_difference import baseline_interval
 from mpsearch.search.searching import is_searching
@@ -41,7 +42,12 @@ def run_heading(run: Run) -> RenderableType:
         facts.append(("fidelities", "; ".join(map(agreement_text, agreements))))
     if run.measured:
         facts.append(("measured", _measured_origin(run)))
-    facts.append(("32-bit", _baseline(run)))
+    if run.space.widths is None:
+        facts.append(("32-bit", _baseline(run, run.baseline)))
+    for width, base in sorted(run.baselines.items(), key=lambda pair: pair[0] or 0):
+        if width is not None:
+            mark = ", which others are compared with" if base is run.baseline else ""
+            facts.append((f"32-bit, {width:g}x", _baseline(run, base) + mark))
     if run.budgets:
         facts.append(("budgets", budgets_text(run.budgets)))
     if run.overrides:
@@ -117,10 +123,9 @@ def _measured_origin(run: Run) -> str:
     )
 
 
-def _baseline(run: Run) -> str:
-    base = run.baseline
+def _baseline(run: Run, base: BaselineScore) -> str:
     text = percent_text(base.score)
-    low, high = baseline_interval(run)
+    low, high = baseline_interval(run, base)
     if not math.isnan(low):
         text += f" ({interval_text((low, high))})"
     if base.test_score is not None:

@@ -21,6 +21,8 @@ def settings_view(space: SearchSpace, path: Path) -> RenderableType:
     grid.add_row("file", str(path))
     arguments = ", ".join(f"{key}={value!r}" for key, value in space.task.args.items())
     grid.add_row("task", space.task.name + (f" ({arguments})" if arguments else ""))
+    if space.widths is not None:
+        grid.add_row("widths", f"{space.widths} of the task's {space.widths.argument!r}")
     grid.add_row("objectives", ", ".join(f"{o.direction} {o.name}" for o in space.objectives))
     grid.add_row("budgets", budgets_text(space.budgets))
     grid.add_row("overrides", str(space.overrides))

@@ -27,6 +27,7 @@ _KEYS: dict[str, Callable[[Run, TrialRecord], float]] = {
     **{name: _by_objective(objective) for name, objective in OBJECTIVES.items()},
     "test": lambda run, record: -run.test_scores.get(record.number, math.nan),
     "measured": _by_measured,
+    "width": lambda _run, record: math.nan if record.policy.width is None else record.policy.width,
     "trial": lambda _run, record: record.number,
 }
 SORT_NAMES: tuple[str, ...] = tuple(_KEYS)

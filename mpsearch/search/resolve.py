@@ -57,7 +57,7 @@ class ResolvedSpace:
 
     @cached_property
     def parameters(self) -> dict[str, int]:
-        """Name of each place of the codes -> how many codes it may take; the width last, if it is a choice."""
+        """Name of each place of the codes -> how many codes it may take; the width last, if a choice."""
         sizes = {choice.name: len(choice.schemes) for choice in self.choices}
         return {**sizes, WIDTH_CHOICE: len(self.widths)} if self.widths else sizes
 
@@ -170,7 +170,7 @@ def resolve(space: SearchSpace, trace: ModelTrace) -> ResolvedSpace:
         layers=tuple(layer.name for layer in trace.layers),
         choices=tuple(choices),
         pinned=pinned,
-        widths=() if space.widths is None else space.widths.values,
+        widths=() if space.widths is None else space.widths.options,
     )
 
 

@@ -356,7 +356,7 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
     facts = RunFacts.from_dict(folder.read_json(folder.facts_file, schema=FACTS_SCHEMA))
     records = tuple(folder.read_records())
     layers = {layer.name for layer in facts.model.layers}
-    widths = (None,) if space.widths is None else space.widths.values
+    widths = (None,) if space.widths is None else space.widths.options
     for record in records:
         if record.policy.keys() != layers:
             raise FormatError(

@@ -10,6 +10,7 @@ from mpsearch.search.uncertainty import score_interval
 
 if TYPE_CHECKING:
     from mpsearch.search.run import Run
+    from mpsearch.search.run_facts import BaselineScore
 
 Interval = tuple[float, float]
 
@@ -67,7 +68,7 @@ def difference_interval(first: float, first_in: Interval, second: float, second_
     return change - below, change + above
 
 
-def baseline_interval(run: Run) -> Interval:
-    """As `Run.interval`, for the 32-bit model."""
-    score = run.baseline.score
+def baseline_interval(run: Run, baseline: BaselineScore | None = None) -> Interval:
+    """As `Run.interval`, for a 32-bit model; by default that of the run."""
+    score = (baseline or run.baseline).score
     return score_interval(score, run.validation_samples) if 0 <= score <= 1 else (math.nan, math.nan)

@@ -165,8 +165,8 @@ def _widths(form: Any, source: str, lines: Lines) -> Widths | None:
     if widths.argument in form.task.args:
         line = _line_of(("task", "args", widths.argument), lines)
         raise ConfigError(
-            f"{source}{f', line {line}' if line else ''}: `task.args.{widths.argument}` must not be set where "
-            f"`widths` ({widths}) choose it. Remove one."
+            f"{source}{f', line {line}' if line else ''}: `task.args.{widths.argument}` must not be set "
+            f"where `widths` ({widths}) choose it. Remove one."
         )
     return widths
 

@@ -31,7 +31,8 @@ SELECT study_id, %s, %s FROM studies WHERE study_name = %s
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyFacts:
     """`uid` tells the study from another of its name; `space` is YAML; `model` is a fingerprint, `baseline`
-    the key of the 32-bit weights, one a width; `profiles` are the main one and those of further devices, in this order.
+    the key of the 32-bit weights, one a width; `profiles` are the main one and those of further devices, in
+    this order.
     """
 
     uid: str

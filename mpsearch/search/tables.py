@@ -34,7 +34,8 @@ FRAME_COLUMNS = (
 def records_frame(records: Sequence[TrialRecord], front: Front) -> pd.DataFrame:
     """One row a trial; `policy` holds PrecisionPolicy objects, units are in the names.
 
-    Behind FRAME_COLUMNS stand the costs on further devices: `latency_s@pi5`.
+    Behind FRAME_COLUMNS stand the costs on further devices: `latency_s@pi5`; and `width`, where that is a
+    choice.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
@@ -47,13 +48,15 @@ def records_frame(records: Sequence[TrialRecord], front: Front) -> pd.DataFrame:
         ]
         for r in records
     ]
-    return pd.DataFrame(rows, columns=[*FRAME_COLUMNS, *(cost.field for cost in further)])
+    frame = pd.DataFrame(rows, columns=[*FRAME_COLUMNS, *(cost.field for cost in further)])
+    return frame.assign(width=[r.policy.width or 0.0 for r in records]) if _have_widths(records) else frame
 
 
 def front_csv(records: Sequence[TrialRecord]) -> str:
-    """One row a point: number, objectives, feasible, then one column a layer."""
+    """One row a point: number, objectives, feasible, the width where that is a choice; a column a layer."""
     layers = list(records[0].policy) if records else []
     shown = [*OBJECTIVES.values(), *_further_costs(records)]
+    have_widths = _have_widths(records)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -61,13 +64,20 @@ def front_csv(records: Sequence[TrialRecord]) -> str:
             "number",
             *(objective.field for objective in shown),
             "feasible",
+            *(["width"] if have_widths else []),
             *(f"layer.{layer}" for layer in layers),
         ]
     )
     for record in records:
         row: list[Any] = [record.number, *(objective.of(record) for objective in shown), record.feasible]
+        row += [record.policy.width] if have_widths else []
         writer.writerow([*row, *(record.policy[layer].name for layer in layers)])
     return text.getvalue()
+
+
+def _have_widths(records: Sequence[TrialRecord]) -> bool:
+    """Whether they are of a run with widths; the policies of a run all have one then."""
+    return bool(records) and records[0].policy.width is not None
 
 
 def _further_costs(records: Sequence[TrialRecord]) -> list[Objective]:

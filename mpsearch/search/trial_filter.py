@@ -51,6 +51,13 @@ def _number(text: str) -> float:
     return float(text)
 
 
+def _width(text: str) -> float:
+    match = re.fullmatch(rf"({_NUMBER.pattern})\s*[x×]?", text, re.ASCII)
+    if match is None:
+        raise ConfigError(f"A width must be a number such as 0.5 or 2x; got {text!r:.100}.")
+    return float(match[1])
+
+
 @dataclass(frozen=True, slots=True)
 class _Quantity:
     value: Callable[[Run, TrialRecord], float]
@@ -66,6 +73,7 @@ _QUANTITIES: dict[str, _Quantity] = {
     "test": _Quantity(lambda run, r: run.test_scores.get(r.number, math.nan), OBJECTIVES["accuracy"].parse),
     "faster": _Quantity(lambda run, r: run.baseline.costs.latency_s / r.latency_s, _ratio),
     "smaller": _Quantity(lambda run, r: run.baseline.costs.memory_bytes / r.memory_bytes, _ratio),
+    "width": _Quantity(lambda _run, r: math.nan if r.policy.width is None else r.policy.width, _width),
     "trial": _Quantity(lambda _run, record: record.number, _number),
 }
 _FLAGS: dict[str, Callable[[Run, TrialRecord], bool]] = {

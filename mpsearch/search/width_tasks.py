@@ -33,7 +33,7 @@ def load_tasks(space: SearchSpace, task: Task | None = None) -> Tasks:
     reference = space.widths.reference
     first = task_at_width(space, reference)
     tasks: dict[float | None, Task] = {reference: first}
-    for width in space.widths.values:
+    for width in space.widths.options:
         if width != reference:
             made = task_at_width(space, width)
             tasks[width] = replace(made, train=first.train, validation=first.validation, test=first.test)

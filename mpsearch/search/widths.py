@@ -16,9 +16,9 @@ MOST_WIDTHS = 16  # each is a model to be trained at 32 bits, timed, and tried a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Widths:
-    """What the task's argument `argument` may be, ascending: a code of a policy is a place in `values`."""
+    """What the task's argument `argument` may be, ascending: a code of a policy is a place in `options`."""
 
-    values: tuple[float, ...]
+    options: tuple[float, ...]
     argument: str = WIDTH_ARGUMENT
 
     @classmethod
@@ -36,19 +36,19 @@ class Widths:
                 f"`widths` must be 2 to {MOST_WIDTHS} different numbers; got {_listed(given)}. One width "
                 f"alone is an argument of the task: `args: {{{argument}: 2}}`."
             )
-        return cls(values=tuple(sorted(given)), argument=argument)
+        return cls(options=tuple(sorted(given)), argument=argument)
 
     @property
     def reference(self) -> float:
         """The width whose 32-bit model others are compared with: 1, or the greatest where 1 is not named."""
-        return next((value for value in self.values if value == 1), self.values[-1])
+        return next((value for value in self.options if value == 1), self.options[-1])
 
     def to_dict(self) -> dict[str, Any]:
         """As a space file holds them."""
-        return {"argument": self.argument, "values": list(self.values)}
+        return {"argument": self.argument, "values": list(self.options)}
 
     def __str__(self) -> str:
-        return _listed(self.values)
+        return _listed(self.options)
 
 
 def _listed(values: Iterable[float]) -> str:

@@ -79,6 +79,8 @@ def _title(scene: Scene, record: TrialRecord, palette: Palette, width: int, mark
     line = Text.assemble(
         (symbol, style), (f" trial {record.number}", palette.ink("text", "bold")), no_wrap=True
     )
+    if record.policy.width is not None:
+        line.append(f" {record.policy.width:g}x", palette.ink("accent", "bold"))
     if record.number in marks:
         letter = MARK_LETTERS[marks.index(record.number)]
         line.append(f" {letter}", mark_ink(palette, letter))

@@ -19,6 +19,7 @@ from mpsearch.report.inspector.layer_rows import strip_lines
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.plot_picture import kind_of, symbol_of
 from mpsearch.report.inspector.view_state import Scene
+from mpsearch.report.precision_strip import mark_cells
 from mpsearch.report.units import UNKNOWN, bytes_text, counted, joules_text, percent_text, seconds_text
 from mpsearch.search.trial_record import TrialRecord
 
@@ -109,6 +110,7 @@ class TrialsScreen(Screen[int]):
         palette, run = self._palette, self._scene.run
         ink, dim = palette.ink("text"), palette.ink("dim")
         schemes = [record.policy[layer] for layer in run.layers]
+        mark = "" if record.policy.width is None else f"{record.policy.width:g}x "
         note = record.failure or kind_of(self._scene, record.number)
 
         def right(text: str, style: str, width: int) -> Text:
@@ -117,7 +119,9 @@ class TrialsScreen(Screen[int]):
         return [
             Text(*symbol_of(self._scene, record.number, palette)),
             right(str(record.number), ink, 5),
-            strip_lines(schemes, palette, width=strip, most=1)[0],
+            Text(f"{mark:>{mark_cells(record.policy)}}", palette.ink("accent"), no_wrap=True).append_text(
+                strip_lines(schemes, palette, width=strip, most=1)[0]
+            ),
             right(percent_text(record.accuracy) if record.is_complete else UNKNOWN, ink, 8),
             right(range_text(*run.interval(record)), dim, 9),
             right(seconds_text(record.latency_s), ink, 8),

@@ -17,6 +17,7 @@ from mpsearch.report.units import (
     seconds_text,
     wait_text,
 )
+from mpsearch.report.width_text import widths_text
 from mpsearch.search.history import HistoryPoint
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
@@ -71,9 +72,11 @@ def _sentence(run: Run, knee: TrialRecord) -> tuple[str, ...]:
     if knee.policy.is_full_precision:
         return ("So far nothing beats 32 bits: ", score, " at ", seconds_text(knee.latency_s), ".")
     faster, smaller = base.latency_s / knee.latency_s, base.memory_bytes / knee.memory_bytes
+    wide = "" if knee.policy.width is None else f", of width {knee.policy.width:g},"
     return (
-        "The knee keeps ", score, " at ", seconds_text(knee.latency_s), ", ",
-        *_gain(faster, "faster", "slower"), " and ", *_gain(smaller, "smaller", "larger"), " than 32 bits.",
+        f"The knee{wide} keeps ", score, " at ", seconds_text(knee.latency_s), ", ",
+        *_gain(faster, "faster", "slower"), " and ", *_gain(smaller, "smaller", "larger"),
+        f" than {widths_text(run, '32 bits')}.",
     )  # fmt: skip
 
 
@@ -116,7 +119,7 @@ def _figures(run: Run, knee: TrialRecord) -> tuple[Figure, ...]:
             title=run.metric,
             value=percent_text(knee.accuracy),
             gain=f"{points:+.2f} points".replace("-", "\N{MINUS SIGN}"),
-            compared=f"32-bit: {percent_text(run.baseline.score)}",
+            compared=f"{widths_text(run, '32-bit')}: {percent_text(run.baseline.score)}",
         ),
         _cost_figure("latency", seconds_text(costs.latency_s), seconds_text(base.latency_s),
                      base.latency_s / costs.latency_s),

@@ -15,6 +15,7 @@ from mpsearch.report.precision_strip import SYMBOLS, precision_text, scheme_colo
 from mpsearch.report.units import bytes_text, counted, points_text, seconds_text
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect
 from mpsearch.search.objective import first_cost
+from mpsearch.search.trial_record import TrialRecord
 
 
 def head(data: PageData) -> Markup:
@@ -52,10 +53,17 @@ def _hero(data: PageData) -> Markup:
         "figure",
         element("div", class_="hero-strip", id="hero-strip", role="img",
                 data_letters=precision_text(knee.policy, data.layers)),
-        element("figcaption", f"The knee's policy, trial {knee.number}: a cell a layer, input to output."),
+        element(
+            "figcaption",
+            f"The knee's policy, trial {knee.number}{_at_width(knee)}: a cell a layer, input to output.",
+        ),
         scheme_legend(used),
         class_="policy",
     )  # fmt: skip
+
+
+def _at_width(record: TrialRecord) -> str:
+    return "" if record.policy.width is None else f" at width {record.policy.width:g}"
 
 
 def scheme_legend(schemes: set[Scheme]) -> Markup:
@@ -321,7 +329,7 @@ def history_section(data: PageData) -> Markup:
 def failures_section(data: PageData) -> Markup:
     failed = [record for record in data.run.records if record.is_failed]
     rows = [
-        element("tr", element("td", str(record.number)),
+        element("tr", element("td", f"{record.number}{_at_width(record)}"),
                 element("td", precision_text(record.policy, data.layers), class_="left",
                         data_strip=precision_text(record.policy, data.layers)),
                 element("td", record.failure, class_="left wrap"))

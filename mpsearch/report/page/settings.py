@@ -11,6 +11,7 @@ from typing import Any
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.report.execution_line import execution_line
 from mpsearch.report.units import budgets_text, bytes_text, count_text, percent_text
+from mpsearch.report.width_text import widths_text
 from mpsearch.search.run import Run
 from mpsearch.search.run_facts import installed_version
 from mpsearch.search.run_folder import RunFolder
@@ -115,7 +116,7 @@ def _model(run: Run) -> dict[str, str]:
     runs = execution_line(model)
     reasons = dict.fromkeys(f"{module.type_name}: {module.reason}" for module in model.unquantized)
     return {
-        "layers": f"{len(model.layers)} that can be quantized",
+        widths_text(run, "layers"): f"{len(model.layers)} that can be quantized",
         "weights": count_text(sum(layer.weight_count for layer in model.layers)),
         "multiply-accumulates": count_text(sum(layer.macs for layer in model.layers)),
         "parameters at 32 bits": bytes_text(model.parameter_bytes),
@@ -132,9 +133,15 @@ def _data(run: Run) -> dict[str, str]:
         "metric": run.metric,
         "validation samples": str(run.validation_samples),
         "test samples": "" if run.test_samples is None else str(run.test_samples),
-        "32-bit on validation": percent_text(run.baseline.score),
-        "32-bit on test": "" if test is None else percent_text(test),
-        "baseline weights": run.baseline.key,
+        widths_text(run, "32-bit on validation"): percent_text(run.baseline.score),
+        widths_text(run, "32-bit on test"): "" if test is None else percent_text(test),
+        **{
+            f"32-bit at width {width:g}": f"{percent_text(facts.baseline.score)} on validation, "
+            f"{bytes_text(facts.baseline.costs.memory_bytes)}, "
+            f"{count_text(sum(layer.macs for layer in facts.model.layers))} multiply-accumulates"
+            for width, facts in run.other_widths.items()
+        },
+        "baseline weights": ", ".join(base.key for base in run.baselines.values()),
     }
 
 
@@ -143,6 +150,7 @@ def _search(run: Run) -> dict[str, str]:
     rules = [f"{rule.match} → {', '.join(scheme.name for scheme in rule.schemes)}" for rule in space.layers]
     return {
         "space": space.name,
+        "widths": "" if space.widths is None else f"{space.widths} of the task's {space.widths.argument!r}",
         "objectives": ", ".join(objective.name for objective in space.objectives),
         "budgets": budgets_text(space.budgets),
         "layers": "; ".join(rules),

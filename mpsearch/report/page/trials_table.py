@@ -14,6 +14,7 @@ from mpsearch.report.page.page_data import PageData
 from mpsearch.report.page.sections import section
 from mpsearch.report.precision_strip import precision_text
 from mpsearch.report.units import ColumnUnit, factor_text, interval_text
+from mpsearch.report.width_text import width_text
 from mpsearch.search.objective import Objective, costs_on
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
@@ -88,7 +89,13 @@ def _head(title: str, unit: str, first: Order, *, is_sorted: bool = False) -> Ma
 
 def _columns(run: Run, shown: list[TrialRecord]) -> list[_Column]:
     base = run.baseline.costs
-    columns = [
+    columns = []
+    if run.space.widths is not None:
+        columns.append(
+            _Column(title="width", unit="", cell=lambda r: width_text(r.policy),
+                    value=lambda r: math.nan if r.policy.width is None else r.policy.width)
+        )  # fmt: skip
+    columns += [
         _Column(title=run.metric, unit="% on validation", cell=lambda r: _score(r.accuracy, run.interval(r)),
                 value=lambda r: r.accuracy, first="descending")
     ]  # fmt: skip
