@@ -1,0 +1,68 @@
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+
+from mpsearch.errors import ConfigError
+from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES
+from mpsearch.quant.quantizer import WeightQuantizer
+from mpsearch.quant.quantizer_choice import STANDARD, Binary, QuantizerChoice, Ternary, Uniform
+from mpsearch.quant.scheme_quantizers import BINARY, TERNARY, UNIFORM, scheme_quantizers
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "quantizers.md"
+WEIGHT_FAMILIES = {
+    "binary": (Binary, BINARY, "w1a8"),
+    "ternary": (Ternary, TERNARY, "w1.58a8"),
+    "uniform": (Uniform, UNIFORM, "w4a8"),
+}
+
+
+def rows_of(family):
+    """The names that the page's table of a family explains."""
+    _, _, section = PAGE.read_text(encoding="utf-8").partition(f": `{family}`\n")
+    return re.findall(r"^\| `(\w+)` \|", section.partition("\n## ")[0], re.M)
+
+
+@pytest.mark.parametrize("family", WEIGHT_FAMILIES)
+def test_each_name_of_a_family_has_a_quantizer_and_a_row_in_the_documentation(family):
+    names, makers, _ = WEIGHT_FAMILIES[family]
+    assert set(makers) == set(get_args(names))
+    assert set(rows_of(family)) == set(get_args(names))
+
+
+@pytest.mark.parametrize("family", WEIGHT_FAMILIES)
+def test_each_name_makes_a_quantizer_of_its_own(family):
+    names, _, scheme = WEIGHT_FAMILIES[family]
+    weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    made = {
+        name: scheme_quantizers(SCHEMES[scheme], QuantizerChoice(**{family: name})).weight(weight)
+        for name in get_args(names)
+    }
+    assert all(isinstance(quantizer, WeightQuantizer) for quantizer in made.values())
+    described = {
+        (type(quantizer).__name__, str(vars(quantizer).get("through_scale"))) for quantizer in made.values()
+    }
+    assert len(described) == len(made)
+
+
+@pytest.mark.parametrize(("scheme", "family"), [("w1a1", "binary"), ("w8a8", "uniform")])
+def test_schemes_of_like_weights_share_a_family(scheme, family):
+    names, _, other = WEIGHT_FAMILIES[family]
+    choice = QuantizerChoice(**{family: get_args(names)[-1]})
+    weight = torch.ones(2, 2)
+    of_both = [scheme_quantizers(SCHEMES[name], choice).weight(weight) for name in (scheme, other)]
+    assert type(of_both[0]) is type(of_both[1])
+
+
+def test_the_bits_of_the_scheme_reach_a_uniform_quantizer():
+    weight = torch.linspace(-1, 1, 4001)[None]
+    for scheme, levels in (("w4a8", 16), ("w8a8", 256)):
+        quantizer = scheme_quantizers(SCHEMES[scheme], STANDARD).weight(weight)
+        assert levels / 2 < len(quantizer(weight).unique()) <= levels
+
+
+def test_32_bits_have_no_quantizers():
+    with pytest.raises(ConfigError, match="Only schemes below 32 bits"):
+        scheme_quantizers(FULL_PRECISION, STANDARD)
