@@ -10,9 +10,9 @@ from mpsearch.errors import ConfigError
 Binary = Literal["bwn", "bwn_through_scale", "binary_connect", "elastic", "xnor_plus_plus", "ir_net"]
 Ternary = Literal["twn", "twn_learnt", "absmean", "threshold", "seq"]
 Uniform = Literal["lsq", "minmax", "dorefa"]
-BinaryActivation = Literal["rsign"]
-SignGradient = Literal["identity", "clipped", "approx_sign"]
-Activation = Literal["lsq"]
+BinaryActivation = Literal["rsign", "sign"]
+SignGradient = Literal["identity", "clipped", "approx_sign", "tanh", "swish", "ede"]
+Activation = Literal["lsq", "lsq_plus", "pact", "minmax"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,15 +14,17 @@ from mpsearch.quant.binary_connect import BinaryConnectQuantizer
 from mpsearch.quant.bwn import BwnQuantizer
 from mpsearch.quant.dorefa import DorefaQuantizer
 from mpsearch.quant.elastic_binary import ElasticBinaryQuantizer
-from mpsearch.quant.int8_activation import Int8Activation
+from mpsearch.quant.int8_activation import LsqActivation, MinmaxActivation
 from mpsearch.quant.ir_net import IrNetQuantizer
 from mpsearch.quant.lsq import LsqQuantizer
+from mpsearch.quant.lsq_plus_activation import LsqPlusActivation
 from mpsearch.quant.minmax import MinMaxQuantizer
+from mpsearch.quant.pact_activation import PactActivation
 from mpsearch.quant.quantizer import ActivationQuantizer, WeightQuantizer
 from mpsearch.quant.quantizer_choice import QuantizerChoice
 from mpsearch.quant.scaled_threshold import ScaledThresholdQuantizer
 from mpsearch.quant.seq import SeqQuantizer
-from mpsearch.quant.sign_activation import SignActivation
+from mpsearch.quant.sign_activation import FixedSignActivation, RSignActivation
 from mpsearch.quant.twn import LearntTwnQuantizer, TwnQuantizer
 from mpsearch.quant.xnor_plus_plus import XnorPlusPlusQuantizer
 
@@ -67,12 +69,18 @@ UNIFORM: Mapping[str, Callable[[Tensor, int], WeightQuantizer]] = {
     "dorefa": lambda _weight, bits: DorefaQuantizer(bits=bits),
 }
 BINARY_ACTIVATIONS: Mapping[str, Callable[[LayerInputs, QuantizerChoice], ActivationQuantizer]] = {
-    "rsign": lambda inputs, choice: SignActivation(
+    "rsign": lambda inputs, choice: RSignActivation(
         inputs.channels, spatial_dims=inputs.spatial_dims, gradient=choice.sign_gradient
-    )
+    ),
+    "sign": lambda inputs, choice: FixedSignActivation(
+        inputs.channels, spatial_dims=inputs.spatial_dims, gradient=choice.sign_gradient
+    ),
 }
 ACTIVATIONS: Mapping[str, Callable[[LayerInputs], ActivationQuantizer]] = {
-    "lsq": lambda inputs: Int8Activation()  # noqa: ARG005
+    "lsq": lambda _inputs: LsqActivation(),
+    "lsq_plus": lambda _inputs: LsqPlusActivation(),
+    "pact": lambda _inputs: PactActivation(),
+    "minmax": lambda _inputs: MinmaxActivation(),
 }
 
 

@@ -11,32 +11,116 @@ from torch.autograd import Function
 
 from mpsearch.errors import ConfigError, ShapeError, TrialError
 from mpsearch.kernels.quantized_layer import ActivationFormat
+from mpsearch.quant.cache_blocks import cache_blocks
 from mpsearch.quant.quantizer import SMALLEST_SCALE, ActivationQuantizer, flat_dot
 from mpsearch.quant.quantizer_choice import SignGradient
-from mpsearch.quant.ste import binarize, scale_grad, sign_slope
+from mpsearch.quant.sign_slope import sign_slope
+from mpsearch.quant.ste import binarize, scale_grad
+from mpsearch.quant.uniform_grid import product_type
 
 
 class _Sign(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, threshold: Tensor, scale: Tensor, slope: Any) -> Tensor:
-        y = binarize(x, threshold).mul_(scale)
-        ctx.save_for_backward(x, threshold, scale, y)
-        ctx.slope = slope
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        x, threshold, scale, window, slope, t = given
+        y = torch.empty_like(x, dtype=product_type(x))
+        twice = 2 * scale
+        for values, out in cache_blocks(x, y):
+            wide = out if out.dtype == torch.float32 else torch.empty_like(values, dtype=torch.float32)
+            # 1 or 0, times 2s, minus s: exact. A comparison that writes floats is far quicker than a where.
+            torch.ge(values.float(), threshold, out=wide).mul_(twice).sub_(scale)
+            if wide is not out:
+                out.copy_(wide)
+        ctx.save_for_backward(x, threshold, scale, window, y)
+        ctx.slope, ctx.t = slope, t
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grads
-        x, threshold, scale, y = ctx.saved_tensors
-        grad_x = ctx.slope((x - threshold).div_(scale)).mul_(grad)
-        grad_threshold = None
-        if ctx.needs_input_grad[1]:
-            grad_threshold = -grad_x.sum_to_size(threshold.shape)
-        grad_scale = flat_dot(grad, y) / scale if ctx.needs_input_grad[2] else None
-        return grad_x, grad_threshold, grad_scale, None
+        x, threshold, scale, window, y = ctx.saved_tensors
+        grad_x = torch.empty_like(x)
+        grad_threshold = torch.zeros_like(threshold) if ctx.needs_input_grad[1] else None
+        grad_scale = torch.zeros_like(scale) if ctx.needs_input_grad[2] else None
+        for upstream, values, signs, out in cache_blocks(grads[0], x, y, grad_x):
+            g = upstream.float()
+            u = (values.float() - threshold).div_(window)
+            product = ctx.slope(u, ctx.t).mul_(g)
+            out.copy_(product)
+            if grad_threshold is not None:
+                grad_threshold -= product.sum_to_size(threshold.shape)
+            if grad_scale is not None:
+                grad_scale += flat_dot(g, signs.float())
+        if grad_scale is not None:
+            grad_scale /= scale
+        return grad_x, grad_threshold, grad_scale, None, None, None
 
 
 class SignActivation(ActivationQuantizer):
+    """y = s * sign(x - t_c), sign(0) = +1, with a threshold per channel and one scale.
+
+    Shape: x (*, C, *spatial), with `spatial_dims` trailing dimensions after the channels.
+    Raises: ConfigError if the gradient is unknown or before calibration; ShapeError if x has other channels.
+    """
+
+    threshold: Tensor
+    log_scale: Tensor  # NaN until calibrated
+
+    def __init__(self, channels: int, *, spatial_dims: int, gradient: SignGradient = "clipped") -> None:
+        super().__init__()
+        self.slope = sign_slope(gradient)
+        self.gradient = gradient
+        self.channels = channels
+        self.channel_dim = -1 - spatial_dims
+        self._annealed = 0.0
+
+    @property
+    def scale(self) -> Tensor:
+        return self.log_scale.exp()
+
+    def anneal(self, t: float) -> None:
+        self._annealed = t
+
+    def _per_channel(self, values: Tensor) -> Tensor:
+        return values.view(-1, *[1] * (-1 - self.channel_dim))
+
+    def _check(self, x: Tensor) -> None:
+        if x.ndim < -self.channel_dim or x.shape[self.channel_dim] != self.channels:
+            raise ShapeError(
+                f"`x` must have {self.channels} channels in dimension {self.channel_dim}; "
+                f"got {tuple(x.shape)}."
+            )
+
+    def _check_calibrated(self) -> None:
+        if bool(self.log_scale.isnan()):
+            raise ConfigError(
+                "A binary activation must be calibrated before it runs. Call `calibrate` first."
+            )
+
+    @torch.no_grad()
+    def quantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check(x)
+        self._check_calibrated()
+        return binarize(x.float(), self._per_channel(self.threshold)), self.scale
+
+    @torch.no_grad()
+    def format(self) -> ActivationFormat:
+        self._check_calibrated()
+        return ActivationFormat(
+            bits=1,
+            scale=np.float32(self.scale.item()),
+            threshold=self.threshold.detach().cpu().numpy().copy(),
+        )
+
+    def _sign(self, x: Tensor, scale: Tensor, window: Tensor) -> Tensor:
+        """S * sign(x - t_c); x gets g * slope((x - t_c) / window), t_c its negative sum."""
+        self._check(x)
+        self._check_calibrated()
+        threshold = self._per_channel(self.threshold)
+        y: Tensor = _Sign.apply(x, threshold, scale, window, self.slope, self._annealed)
+        return y
+
+
+class RSignActivation(SignActivation):
     """Compare each input with the learnt threshold of its channel; one learnt scale.
 
     y = s * sign(x - t_c), sign(0) = +1. With u = (x - t_c) / s, x gets g * slope(u) and t_c its negative
@@ -46,39 +130,14 @@ class SignActivation(ActivationQuantizer):
     Calibration sets t_c to the channel's mean, because inputs after a ReLU are never negative and would
     all become +1, and s to the mean of |x - t_c|, which minimizes the squared error for these thresholds.
 
-    Shape: x (*, C, *spatial), with `spatial_dims` trailing dimensions after the channels.
-    Raises: ConfigError if the gradient is unknown or before calibration; ShapeError if x has other channels.
-    Source: RSign and its threshold: Liu et al. 2020, arXiv:2003.03488; slopes: see `ste.sign_slope`.
+    Source: RSign and its threshold: Liu et al. 2020, arXiv:2003.03488; slopes: see `sign_slope`.
     """
 
     def __init__(self, channels: int, *, spatial_dims: int, gradient: SignGradient = "clipped") -> None:
-        super().__init__()
-        self.slope = sign_slope(gradient)
-        self.gradient = gradient
-        self.channel_dim = -1 - spatial_dims
+        super().__init__(channels, spatial_dims=spatial_dims, gradient=gradient)
         self.threshold = nn.Parameter(torch.zeros(channels))
-        self.log_scale = nn.Parameter(torch.tensor(float("nan")))
+        self.log_scale = nn.Parameter(torch.tensor(torch.nan))
         self._sums: tuple[Tensor, float, float, int] | None = None
-
-    @property
-    def scale(self) -> Tensor:
-        return self.log_scale.exp()
-
-    def _threshold(self) -> Tensor:
-        return self.threshold.view(-1, *[1] * (-1 - self.channel_dim))
-
-    def _check(self, x: Tensor) -> None:
-        if x.ndim < -self.channel_dim or x.shape[self.channel_dim] != len(self.threshold):
-            raise ShapeError(
-                f"`x` must have {len(self.threshold)} channels in dimension {self.channel_dim}; "
-                f"got {tuple(x.shape)}."
-            )
-
-    def _check_calibrated(self) -> None:
-        if bool(self.log_scale.isnan()):
-            raise ConfigError(
-                "A binary activation must be calibrated before it runs. Call `calibrate` first."
-            )
 
     def start_calibration(self) -> None:
         self._sums = (torch.zeros_like(self.threshold, dtype=torch.float64), 0.0, 0.0, 0)
@@ -93,12 +152,12 @@ class SignActivation(ActivationQuantizer):
         # A linear layer may get one sample without a batch dimension: then there is nothing to sum over.
         sums = x.double().sum(other_dims) if other_dims else x.double()
         channel_sum = channel_sum + sums
-        channel_count += x.numel() / len(self.threshold)
+        channel_count += x.numel() / self.channels
         if not bool(channel_sum.isfinite().all()):
             raise TrialError("Calibration inputs must be finite; a binary layer saw NaN or infinity.")
         self.threshold.copy_(channel_sum / channel_count)
         # Distances of earlier inputs were to the thresholds of that time, which hardly move.
-        distance += float((x - self._threshold()).abs_().sum(dtype=torch.float64))
+        distance += float((x - self._per_channel(self.threshold)).abs_().sum(dtype=torch.float64))
         count += x.numel()
         self._sums = (channel_sum, channel_count, distance, count)
         self.log_scale.fill_(float(np.log(max(distance / count, SMALLEST_SCALE))))
@@ -106,25 +165,43 @@ class SignActivation(ActivationQuantizer):
     def end_calibration(self) -> None:
         self._sums = None
 
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.scale
+        shared = scale_grad(scale, max(x[0].numel(), 1) ** -0.5)
+        return self._sign(x, shared, scale.detach())
+
+
+class FixedSignActivation(SignActivation):
+    """The plain sign, times the mean magnitude of the calibration inputs; nothing is learnt.
+
+    y = s * sign(x), sign(0) = +1; x gets g * slope(x). BinaryNet has s = 1, which BatchNorm after the layer
+    makes the same; XNOR-Net has one s for every output pixel (`xnor`). For inputs of both signs and about
+    unit variance, as BatchNorm gives: after a ReLU every output would be +s, and the layer would see nothing.
+
+    Source: Hubara et al. 2016, arXiv:1602.02830; slopes: see `sign_slope`.
+    """
+
+    def __init__(self, channels: int, *, spatial_dims: int, gradient: SignGradient = "clipped") -> None:
+        super().__init__(channels, spatial_dims=spatial_dims, gradient=gradient)
+        self.register_buffer("threshold", torch.zeros(channels))
+        self.register_buffer("log_scale", torch.tensor(torch.nan))
+        self._sums = (0.0, 0)
+
+    def start_calibration(self) -> None:
+        self._sums = (0.0, 0)
+
     @torch.no_grad()
-    def quantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def observe(self, x: Tensor) -> None:
         self._check(x)
-        self._check_calibrated()
-        return binarize(x.float(), self._threshold()), self.scale
+        magnitude = self._sums[0] + float(x.float().abs().sum(dtype=torch.float64))
+        if not np.isfinite(magnitude):
+            raise TrialError("Calibration inputs must be finite; a binary layer saw NaN or infinity.")
+        self._sums = magnitude, self._sums[1] + x.numel()
+        self.log_scale.fill_(float(np.log(max(magnitude / self._sums[1], SMALLEST_SCALE))))
+
+    def end_calibration(self) -> None:
+        self._sums = (0.0, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        self._check(x)
-        self._check_calibrated()
-        x = x.float()
-        scale = scale_grad(self.scale, max(x[0].numel(), 1) ** -0.5)
-        result: Tensor = _Sign.apply(x, self._threshold(), scale, self.slope)
-        return result
-
-    @torch.no_grad()
-    def format(self) -> ActivationFormat:
-        self._check_calibrated()
-        return ActivationFormat(
-            bits=1,
-            scale=np.float32(self.scale.item()),
-            threshold=self.threshold.detach().cpu().numpy().copy(),
-        )
+        scale = self.scale
+        return self._sign(x, scale, torch.ones_like(scale))

@@ -2,49 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-
-from mpsearch.errors import ConfigError
-from mpsearch.quant.quantizer_choice import SignGradient
-
-
-def _identity(u: Tensor) -> Tensor:
-    return torch.ones_like(u)
-
-
-def _clipped(u: Tensor) -> Tensor:
-    return (u.abs() <= 1).to(u.dtype)
-
-
-def _approx_sign(u: Tensor) -> Tensor:
-    return u.abs().mul_(-2).add_(2).clamp_min_(0)
-
-
-# d sign(u) / du as the backward pass sees it.
-SIGN_SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": _identity,
-    "clipped": _clipped,
-    "approx_sign": _approx_sign,
-}
-
-
-def sign_slope(gradient: SignGradient) -> Callable[[Tensor], Tensor]:
-    """The slope of that name.
-
-    identity: 1. clipped: 1 where |u| <= 1, else 0. approx_sign: max(0, 2 - 2|u|).
-
-    Raises: ConfigError if there is none.
-    Source: identity, clipped: Hubara et al. 2016, arXiv:1602.02830; approx_sign: Liu et al. 2018,
-        arXiv:1808.00278.
-    """
-    if gradient not in SIGN_SLOPES:
-        raise ConfigError(f"`gradient` must be one of {', '.join(get_args(SignGradient))}; got {gradient!r}.")
-    return SIGN_SLOPES[gradient]
 
 
 @torch.no_grad()
