@@ -148,6 +148,7 @@ def _weight_row(layer: TracedLayer, scheme: Scheme, energy: EnergyTable) -> Floa
         out_channels=first.out_channels,
         has_bias=layer.has_bias,
         scheme=scheme,
+        extras=first.at(scheme).extras,
     )
     energy_j = sum(
         call_energy_j(call, scheme, layer_bytes=memory_bytes, table=energy) for call in layer.calls

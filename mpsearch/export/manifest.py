@@ -11,7 +11,7 @@ from typing import Any
 from mpsearch.errors import FormatError
 from mpsearch.export.document import read_document, required, write_document
 from mpsearch.kernels.quantized_layer import MAX_THREADS
-from mpsearch.models.layer_shape import OPERATORS, Operator
+from mpsearch.models.layer_shape import EXTRAS, OPERATORS, Extra, Operator
 from mpsearch.precision.policy import PrecisionPolicy
 
 MANIFEST_SCHEMA = 1
@@ -35,6 +35,12 @@ class LayerGeometry:
     groups: int
     zero_point: int
     has_bias: bool
+    extras: tuple[Extra, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object, without `extras` where there are none; `from_dict` is its inverse."""
+        fields = asdict(self)
+        return fields if self.extras else {key: value for key, value in fields.items() if key != "extras"}
 
     @classmethod
     def from_dict(cls, fields: Any, where: Path) -> LayerGeometry:
@@ -49,6 +55,11 @@ class LayerGeometry:
         groups = required(fields, "groups", int, where)
         if groups < 1:
             raise FormatError(f"`groups` in {where} must be 1 or more; got {groups}.")
+        extras = required({"extras": [], **fields}, "extras", list, where)
+        if any(extra not in EXTRAS for extra in extras):
+            raise FormatError(
+                f"`extras` in {where} must be some of {', '.join(EXTRAS)}; got {extras!r:.200}."
+            )
         return cls(
             operator=operator,
             weight_shape=_sizes(fields, "weight_shape", 4, 1, where),  # type: ignore[arg-type]
@@ -58,6 +69,7 @@ class LayerGeometry:
             groups=groups,
             zero_point=required(fields, "zero_point", int, where),
             has_bias=required(fields, "has_bias", bool, where),
+            extras=tuple(extras),
         )
 
 
@@ -188,7 +200,7 @@ class Manifest:
                 "origin": {"run": self.run, "trial": self.trial},
                 "check": asdict(self.check),
                 "weights": {"sha256": self.weights_sha256, "bytes": self.weights_bytes},
-                "layers": {name: asdict(geometry) for name, geometry in self.layers.items()},
+                "layers": {name: geometry.to_dict() for name, geometry in self.layers.items()},
                 "tensors": {name: asdict(form) for name, form in self.tensors.items()},
                 "tied": list(self.tied),
             },

@@ -4,6 +4,7 @@ Layers in the order of their names, each of them
 
     weight              `pack_weights` of the integers
     weight_scale        float32 (N,)
+    negative_scale      float32 (N,), where weights below 0 have a scale of their own
     activation_scale    float32 (1,)
     threshold           float32 (C,), 1-bit activations only
     bias                float32 (N,), where there is one
@@ -26,7 +27,8 @@ from torch import Tensor
 from mpsearch.errors import ExportError, FormatError, MpsearchError
 from mpsearch.export.manifest import DTYPE_BYTES, LayerGeometry, TensorForm
 from mpsearch.kernels.packing import pack_weights, packed_size_bytes, unpack_weights
-from mpsearch.kernels.quantized_layer import ActivationFormat, QuantizedLayer
+from mpsearch.kernels.quantized_layer import ActivationFormat, QuantizedLayer, ScaleOf
+from mpsearch.models.layer_shape import Extra
 from mpsearch.precision.scheme import Scheme
 
 _FLOAT = np.dtype("<f4")
@@ -49,7 +51,7 @@ def packed_bytes(layers: Mapping[str, QuantizedLayer], floats: Mapping[str, Tens
     for name in sorted(layers):
         layer = layers[name]
         parts.append(pack_weights(layer.weight, layer.scheme).tobytes())
-        numbers = (layer.weight_scale, layer.activation.scale, layer.activation.threshold, layer.bias)
+        numbers = (layer.weight_scale, layer.negative_scale, layer.activation.scale, layer.activation.threshold, layer.bias)
         parts += [np.asarray(array, _FLOAT).tobytes() for array in numbers if array is not None]
     for name in sorted(floats):
         parts.append(floats[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -74,6 +76,7 @@ class PackedBytes:
         one_bit = scheme.activation_bits == 1
         codes = np.frombuffer(self._take(packed_size_bytes(weights, scheme), name), np.uint8)
         weight_scale = self._floats(count, name)
+        negative_scale = self._floats(count, name) if "two_scales" in geometry.extras else None
         scale = self._floats(1, name)[0]
         threshold = self._floats(channels * geometry.groups, name) if one_bit else None
         bias = self._floats(count, name) if geometry.has_bias else None
@@ -83,12 +86,15 @@ class PackedBytes:
                 scheme=scheme,
                 weight=unpack_weights(codes, scheme, geometry.weight_shape),
                 weight_scale=weight_scale,
+                negative_scale=negative_scale,
                 bias=bias,
                 activation=ActivationFormat(
                     bits=scheme.activation_bits,
                     scale=scale,
                     zero_point=geometry.zero_point,
                     threshold=threshold,
+                    scale_of=_scale_of(geometry.extras),
+                    ternary="ternary_input" in geometry.extras,
                 ),
                 stride=geometry.stride,
                 padding=geometry.padding,
@@ -134,3 +140,9 @@ class PackedBytes:
             )
         self._place += size
         return self._data[self._place - size : self._place]
+
+
+def _scale_of(extras: tuple[Extra, ...]) -> ScaleOf:
+    if "token_scale" in extras:
+        return "token"
+    return "pixel" if "pixel_scale" in extras else "layer"

@@ -56,6 +56,7 @@ def geometry_of(layer: QuantizedLayer) -> LayerGeometry:
         groups=layer.groups,
         zero_point=layer.activation.zero_point,
         has_bias=layer.bias is not None,
+        extras=layer.extras,
     )
 
 

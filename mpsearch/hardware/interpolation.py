@@ -39,9 +39,11 @@ class LatencyEstimate:
 
 
 def interpolation_key(shape: StepShape) -> tuple[str, str, str]:
-    """Steps that are interpolated among each other: kind, operator, scheme."""
+    """Steps that are interpolated among each other: kind, operator, scheme with extras."""
     layer, scheme = shape.layer, shape.scheme
-    return shape.kind, "" if layer is None else layer.kind, "" if scheme is None else scheme.name
+    extras = shape.extras if layer is None else layer.extras
+    computed = [] if scheme is None else [scheme.name]
+    return shape.kind, "" if layer is None else layer.kind, " ".join([*computed, *extras])
 
 
 class LatencyModel:

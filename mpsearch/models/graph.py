@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from mpsearch.errors import ConfigError
-from mpsearch.models.layer_shape import LayerShape
+from mpsearch.models.layer_shape import Extra, LayerShape
 
 NodeKind = Literal["input", "layer", "affine", "clamp", "add", "max_pool", "avg_pool", "subsample", "flatten"]
 NODE_KINDS: tuple[str, ...] = get_args(NodeKind)
@@ -135,6 +136,16 @@ class ModelGraph:
             if node.name == name:
                 return node
         raise ConfigError(f"The graph has no node {name!r}.")
+
+    def with_extras(self, extras: Mapping[str, tuple[Extra, ...]]) -> ModelGraph:
+        """The graph whose named layers compute that beside their schemes."""
+        nodes = tuple(
+            replace(node, shape=replace(node.shape, extras=extras[node.layer]))
+            if node.shape is not None and node.layer in extras
+            else node
+            for node in self.nodes
+        )
+        return replace(self, nodes=nodes)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object; `from_dict` is its inverse."""

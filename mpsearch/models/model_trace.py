@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mpsearch.errors import ConfigError, FormatError
 from mpsearch.models.graph import ModelGraph
-from mpsearch.models.layer_shape import LayerShape
+from mpsearch.models.layer_shape import Extra, LayerShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,19 @@ class ModelTrace:
                 return layer
         known = ", ".join(layer.name for layer in self.layers) or "none"
         raise ConfigError(f"The model has no quantizable layer {name!r}; it has {known}.")
+
+    def with_extras(self, extras: tuple[Extra, ...]) -> ModelTrace:
+        """The trace of the model whose layers compute that beside their schemes, where it applies."""
+        if not extras:
+            return self
+        layers = tuple(
+            replace(layer, calls=tuple(replace(call, extras=extras) for call in layer.calls))
+            for layer in self.layers
+        )
+        graph = self.graph
+        if graph is not None:
+            graph = graph.with_extras({node.layer: extras for node in graph.nodes if node.layer})
+        return replace(self, layers=layers, graph=graph)
 
     @property
     def parameter_bytes(self) -> int:

@@ -112,7 +112,8 @@ def group_steps(
         return (step(shape, group.source, filled, has_epilogue=group.has_epilogue),)
     if head.shape is None:
         return (elementwise(group.source, size),)
-    layer, scheme = replace(head.shape, batch=batch), schemes[head.layer]
+    scheme = schemes[head.layer]
+    layer = replace(head.shape, batch=batch).at(scheme)
     if scheme.is_full_precision:
         shape = StepShape(kind="float_layer", batch=batch, size=size, layer=layer, scheme=scheme)
         torch_call = step(shape, group.source)
@@ -122,8 +123,7 @@ def group_steps(
     steps = []
     if group.source is not None and not _is_filled(fused, fused.group(group.source), group.name, schemes):
         own_image = _outputs(fused, (group.name,), schemes, float32=False)
-        shape = StepShape(kind="elementwise", batch=batch, size=size, outputs=own_image)
-        steps.append(step(shape, group.source, (group.name,)))
+        steps.append(step(_load_step(layer, size, own_image), group.source, (group.name,)))
     shape = StepShape(
         kind="layer",
         batch=batch,
@@ -137,13 +137,27 @@ def group_steps(
     return tuple(steps)
 
 
+def _load_step(layer: LayerShape, size: Size, own_image: Outputs) -> StepShape:
+    """The step that fills the image of a layer whose producer cannot."""
+    extras = tuple(extra for extra in layer.extras if extra != "two_scales")
+    windows = {"kernel": layer.kernel, "stride": layer.stride, "padding": layer.padding}
+    return StepShape(
+        kind="elementwise",
+        batch=layer.batch,
+        size=size,
+        outputs=own_image,
+        extras=extras,
+        **(windows if "pixel_scale" in extras else {}),
+    )
+
+
 def format_for_reader(fused: FusedGraph, producer: Group, reader: str, scheme: Scheme) -> ReaderFormat:
     """In which format the producer's step writes its value for the layer group `reader` at that scheme.
 
     What `group_steps` returns depends on the group's own scheme and on how many of its readers take which
     format.
     """
-    shape = _shape_of(fused, reader)
+    shape = _shape_of(fused, reader).at(scheme)
     if scheme.is_full_precision or not (writes_images(producer) and takes_image(shape)):
         return "float32"
     return "bits" if _takes_bits(shape, scheme) else "bytes"

@@ -195,7 +195,13 @@ def writes_images(group: Group) -> bool:
 
 
 def takes_image(shape: LayerShape) -> bool:
-    """Whether a step can write this layer's activation image: its channels lie side by side, each once."""
+    """Whether a step can write this layer's activation image: its channels lie side by side, each once.
+
+    `shape` is that at the layer's scheme: inputs with a scale of their own, or clipped to three values, are
+    loaded as a whole.
+    """
+    if set(shape.extras) - {"two_scales"}:
+        return False
     return _is_plain(shape) and (shape.groups == 1 or shape.out_channels == shape.in_channels)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from mpsearch.errors import ConfigError
 from mpsearch.models.graph import Size
-from mpsearch.models.layer_shape import LayerShape
+from mpsearch.models.layer_shape import EXTRAS, Extra, LayerShape
 from mpsearch.precision.scheme import Scheme, scheme_named
 
 StepKind = Literal[
@@ -45,7 +45,8 @@ class StepShape:
     load, store  the model's input into, its output out of the plan
     call         a packed layer called by torch, float32 to float32: outside any plan
 
-    `size` is (height, width, channels) of what the step reads.
+    `size` is (height, width, channels) of what the step reads. `extras` of an elementwise step: what it finds
+    out about the input of the layer whose image it fills; for a scale of each pixel with the layer's windows.
 
     Raises: ConfigError if the fields do not fit the kind.
     """
@@ -61,6 +62,7 @@ class StepShape:
     out_channels: int = 0
     residual: bool = False
     outputs: Outputs = Outputs(float32=True)
+    extras: tuple[Extra, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in STEP_KINDS:
@@ -79,6 +81,10 @@ class StepShape:
             wanted = "float_layer" if self.scheme.is_full_precision else "layer"
             if self.kind != wanted:
                 raise ConfigError(f"A layer at {self.scheme} is a step {wanted!r}; got {self.kind!r}.")
+        if type(self.extras) is not tuple or not set(self.extras) <= set(EXTRAS):
+            raise ConfigError(f"`extras` of a step must be some of {', '.join(EXTRAS)}; got {self.extras!r}.")
+        if self.extras and self.kind != "elementwise":
+            raise ConfigError(f"The extras of a layer are those of its shape; got {self.extras} of a step.")
         if not (self.outputs.float32 or self.outputs.images):
             raise ConfigError(f"A step must write its result in some format; got {self.outputs}.")
         if min(self.out_size) < 1:
@@ -125,13 +131,14 @@ class StepShape:
         writes = [name for name, on in (("float32", self.outputs.float32),) if on]
         writes += [f"{self.outputs.byte_images} byte"] if self.outputs.byte_images else []
         writes += [f"{self.outputs.bit_images} bit"] if self.outputs.bit_images else []
-        return f"{self.kind} {what}{' + residual' if self.residual else ''} to {', '.join(writes)}"
+        extras = "".join(f" {extra.replace('_', ' ')}" for extra in self.extras)
+        return f"{self.kind} {what}{extras}{' + residual' if self.residual else ''} to {', '.join(writes)}"
 
 
 def call_step(shape: LayerShape, scheme: Scheme) -> StepShape:
     """A layer called by torch, outside any plan."""
     size = (*shape.spatial, shape.in_channels)
-    return StepShape(kind="call", batch=shape.batch, size=size, layer=shape, scheme=scheme)
+    return StepShape(kind="call", batch=shape.batch, size=size, layer=shape.at(scheme), scheme=scheme)
 
 
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
@@ -143,4 +150,5 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "out_channels": (0,),
     "residual": (False,),
     "outputs": ({"float32": True},),
+    "extras": ([],),
 }

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mpsearch.kernels.quantized_layer import WEIGHT_RANGES, ActivationFormat, QuantizedLayer
+from mpsearch.kernels.quantized_layer import WEIGHT_RANGES, ActivationFormat, QuantizedLayer, ScaleOf
 from mpsearch.models.layer_shape import LayerShape
 from mpsearch.precision.scheme import Scheme
 from mpsearch.runtime.packed_layer import PackedLayer
@@ -77,16 +77,25 @@ def random_quantized_layer(shape: LayerShape, scheme: Scheme, *, seed: int = 0) 
     else:
         weight = generator.integers(low, high, size, np.int8, endpoint=True)
     scale = np.full(shape.out_channels, 1 / math.sqrt(shape.reduction), np.float32)
+    extras = shape.at(scheme).extras
+    scale_of: ScaleOf = "layer"
+    if "token_scale" in extras:
+        scale_of = "token"
+    elif "pixel_scale" in extras:
+        scale_of = "pixel"
     return QuantizedLayer(
         operator=shape.operator,
         scheme=scheme,
         weight=weight,
         weight_scale=scale,
+        negative_scale=scale if "two_scales" in extras else None,
         bias=np.zeros(shape.out_channels, np.float32) if shape.has_bias else None,
         activation=ActivationFormat(
             bits=scheme.activation_bits,
-            scale=np.float32(0.02),
+            scale=np.float32(0.02 if scale_of == "layer" else 1),
             threshold=np.zeros(shape.in_channels, np.float32) if scheme.activation_bits == 1 else None,
+            scale_of=scale_of,
+            ternary="ternary_input" in extras,
         ),
         stride=shape.stride,
         padding=shape.padding,

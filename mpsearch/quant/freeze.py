@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from mpsearch.errors import ConfigError, ExportError
 from mpsearch.kernels.quantized_layer import QuantizedLayer
@@ -13,7 +14,8 @@ from mpsearch.quant.layers import QuantLayer
 
 @torch.no_grad()
 def freeze_layer(layer: nn.Module) -> QuantizedLayer:
-    """The layer as integers. weight * weight_scale equals the fake-quantized weight to the bit.
+    """The layer as integers. weight * weight_scale equals the fake-quantized weight to the bit (below 0
+    negative_scale's, where there is one).
 
     Raises: ConfigError if the layer is not fake-quantized or not calibrated; ExportError if its weights
         or scales are not finite.
@@ -32,18 +34,24 @@ def freeze_layer(layer: nn.Module) -> QuantizedLayer:
             )
     bias = layer.get_parameter("bias") if layer.bias is not None else None
     integers, scale = layer.weight_quantizer.quantize(layer.weight)
+    negative_scale = layer.weight_quantizer.negative_scale()
     count, depth, *kernel = integers.shape
     height, width = (1, 1) if not kernel else (1, *kernel) if len(kernel) == 1 else kernel
     return QuantizedLayer(
         operator=layer.operator,
         scheme=layer.scheme,
         weight=integers.to(torch.int8).reshape(count, depth, height, width).cpu().numpy(),
-        weight_scale=scale.reshape(count).contiguous().cpu().numpy().astype(np.float32),
+        weight_scale=_as_array(scale),
+        negative_scale=None if negative_scale is None else _as_array(negative_scale),
         bias=None if bias is None else bias.detach().cpu().numpy().copy(),
         activation=activation,
         groups=getattr(layer, "groups", 1),
         **layer.geometry,
     )
+
+
+def _as_array(scale: Tensor) -> NDArray[np.float32]:
+    return scale.reshape(-1).contiguous().cpu().numpy().astype(np.float32)
 
 
 def freeze_model(model: nn.Module) -> dict[str, QuantizedLayer]:

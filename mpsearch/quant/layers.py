@@ -26,7 +26,8 @@ class QuantLayer(nn.Module):
 
     With gradients: the product of x_hat = s_x * q_x and w_hat = s_w * q_w, plus the bias. Without: the
     product of the integers, which float32 holds exactly up to 2^24, times s_x * s_w, plus the bias: step by
-    step what the kernels do, so that a score is the score of the packed model.
+    step what the kernels do, so that a score is the score of the packed model. Weights of two scales and
+    inputs whose scale is found out at run time as `QuantizedLayer` says.
     """
 
     operator: ClassVar[Operator]
@@ -46,20 +47,43 @@ class QuantLayer(nn.Module):
         self.scheme = scheme
         self.weight_quantizer = quantizers.weight(self.weight)
         self.activation_quantizer = quantizers.activation(
-            LayerInputs(channels=in_channels, spatial_dims=self.spatial_dims)
+            LayerInputs(channels=in_channels, spatial_dims=self.spatial_dims, **self._windows())
         )
         self.to(self.weight.device)
         self.train(layer.training)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Linear gives it
         bias = self._parameters["bias"]
+        output_scale = self.activation_quantizer.output_scale(input)
         if torch.is_grad_enabled():
-            return self._product(self.activation_quantizer(input), self.weight_quantizer(self.weight), bias)
-        inputs, input_scale = self.activation_quantizer.quantize(input)
+            x, weight = self.activation_quantizer(input), self.weight_quantizer(self.weight)
+            if output_scale is None:
+                return self._product(x, weight, bias)
+            y = self._product(x, weight, None) * output_scale
+            return y if bias is None else y + bias.view(self._per_channel)
+        y = self._scaled_sums(input)
+        if output_scale is not None:
+            y.mul_(output_scale)
+        return y if bias is None else y.add_(bias.view(self._per_channel))
+
+    def _scaled_sums(self, x: Tensor) -> Tensor:
+        inputs, input_scale = self.activation_quantizer.quantize(x)
         weight, weight_scale = self.weight_quantizer.quantize(self.weight)
-        per_channel = (-1, *[1] * self.spatial_dims)
-        y = self._product(inputs, weight, None) * (input_scale * weight_scale).view(per_channel)
-        return y if bias is None else y.add_(bias.view(per_channel))
+        factor = (input_scale * weight_scale).view(self._per_channel)
+        negative_scale = self.weight_quantizer.negative_scale()
+        if negative_scale is None:
+            return self._product(inputs, weight, None) * factor
+        negative_factor = (input_scale * negative_scale).view(self._per_channel)
+        above = self._product(inputs, weight.clamp(min=0), None) * factor
+        return above.add_(self._product(inputs, weight.clamp(max=0), None) * negative_factor)
+
+    @property
+    def _per_channel(self) -> tuple[int, ...]:
+        return (-1, *[1] * self.spatial_dims)
+
+    def _windows(self) -> dict[str, tuple[int, ...]]:
+        """What `LayerInputs` has of it."""
+        return {}
 
     def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         raise NotImplementedError
@@ -92,6 +116,7 @@ class QuantLinear(QuantLayer, nn.Linear):
 
 
 class _QuantConv(QuantLayer):
+    kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
     padding: str | tuple[int, ...]
     dilation: tuple[int, ...]
@@ -111,6 +136,15 @@ class _QuantConv(QuantLayer):
             device="meta",
         )
         self._take_over(layer, layer.in_channels, scheme, choice)
+
+    def _windows(self) -> dict[str, tuple[int, ...]]:
+        assert isinstance(self.padding, tuple)  # made numeric at construction
+        return {
+            "kernel": self.kernel_size,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+        }
 
     @property
     def geometry(self) -> dict[str, tuple[int, int]]:

@@ -26,12 +26,16 @@ class WeightQuantizer(nn.Module, ABC):
     Shape: weight (N, *) -> (N, *), N output channels.
     """
 
-    def anneal(self, t: float) -> None:  # noqa: B027 - most have nothing to anneal
+    def anneal(self, t: float) -> None:
         """Sharpen what the gradients approximate; t rises from 0 to 1 over the training."""
 
     @abstractmethod
     def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Integers as float32 (N, *) and their scale (N, 1, ..., 1), both without gradients."""
+
+    def negative_scale(self) -> Tensor | None:
+        """The scale of integers below 0, (N, 1, ..., 1), where it is not that of the others."""
+        return None
 
     @abstractmethod
     def forward(self, weight: Tensor) -> Tensor: ...
@@ -49,7 +53,7 @@ class ActivationQuantizer(nn.Module, ABC):
     Shape: x (*, C, *spatial) -> the same.
     """
 
-    def anneal(self, t: float) -> None:  # noqa: B027 - most have nothing to anneal
+    def anneal(self, t: float) -> None:
         """Sharpen what the gradients approximate; t rises from 0 to 1 over the training."""
 
     @abstractmethod
@@ -75,6 +79,13 @@ class ActivationQuantizer(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Raises: ConfigError if not calibrated."""
+
+    def output_scale(self, _x: Tensor) -> Tensor | None:
+        """What the layer's output, before its bias, is multiplied by for this input; None: by nothing.
+
+        Shape: x (*, C, *spatial) -> (*, 1, *spatial of the output).
+        """
+        return None
 
     @abstractmethod
     def format(self) -> ActivationFormat:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, fields
 from typing import Literal, get_args, get_type_hints
 
 from mpsearch.errors import ConfigError
+from mpsearch.models.layer_shape import Extra
 
 Binary = Literal["bwn", "bwn_through_scale", "binary_connect", "elastic", "xnor_plus_plus", "ir_net"]
-Ternary = Literal["twn", "twn_learnt", "absmean", "threshold", "seq"]
+Ternary = Literal["twn", "twn_learnt", "absmean", "threshold", "seq", "ttq"]
 Uniform = Literal["lsq", "minmax", "dorefa"]
 BinaryActivation = Literal["rsign", "sign"]
 SignGradient = Literal["identity", "clipped", "approx_sign", "tanh", "swish", "ede"]
-Activation = Literal["lsq", "lsq_plus", "pact", "minmax"]
+Activation = Literal["lsq", "lsq_plus", "pact", "minmax", "per_token"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,15 @@ class QuantizerChoice:
             known, name = get_args(families[field.name]), getattr(self, field.name)
             if name not in known:
                 raise ConfigError(f"`{field.name}` must be one of {', '.join(known)}; got {name!r}.")
+
+    @property
+    def extras(self) -> tuple[Extra, ...]:
+        """What layers compute beside their schemes, at those that it applies to."""
+        found: dict[Extra, bool] = {
+            "two_scales": self.ternary == "ttq",
+            "token_scale": self.activation == "per_token",
+        }
+        return tuple(extra for extra, is_on in found.items() if is_on)
 
 
 STANDARD = QuantizerChoice()

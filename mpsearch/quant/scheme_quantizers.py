@@ -20,11 +20,13 @@ from mpsearch.quant.lsq import LsqQuantizer
 from mpsearch.quant.lsq_plus_activation import LsqPlusActivation
 from mpsearch.quant.minmax import MinMaxQuantizer
 from mpsearch.quant.pact_activation import PactActivation
+from mpsearch.quant.per_token_activation import PerTokenActivation
 from mpsearch.quant.quantizer import ActivationQuantizer, WeightQuantizer
 from mpsearch.quant.quantizer_choice import QuantizerChoice
 from mpsearch.quant.scaled_threshold import ScaledThresholdQuantizer
 from mpsearch.quant.seq import SeqQuantizer
 from mpsearch.quant.sign_activation import FixedSignActivation, RSignActivation
+from mpsearch.quant.ttq import TtqQuantizer
 from mpsearch.quant.twn import LearntTwnQuantizer, TwnQuantizer
 from mpsearch.quant.xnor_plus_plus import XnorPlusPlusQuantizer
 
@@ -34,10 +36,16 @@ MakeWeight = Callable[[Tensor], WeightQuantizer]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerInputs:
-    """What an activation quantizer may want to know: the channels, and how many dimensions follow them."""
+    """What an activation quantizer may want to know: the channels, how many dimensions follow them, and a
+    convolution's windows over these.
+    """
 
     channels: int
     spatial_dims: int
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,7 @@ TERNARY: Mapping[str, MakeWeight] = {
     "absmean": lambda _weight: AbsmeanQuantizer(),
     "threshold": ScaledThresholdQuantizer,
     "seq": SeqQuantizer,
+    "ttq": TtqQuantizer,
 }
 UNIFORM: Mapping[str, Callable[[Tensor, int], WeightQuantizer]] = {
     "lsq": lambda weight, bits: LsqQuantizer(weight, bits=bits),
@@ -81,6 +90,8 @@ ACTIVATIONS: Mapping[str, Callable[[LayerInputs], ActivationQuantizer]] = {
     "lsq_plus": lambda _inputs: LsqPlusActivation(),
     "pact": lambda _inputs: PactActivation(),
     "minmax": lambda _inputs: MinmaxActivation(),
+    # The windows of a convolution mix pixels: those keep one learnt scale.
+    "per_token": lambda inputs: LsqActivation() if inputs.spatial_dims else PerTokenActivation(),
 }
 
 

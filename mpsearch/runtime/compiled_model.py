@@ -48,6 +48,7 @@ class CompiledModel(nn.Module):
     ) -> None:
         super().__init__()
         packed = _by_graph_name(model, layers, graph)
+        graph = graph.with_extras({name: layer.extras for name, layer in packed.items()})
         self._fused = fuse(graph)
         self._schemes = {
             node.layer: packed[node.layer].scheme if node.layer in packed else SCHEMES["w32a32"]
