@@ -12,6 +12,7 @@ from mpsearch.cost.cost_model import CostModel
 from mpsearch.errors import ConfigError, RunError
 from mpsearch.hardware.fingerprint import probe_machine
 from mpsearch.hardware.profile import HardwareProfile
+from mpsearch.models.layer_shape import Extra
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.models.trace import trace_model
 from mpsearch.profiling.profile_machine import profile_machine
@@ -82,7 +83,8 @@ def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask
     Raises: TaskError, DataError, TraceError or ConfigError, as the step that fails.
     """
     emit(StageStarted(stage="task", detail=f"task {space.task.name}"))
-    models = {width: _traced(loaded) for width, loaded in load_tasks(space, task).items()}
+    extras = space.trial.quantizers.extras
+    models = {width: _traced(loaded, extras) for width, loaded in load_tasks(space, task).items()}
     _require_same_layers(space, models)
     resolved = resolve(space, next(iter(models.values())).trace)
     allowed = narrowed(resolved, space.overrides)
@@ -91,9 +93,10 @@ def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask
     return TracedTask(models=models, resolved=resolved, allowed=allowed)
 
 
-def _traced(task: Task) -> TracedModel:
+def _traced(task: Task, extras: tuple[Extra, ...]) -> TracedModel:
     model = prepare_model(task.new_model())
-    return TracedModel(task=task, model=model, trace=trace_model(model, task.example_inputs))
+    trace = trace_model(model, task.example_inputs).with_extras(extras)
+    return TracedModel(task=task, model=model, trace=trace)
 
 
 def _require_same_layers(space: SearchSpace, models: Mapping[float | None, TracedModel]) -> None:
