@@ -102,7 +102,7 @@ def _packed(run: Run, record: TrialRecord, task: Task, threads: int) -> _Ready:
             agreement=packed.manifest.check.agreement,
         )
     model = float_model(task)
-    trace = trace_model(model, task.example_inputs)
+    trace = trace_model(model, task.example_inputs).with_extras(run.space.trial.quantizers.extras)
     if trace.fingerprint != run.model_at(record.policy.width).fingerprint:
         raise ExportError(
             f"Task {task.name!r} must build the model that was searched; it has other layers now. Use the "
