@@ -21,7 +21,7 @@ _FAMILIES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
 }
 _EXPECTED = {("binary", "bwn"), ("ternary", "ttq"), ("ternary", "seq"), ("uniform", "lsq")}
 _OF_LINEAR_LAYERS = {"per_token"}  # refused by convolutions
-_MODELS_OF_LINEAR_LAYERS = {"digits-mlp"}
+_MODELS_OF_LINEAR_LAYERS = {"digits-mlp", "shakespeare"}
 
 _AS_IT_IS, _NONE = "as it is", "no distillation"
 # What is switched on -> the settings that do so.
@@ -50,7 +50,10 @@ def families(seeds: int) -> Iterator[Row]:
     known = get_type_hints(QuantizerChoice)
     for bench in BENCHES:
         for family, (scheme, standard, rivals) in _FAMILIES.items():
-            for name in get_args(known[family]):
+            if scheme == "w1a1" and not bench.has_sign_inputs:
+                continue
+            members = get_args(known[family])
+            for name in members:
                 if name in _OF_LINEAR_LAYERS and bench.name not in _MODELS_OF_LINEAR_LAYERS:
                     continue
                 rival = rivals.get(name, standard)
@@ -59,7 +62,7 @@ def families(seeds: int) -> Iterator[Row]:
                     label=name,
                     runs=seeded(bench, bench.rule(scheme), bench.settings(**{family: name}), seeds),
                     measure=bench.measure,
-                    against=None if name == rival else rival,
+                    against=rival if rival != name and rival in members else None,
                     expected=(family, name) in _EXPECTED,
                 )
 
@@ -67,7 +70,8 @@ def families(seeds: int) -> Iterator[Row]:
 def ablations(seeds: int) -> Iterator[Row]:
     """One line a switch; distillation is compared with none, all others with the recipe as it is."""
     for bench in BENCHES:
-        for scheme in ("w1.58a8", "w1a1") if bench.is_slow else ("w4a8", "w1.58a8", "w1a1"):
+        schemes = ("w1.58a8", "w1a1") if bench.is_slow else ("w4a8", "w1.58a8", "w1a1")
+        for scheme in schemes if bench.has_sign_inputs else schemes[:1]:
             rule = bench.rule(scheme)
             table = f"{bench.name}, {rule}"
             switches = {

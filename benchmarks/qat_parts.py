@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from qat_methods import ablations, families
 from qat_row import Row, seeded
-from qat_run import PolicyRule, Run, inner, uniform
-from qat_workloads import BENCHES, CIFAR10_EPOCH, DIGITS_CNN, DIGITS_MLP, RESNET20
+from qat_run import PolicyRule, Run
+from qat_workloads import BENCHES, CIFAR10_EPOCH, DIGITS_CNN, DIGITS_MLP, RESNET20, SHAKESPEARE, SPEECH
 
 from mpsearch.precision.scheme import SCHEMES
 
@@ -19,25 +19,32 @@ DRAWN = 48  # small models repeat some: at least 40 policies are to remain
 Part = Callable[[int], Iterator[Row]]  # from the number of seeds
 
 
+_LIMITS = (
+    # rule's scheme, most lost, steps
+    (RESNET20, "w8a8", 0.2, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH)),
+    (RESNET20, "w4a8", 0.7, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH, 10 * CIFAR10_EPOCH)),
+    (RESNET20, "w1.58a8", 2.0, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH, 10 * CIFAR10_EPOCH)),
+    (RESNET20, "w1a8", 3.0, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH, 10 * CIFAR10_EPOCH)),
+    (RESNET20, "w1a1", 8.0, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH, 10 * CIFAR10_EPOCH)),
+    (SPEECH, "w1.58a8", 1.0, (300, 1000)),
+    (SPEECH, "w1a1", 4.0, (300, 1000, 3000)),
+    (SHAKESPEARE, "w1.58a8", 0.08, (300, 1000)),
+)
+
+
 def bars(seeds: int) -> Iterator[Row]:
-    """How far below 32 bits each precision ends, and the trend over epochs."""
-    limits = (
-        (uniform("w8a8"), 0.2, (1, 3)),
-        (inner("w4a8"), 0.7, (1, 3, 10)),
-        (inner("w1.58a8"), 2.0, (1, 3, 10)),
-        (inner("w1a8"), 3.0, (1, 3, 10)),
-        (inner("w1a1"), 8.0, (1, 3, 10)),
-    )
-    for rule, points, lengths in limits:
-        for epochs in lengths:
-            is_longest = epochs == lengths[-1]
-            steps = epochs * CIFAR10_EPOCH
-            changed = RESNET20.settings(steps=steps, high_bit_steps=steps, augment=True)
+    """How far below 32 bits each precision ends, and the trend over steps: seeds for the longest only."""
+    for bench, scheme, most_lost, lengths in _LIMITS:
+        for steps in lengths:
+            is_longest = steps == lengths[-1]
+            changed = {"steps": steps, "high_bit_steps": steps, "augment": bench.has_augmentation}
+            rule = bench.rule(scheme)
             yield Row(
-                table="ResNet-20",
-                label=f"{rule}; {epochs} epoch{'s' if epochs > 1 else ''}",
-                runs=seeded(RESNET20, rule, changed, seeds if is_longest else 1),
-                most_lost=points if is_longest else None,
+                table=bench.name,
+                label=f"{rule}; {steps} steps",
+                runs=seeded(bench, rule, bench.settings(**changed), seeds if is_longest else 1),
+                measure=bench.measure,
+                most_lost=most_lost if is_longest else None,
             )
 
 
@@ -45,7 +52,7 @@ def ptq(seeds: int) -> Iterator[Row]:
     """Calibrated only, beside fine-tuned as a trial is, by bits."""
     for bench in BENCHES:
         for scheme in SCHEMES.values():
-            if not scheme.is_full_precision:
+            if not scheme.is_full_precision and (scheme.activation_bits > 1 or bench.has_sign_inputs):
                 rule = bench.rule(scheme.name)
                 runs = seeded(bench, rule, bench.settings(), seeds)
                 yield Row(table=bench.name, label=str(rule), runs=runs, measure=bench.measure)
@@ -53,11 +60,10 @@ def ptq(seeds: int) -> Iterator[Row]:
 
 def ranking(_seeds: int) -> Iterator[Row]:
     """Random policies at several shares of the long fine-tune."""
-    for bench in BENCHES:
+    for bench in (bench for bench in BENCHES if bench.space is not None):
         for draw in range(DRAWN):
-            whole = Run(
-                workload=bench.workload, rule=PolicyRule(ends=bench.ends, draw=draw), settings=bench.long
-            )
+            rule = PolicyRule(space=bench.space, draw=draw)
+            whole = Run(workload=bench.workload, rule=rule, settings=bench.long)
             runs = tuple(replace(whole, share=share) for share in (*SHARES, 1.0))
             yield Row(table=bench.name, label=f"policy {draw}", runs=runs)
 

@@ -6,9 +6,8 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
-
-import numpy as np
 
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES, Scheme, scheme_named
@@ -38,30 +37,30 @@ class Workload:
 class PolicyRule:
     """Which scheme each layer of a model takes, said without knowing the layers.
 
-    All layers take `inner`, but the first and the last one `ends`, where it is given. With `draw`, random
-    schemes take the place of `inner`: for the draw, a share of each scheme is drawn (Dirichlet), then each
-    layer's scheme by these shares, so that policies are spread from low to high precision as a front's are.
+    Either all layers take `inner`, but the first, the last and those that match the glob `held` take `ends`,
+    where it is given; or the policy is the random one of number `draw` of a search space, by its name.
     """
 
     inner: str | None = None
     ends: str | None = None
+    held: str | None = None
+    space: str | None = None
     draw: int | None = None
 
     def __str__(self) -> str:
-        taken = f"random {self.draw}" if self.draw is not None else str(self.inner)
-        return f"all {taken}" if self.ends is None else f"{taken}, ends {self.ends}"
+        if self.draw is not None:
+            return f"random {self.draw}"
+        if self.ends is None:
+            return f"all {self.inner}"
+        return f"{self.inner}, ends {'' if self.held is None else f'and {self.held} '}{self.ends}"
 
     def policy(self, layers: Sequence[str]) -> PrecisionPolicy:
         """Layers in the order in which the model calls them."""
-        chosen = [str(self.inner)] * len(layers)
-        if self.draw is not None:
-            names = list(SCHEMES)
-            generator = np.random.default_rng([40, self.draw])
-            shares = generator.dirichlet(np.full(len(names), 0.5))
-            chosen = [names[place] for place in generator.choice(len(names), size=len(layers), p=shares)]
+        chosen = dict.fromkeys(layers, str(self.inner))
         if self.ends is not None:
-            chosen[0] = chosen[-1] = self.ends
-        return PrecisionPolicy(dict(zip(layers, chosen, strict=True)))
+            held = () if self.held is None else (name for name in layers if fnmatchcase(name, str(self.held)))
+            chosen |= dict.fromkeys((layers[0], layers[-1], *held), self.ends)
+        return PrecisionPolicy(chosen)
 
     @property
     def schemes(self) -> tuple[Scheme, ...]:
@@ -75,8 +74,8 @@ def uniform(scheme: str) -> PolicyRule:
     return PolicyRule(inner=scheme)
 
 
-def inner(scheme: str) -> PolicyRule:
-    return PolicyRule(inner=scheme, ends="w8a8")
+def inner(scheme: str, held: str | None = None) -> PolicyRule:
+    return PolicyRule(inner=scheme, ends="w8a8", held=held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

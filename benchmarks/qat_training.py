@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from qat_run import Run, Workload
+from qat_drawn_policy import drawn_policy
+from qat_run import PolicyRule, Run, Workload
 from torch import Tensor
 
 from mpsearch.errors import TrialError
 from mpsearch.hardware.fingerprint import probe_machine
+from mpsearch.models.model_trace import ModelTrace
 from mpsearch.models.trace import trace_model
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.resolve import resolve
+from mpsearch.search.space_file import load_space
 from mpsearch.training.baseline import Baseline, trained_baseline
 from mpsearch.training.evaluate import evaluate
 from mpsearch.training.task import Task, load_task
@@ -34,8 +39,13 @@ class Prepared:
 
     task: Task
     baseline: Baseline
-    layers: tuple[str, ...]
+    trace: ModelTrace
     baseline_facts: Mapping[str, Any]
+
+    def policy(self, rule: PolicyRule) -> PrecisionPolicy:
+        if rule.draw is None:
+            return rule.policy([layer.name for layer in self.trace.layers])
+        return drawn_policy(resolve(load_space(str(rule.space)), self.trace), rule.draw)
 
 
 def prepare(workload: Workload) -> Prepared:
@@ -43,7 +53,7 @@ def prepare(workload: Workload) -> Prepared:
     task = load_task(workload.task, workload.args)
     baseline = trained_baseline(task, seed=0)
     model = baseline_model(task, baseline)
-    layers = tuple(layer.name for layer in trace_model(model, task.example_inputs).layers)
+    trace = trace_model(model, task.example_inputs)
     test = (None, None) if task.test is None else evaluate(model, task.test, task)
     facts = {
         "key": baseline.key,
@@ -55,12 +65,12 @@ def prepare(workload: Workload) -> Prepared:
         "validation_samples": len(task.validation),
         "seconds": baseline.seconds,
     }
-    return Prepared(task=task, baseline=baseline, layers=layers, baseline_facts=facts)
+    return Prepared(task=task, baseline=baseline, trace=trace, baseline_facts=facts)
 
 
 def train(run: Run, prepared: Prepared) -> dict[str, Any]:
     """The record of the run, for the journal. One that diverges is a result too."""
-    policy = run.rule.policy(prepared.layers)
+    policy = prepared.policy(run.rule)
     recipe = run.recipe
     recorded: dict[str, Any] = {
         "key": run.key,

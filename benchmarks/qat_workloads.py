@@ -11,20 +11,26 @@ from qat_run import PolicyRule, Workload, inner, uniform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """A workload with the settings of a trial; `long` replaces some for the long fine-tune.
+    """A workload with the settings of a trial; `long` are those of the long fine-tune.
 
-    `ends` is what first and last layer take where policies are random. `measure` is what a table compares:
-    points of the score, or nats of the loss. `is_slow`: minutes a run, so that less is compared there.
-    `has_augmentation`: the task can vary its training inputs.
+    space             whose random policies are ranked; None for none
+    ends              what first and last layer take where only the inner ones are compared
+    measure           what tables compare: points of the score, or nats of the loss
+    is_slow           minutes a run, so that less is compared
+    has_augmentation  the task can vary its training inputs
+    has_sign_inputs   layers may take inputs of one bit
     """
 
     workload: Workload
     trial: Mapping[str, Any]
     long: Mapping[str, Any]
+    space: str | None = None
     ends: str | None = "w8a8"
+    held_at_one_bit: str | None = None
     measure: Literal["score", "loss"] = "score"
     is_slow: bool = False
     has_augmentation: bool = False
+    has_sign_inputs: bool = True
 
     @property
     def name(self) -> str:
@@ -32,7 +38,9 @@ class Bench:
 
     def rule(self, scheme: str) -> PolicyRule:
         """That scheme everywhere, or inside where the ends are held."""
-        return uniform(scheme) if self.ends in (None, scheme) else inner(scheme)
+        if self.ends in (None, scheme):
+            return uniform(scheme)
+        return inner(scheme, held=self.held_at_one_bit if scheme == "w1a1" else None)
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         return {**self.trial, **changes}
@@ -46,6 +54,7 @@ DIGITS_CNN = Bench(
     workload=Workload(name="digits-cnn", task="digits", args={"model": "cnn"}),
     trial=_DIGITS,
     long=_LONG_DIGITS,
+    space="digits",
     ends=None,
 )
 DIGITS_MLP = Bench(
@@ -54,11 +63,29 @@ DIGITS_MLP = Bench(
     long=_LONG_DIGITS,
     ends=None,
 )
+# At one bit a depthwise convolution, nine weights a channel, keeps 8: it is a percent of the network.
+SPEECH = Bench(
+    workload=Workload(name="speech", task="speech_digits"),
+    trial={"batch_size": 64, "steps": 300, "high_bit_steps": 60},
+    long={"batch_size": 64, "steps": 3000, "high_bit_steps": 600},
+    space="speech-digits",
+    held_at_one_bit="*.depthwise",
+    has_augmentation=True,
+)
 RESNET20 = Bench(
     workload=Workload(name="resnet20", task="cifar10", args={"model": "resnet20"}),
     trial={"steps": CIFAR10_EPOCH, "high_bit_steps": CIFAR10_EPOCH, "bfloat16": True},
     long={"steps": 2000, "high_bit_steps": 600, "bfloat16": True},
+    space="cifar10-resnet20",
     is_slow=True,
     has_augmentation=True,
 )
-BENCHES = (DIGITS_CNN, DIGITS_MLP, RESNET20)
+SHAKESPEARE = Bench(
+    workload=Workload(name="shakespeare", task="shakespeare", args={"model": "gpt"}),
+    trial={"batch_size": 16, "steps": 300, "high_bit_steps": 60},
+    long={"batch_size": 16, "steps": 3000, "high_bit_steps": 600},
+    measure="loss",
+    is_slow=True,
+    has_sign_inputs=False,
+)
+BENCHES = (DIGITS_CNN, DIGITS_MLP, SPEECH, SHAKESPEARE, RESNET20)
