@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mpsearch.errors import ConfigError, DataError
-from mpsearch.models.resnet import resnet20
+from mpsearch.models.binary_resnet import BinaryResNet20
+from mpsearch.models.mobilenet_v2 import MobileNetV2Small
+from mpsearch.models.resnet import ResNet18, resnet20
 from mpsearch.models.vgg import VggSmall
 from mpsearch.models.width import CHANNEL_STEP, scaled_channels
 from mpsearch.training.augmentation import crop_and_flip
@@ -35,12 +37,30 @@ def _resnet20(width: float) -> nn.Module:
     return resnet20(width=scaled_channels(16, width))
 
 
+def _resnet18(width: float) -> nn.Module:
+    return ResNet18(width=scaled_channels(64, width))
+
+
+def _binary_resnet20(width: float) -> nn.Module:
+    return BinaryResNet20(width=scaled_channels(16, width))
+
+
+def _mobilenet_v2(width: float) -> nn.Module:
+    return MobileNetV2Small(width=width)
+
+
 def _vgg(width: float) -> nn.Module:
     return VggSmall(width=scaled_channels(32, width))
 
 
 # Width multiplier -> a model of that width.
-MODELS: dict[str, Callable[[float], nn.Module]] = {"resnet20": _resnet20, "vgg": _vgg}
+MODELS: dict[str, Callable[[float], nn.Module]] = {
+    "resnet20": _resnet20,
+    "resnet18": _resnet18,
+    "binary-resnet20": _binary_resnet20,
+    "mobilenet-v2": _mobilenet_v2,
+    "vgg": _vgg,
+}
 
 
 def cifar10_task(

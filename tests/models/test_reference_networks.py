@@ -3,9 +3,11 @@ import torch
 from torch import nn
 
 from mpsearch.errors import ConfigError
+from mpsearch.models.binary_resnet import BinaryResNet20, PooledShortcut
 from mpsearch.models.digits_cnn import DigitsCnn
 from mpsearch.models.ds_cnn import DsCnn
 from mpsearch.models.mlp import Mlp
+from mpsearch.models.mobilenet_v2 import MobileNetV2Small
 from mpsearch.models.resnet import PaddedShortcut, ResNet18, resnet20
 from mpsearch.models.trace import trace_model
 from mpsearch.models.vgg import VggSmall
@@ -16,6 +18,8 @@ NETWORKS = {
     "resnet20": (resnet20, (3, 32, 32), 20, 268_336),
     "resnet18": (lambda: ResNet18(width=8), (3, 32, 32), 21, 175_192),
     "ds_cnn": (lambda: DsCnn(num_classes=10), (1, 49, 10), 10, 21_888),
+    "mobilenet_v2": (MobileNetV2Small, (3, 32, 32), 26, 216_320),
+    "binary_resnet20": (BinaryResNet20, (3, 32, 32), 20, 268_336),
     "vgg": (VggSmall, (3, 32, 32), 7, 291_680),
 }
 
@@ -31,12 +35,18 @@ def test_every_weight_lies_in_a_quantizable_layer_that_is_called_once(name):
     assert weights == sum(p.numel() for p in model.parameters() if p.ndim > 1)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "binary_resnet20"])
 def test_every_operator_has_a_place_in_a_compiled_plan(name):
     build, shape, *_ = NETWORKS[name]
     trace = trace_model(build(), (torch.randn(1, *shape),))
     assert trace.eager_reasons == ()
     assert trace.graph is not None
+
+
+def test_only_the_prelus_keep_the_binary_resnet_in_torch():
+    trace = trace_model(BinaryResNet20(width=8), (torch.randn(1, 3, 32, 32),))
+    assert trace.eager_reasons
+    assert all("rprelu" in reason for reason in trace.eager_reasons)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -98,3 +108,36 @@ def test_an_mlp_without_hidden_layers_is_linear():
 def test_a_width_below_one_is_refused():
     with pytest.raises(ConfigError, match=r"at least 1; got \[6, 0, 2\]"):
         Mlp(6, hidden=(0,), num_classes=2)
+
+
+def test_every_binary_convolution_has_a_shortcut_that_no_activation_function_changes():
+    model = BinaryResNet20(width=4).eval()
+    layers = [*model.stage1, *model.stage2, *model.stage3]
+    assert len(layers) == 18
+    for layer in layers:
+        torch.nn.init.zeros_(layer.conv.weight)  # BatchNorm of zeros is zero: what is left is the shortcut
+        torch.nn.init.ones_(layer.rprelu.slope)
+    x = torch.randn(2, 4, 32, 32)
+    y = model.stage3(model.stage2(model.stage1(x)))
+    assert torch.allclose(y[:, 6:10], x.unflatten(2, (8, 4)).unflatten(4, (8, 4)).mean((3, 5)), atol=1e-6)
+    assert not y[:, :6].any()
+    assert not y[:, 10:].any()
+
+
+def test_the_pooled_shortcut_averages_pixels_and_pads_channels():
+    x = torch.randn(1, 2, 4, 4)
+    y = PooledShortcut(2, 4)(x)
+    assert torch.allclose(y[0, 1, 0, 1], x[0, 0, :2, 2:].mean())
+    assert not y[:, [0, 3]].any()
+
+
+def test_mobilenet_adds_its_input_where_the_sizes_stay_and_scales_every_channel():
+    blocks = MobileNetV2Small().blocks
+    assert [block.adds for block in blocks] == [False, False, True, False, True, False, True, False]
+    half = MobileNetV2Small(width=0.5)
+    assert half.conv1.out_channels == 16
+    assert half.conv2.out_channels == 192
+    block = blocks[2].eval()
+    torch.nn.init.zeros_(block.layers.bn3.weight)
+    x = torch.randn(1, 24, 8, 8)
+    assert torch.equal(block(x), x)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from mpsearch.errors import ConfigError, DataError
+from mpsearch.training.cifar10_task import MODELS
 from mpsearch.training.task import load_task
 
 
@@ -44,7 +45,7 @@ def test_a_limit_shortens_only_the_training_data(data):
     assert rows(task.train) < rows(load_task("cifar10").train)
 
 
-@pytest.mark.parametrize("model", ["resnet20", "vgg"])
+@pytest.mark.parametrize("model", MODELS)
 def test_the_model_runs_on_the_example_input(data, model):
     task = load_task("cifar10", {"model": model})
     with torch.no_grad():
@@ -66,7 +67,10 @@ def test_without_a_folder_the_error_says_what_to_set(monkeypatch):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"model": "resnet50"}, r"`model` of task cifar10 must be one of resnet20, vgg; got 'resnet50'"),
+        (
+            {"model": "resnet50"},
+            r"`model` of task cifar10 must be one of resnet20, resnet18, .*, vgg; got 'resnet50'",
+        ),
         ({"train_limit": 0}, r"`train_limit` must be a whole number of at least 1; got 0"),
     ],
 )
