@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mpsearch.quant.chosen_slopes import chosen_slopes
 from mpsearch.quant.quantizer import SMALLEST_SCALE, WeightQuantizer, channel_dims
+from mpsearch.quant.sign_slope import sign_slope
 from mpsearch.quant.ste import binarize
 
 
@@ -14,9 +15,8 @@ class IrNetQuantizer(WeightQuantizer):
     """Sign of the centred weights of each output channel, times a power of two.
 
     y = 2^e_c * sign(v), v = w - mean(w_c), e_c = round(log2(mean |v_c|)), sign(0) = +1; a channel of one
-    weight is not centred. With u = v / std(v_c), the slope of sign(u) is k * t * (1 - tanh(t * u)^2),
-    t = 10^(2 * a - 1) and k = max(1 / t, 1), where `anneal(a)` moves a from 0 (nearly the identity) to 1
-    (a narrow peak); the gradient goes on to w through u, and none through e_c.
+    weight is not centred. The slope of sign(u), u = v / std(v_c), is `ede` of `sign_slope`: nearly the
+    identity's at first, a narrow peak in the end. The gradient goes on to w through u, none through e_c.
 
     The paper takes e_c of u: a network without BatchNorm behind the layer would lose the magnitude of its
     weights. A BatchNorm undoes the difference.
@@ -27,6 +27,7 @@ class IrNetQuantizer(WeightQuantizer):
 
     def __init__(self) -> None:
         super().__init__()
+        self.slope = sign_slope("ede")
         self.progress = 0.0
 
     def anneal(self, t: float) -> None:
@@ -43,15 +44,9 @@ class IrNetQuantizer(WeightQuantizer):
         centred = _centred(weight)
         variance = centred.square().mean(channel_dims(weight), keepdim=True)
         u = centred / variance.clamp_min(SMALLEST_SCALE**2).sqrt()
-        slope = error_decay_slope(u.detach(), self.progress).mul_(scale)
+        slope = self.slope(u.detach().clone(), self.progress).mul_(scale)
         return chosen_slopes(u, None, integers.mul_(scale), by_weight=slope)
 
 
 def _centred(weight: Tensor) -> Tensor:
     return weight - weight.mean(channel_dims(weight), keepdim=True) if weight[0].numel() > 1 else weight
-
-
-def error_decay_slope(u: Tensor, t: float) -> Tensor:
-    """What IR-Net's error decay estimator takes for the slope of sign(u), with `t` of the training done."""
-    sharpness = 10 ** (2 * t - 1)
-    return (u * sharpness).tanh_().square_().neg_().add_(1).mul_(max(sharpness, 1.0))
