@@ -113,12 +113,16 @@ def show(title: str, results: dict[str, dict[str, object]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--only", nargs="+", choices=SCHEMES, default=SCHEMES, metavar="SCHEME")
-    parser.add_argument("--products", nargs="+", choices=("float32", "bfloat16"), default=("float32", "bfloat16"))
+    parser.add_argument(
+        "--products", nargs="+", choices=("float32", "bfloat16"), default=("float32", "bfloat16")
+    )
     parser.add_argument("--json", type=Path, metavar="OUT")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

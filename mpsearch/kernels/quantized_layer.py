@@ -40,8 +40,9 @@ class ActivationFormat:
     """How a layer's input becomes integers.
 
     8 bit: a = clip(round_half_even(x * inverse_scale), -128 - zero_point, 127 - zero_point) + zero_point,
-           stored as int8; x_hat = scale * (a - zero_point). zero_point is 0 (signed input) or
-           -128 (input >= 0, so that the integers 0..255 fit int8).
+           stored as int8; x_hat = scale * (a - zero_point). zero_point is 0 (signed input),
+           -128 (input >= 0, so that the integers 0..255 fit int8), or whatever was learnt in between and
+           above: -128..127.
     1 bit: a = +1 if x >= threshold[c] else -1; x_hat = scale * a. NaN counts as -1.
 
     `scale_of`: `scale` of the layer; or 1, and each output is multiplied besides by a factor from the input:
@@ -83,8 +84,10 @@ class ActivationFormat:
                     f"An activation scale must be > 0, and finite like its inverse; got {self.scale}."
                 )
         if self.bits == 8:
-            if self.zero_point not in (0, -128) or self.threshold is not None:
-                raise ShapeError("8-bit activations take a zero point of 0 or -128 and no threshold.")
+            if not -128 <= self.zero_point <= 127 or self.threshold is not None:
+                raise ShapeError(
+                    f"8-bit activations take a zero point in -128..127 and no threshold; got {self.zero_point}."
+                )
         elif self.bits == 1:
             if self.threshold is None or self.threshold.dtype != np.float32 or self.threshold.ndim != 1:
                 raise ShapeError("1-bit activations take a float32 threshold per input channel.")

@@ -218,7 +218,7 @@ def test_a_truncated_or_missing_file_is_a_format_error(tmp_path, file):
         (lambda m: m["layers"]["layer.w1.58a8"].update(groups=0), "groups"),
         (lambda m: m["layers"]["layer.w1.58a8"].update(groups=3), "groups"),
         (lambda m: m["layers"]["layer.w1.58a8"].update(operator="conv9d"), "operator"),
-        (lambda m: m["layers"]["layer.w1.58a8"].update(zero_point=5), "zero point"),
+        (lambda m: m["layers"]["layer.w1.58a8"].update(zero_point=128), "zero point"),
         (lambda m: m["layers"].clear(), "layers"),
         (lambda m: m["policy"].update({"layer.w1.58a8": "w2a2"}), "policy"),
         (lambda m: m["policy"].update({"layer.w1.58a8": "w4a8"}), "weight"),

@@ -63,7 +63,7 @@ def test_random_shapes_equal_the_reference(make_layer, native_on, isa, data):
         dilation=dilation,
         padding=padding,
         stride=draw_pair(1, 3),
-        zero_point=data.draw(st.sampled_from([0, -128])),
+        zero_point=data.draw(st.sampled_from([0, -128, -37, 127])),
         seed=draw(0, 1000),
     )
     x = (

@@ -252,7 +252,7 @@ class RandomChain:
             fields |= {"columns": 2 * channels, "groups": channels}
         if kind == "grouped" and channels % 2 == 0:
             fields |= {"columns": 2 * int(self.rng.integers(1, 30)), "groups": 2}
-        zero_point = 0 if scheme == "w1a1" else int(self.rng.choice([0, -128]))
+        zero_point = 0 if scheme == "w1a1" else int(self.rng.choice([0, -128, -37, 127]))
         seed = int(self.rng.integers(1000))
         return self.make_layer(scheme, zero_point=zero_point, seed=seed, has_bias=self.chance(), **fields)
 

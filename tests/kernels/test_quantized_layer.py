@@ -63,7 +63,7 @@ def test_a_binary_layer_needs_a_threshold_for_each_input_channel(make_layer):
         ({"bits": 8, "scale": np.float32("nan")}, "finite like its inverse; got nan"),
         ({"bits": 8, "scale": np.float32("inf")}, "finite like its inverse; got inf"),
         ({"bits": 8, "scale": np.float32(1e-45)}, "finite like its inverse; got 1.4"),
-        ({"bits": 8, "scale": np.float32(1), "zero_point": 1}, "zero point of 0 or -128"),
+        ({"bits": 8, "scale": np.float32(1), "zero_point": 128}, "zero point in -128..127.*got 128"),
         ({"bits": 8, "scale": np.float32(1), "threshold": BINARY.threshold}, "no threshold"),
         ({"bits": 1, "scale": np.float32(1)}, "threshold per input channel"),
         ({"bits": 1, "scale": np.float32(1), "threshold": np.full(2, np.nan, np.float32)}, "got NaN"),

@@ -120,7 +120,7 @@ void construct(Layer* place, const std::string& scheme, nb::handle weight_object
       (bias.is_valid() && static_cast<std::int64_t>(bias.shape(0)) != spec.out_channels) ||
       has_threshold != (scheme == "w1a1") ||
       (has_threshold && static_cast<std::int64_t>(threshold.shape(0)) != spec.in_channels) ||
-      (zero_point != 0 && zero_point != -128) ||
+      zero_point < -128 || zero_point > 127 || (has_threshold && zero_point != 0) ||
       (negative_scale.is_valid() &&
        (scheme == "w1a1" || static_cast<std::int64_t>(negative_scale.shape(0)) != spec.out_channels)) ||
       (input_scale == static_cast<int>(InputScale::kToken) &&
