@@ -15,6 +15,7 @@ from mpsearch.quant.lsq import LsqQuantizer, least_error_step
 from mpsearch.quant.minmax import MinMaxQuantizer
 from mpsearch.quant.scaled_threshold import ScaledThresholdQuantizer, least_error_threshold
 from mpsearch.quant.seq import SeqQuantizer
+from mpsearch.quant.ttq import TtqQuantizer
 from mpsearch.quant.twn import LearntTwnQuantizer, TwnQuantizer
 from mpsearch.quant.xnor_plus_plus import XnorPlusPlusQuantizer
 
@@ -412,6 +413,39 @@ class TestSeq(WeightQuantizerSuite):
     def test_weights_of_other_channels_are_refused(self):
         with pytest.raises(ShapeError, match=r"6 output channels and 2 dimensions; got \(5, 4\)"):
             self.quantizer(seeded(6, 4))(seeded(5, 4))
+
+
+class TestTtq(WeightQuantizerSuite):
+    scheme, levels = "w1.58a8", 3
+
+    def quantizer(self, weight):
+        return TtqQuantizer(weight)
+
+    def test_forward_is_the_integers_times_the_scale_to_the_bit(self, weight):
+        quantizer = self.quantizer(weight)
+        integers, scale = quantizer.quantize(weight)
+        assert scale.shape == quantizer.negative_scale().shape == (len(weight), *[1] * (weight.ndim - 1))
+        of_sign = torch.where(integers < 0, quantizer.negative_scale(), scale)
+        assert torch.equal(quantizer(weight), integers * of_sign)
+
+    def test_it_keeps_what_twn_keeps_and_starts_at_the_mean_of_each_sign(self):
+        weight = torch.tensor([[1.0, 3.0, -1.5, 0.1]])
+        y = self.quantizer(weight)(weight)
+        torch.testing.assert_close(y, torch.tensor([[2.0, 2.0, -1.5, 0.0]]))
+        assert torch.equal(y.sign(), TwnQuantizer()(weight).sign())
+
+    def test_gradients_follow_the_documented_equation(self, weight):
+        quantizer, upstream = self.quantizer(weight), seeded(*weight.shape, seed=1)
+        found, scales = gradients(quantizer, weight, upstream)
+        above, below = (quantizer(weight).detach().sign() == sign for sign in (1, -1))
+        positive, negative = quantizer.quantize(weight)[1], quantizer.negative_scale()
+        slope = torch.where(above, positive, torch.where(below, negative, torch.ones(())))
+        torch.testing.assert_close(found, upstream * slope)
+        expected = {
+            "log_positive": over_channels(upstream * above) * positive,
+            "log_negative": -over_channels(upstream * below) * negative,
+        }
+        torch.testing.assert_close(scales, expected)
 
 
 class LsqSuite(WeightQuantizerSuite):
