@@ -24,6 +24,7 @@ from mpsearch.report.units import (
     spread_text,
 )
 from mpsearch.search.fidelity import NEAR, Fidelity, fidelity, is_promised
+from mpsearch.report.width_text import width_columns
 from mpsearch.search.measured import MeasuredLatency
 from mpsearch.search.run import Run
 from mpsearch.search.run_folder import RunFolder
@@ -58,6 +59,7 @@ def bench_run_view(run: Run, measured: Sequence[MeasuredLatency], *, is_kept: bo
     agreements = [UNKNOWN if m.agreement is None else percent_text(m.agreement, 1).rstrip("%") for m in rows]
     columns: list[Column | StretchColumn] = [
         Column(title="trial", cells=[str(m.number) for m in rows]),
+        *width_columns(run, records),
         strip_column(run, records),
         Column(title="predicted", unit=unit.name, cells=[unit.text(r.latency_s) for r in records]),
         Column(title="measured", unit=unit.name, cells=[unit.text(m.latency_s) for m in rows], style="bold"),

@@ -22,9 +22,10 @@ class Landmark:
     label: str
 
 
-def uniform_name(scheme: Scheme) -> str:
-    """What the policy of that scheme in every layer is called."""
-    return "32-bit" if scheme.is_full_precision else f"all {scheme.name}"
+def uniform_name(scheme: Scheme, width: float | None = None) -> str:
+    """What the policy of that scheme in every layer is called, at a width where that is a choice."""
+    name = "32-bit" if scheme.is_full_precision else f"all {scheme.name}"
+    return name if width is None else f"{name} {width:g}x"
 
 
 def landmarks(run: Run) -> dict[int, Landmark]:
@@ -42,7 +43,9 @@ def landmarks(run: Run) -> dict[int, Landmark]:
         scheme = record.policy.uniform_scheme
         if record.is_complete and scheme is not None:
             kind: LandmarkKind = "baseline" if scheme.is_full_precision else "uniform"
-            found.append(Landmark(number=record.number, kind=kind, label=uniform_name(scheme)))
+            found.append(
+                Landmark(number=record.number, kind=kind, label=uniform_name(scheme, record.policy.width))
+            )
     by_number: dict[int, Landmark] = {}
     order: tuple[LandmarkKind, ...] = ("knee", "best", "baseline", "uniform")
     for landmark in sorted(found, key=lambda landmark: order.index(landmark.kind)):

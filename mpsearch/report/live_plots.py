@@ -191,7 +191,7 @@ def _look(
     assert state.started is not None
     number = record.number
     scheme = record.policy.uniform_scheme
-    name = "" if scheme is None else uniform_name(scheme)
+    name = "" if scheme is None else uniform_name(scheme, record.policy.width)
     if number in new:
         return 7, _NEW, "new " + (name or str(number))
     if number == state.knee:

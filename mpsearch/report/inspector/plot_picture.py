@@ -138,7 +138,7 @@ def kind_of(scene: Scene, number: int) -> str:
     if number == scene.best:
         words.append("best in budget")
     if (scheme := record.policy.uniform_scheme) is not None:
-        words.append(uniform_name(scheme))
+        words.append(uniform_name(scheme, record.policy.width))
     if broken := broken_rule(scene.run, record):
         words.append(broken)
     return ", ".join(words)
@@ -328,14 +328,15 @@ def _rank(scene: Scene, number: int) -> int:
 
 
 def _labels(scene: Scene) -> dict[int, str]:
-    """Names of the shown landmarks; each uniform scheme once, at the first trial that has it."""
+    """Names of the shown landmarks; each uniform policy once, at the first trial of it."""
     labels: dict[int, str] = {}
     named: set[str] = set()
     for record in scene.run.records:
         scheme = record.policy.uniform_scheme
-        if scheme is not None and record.is_complete and scheme.name not in named:
-            named.add(scheme.name)
-            labels[record.number] = uniform_name(scheme)
+        name = "" if scheme is None else uniform_name(scheme, record.policy.width)
+        if name and record.is_complete and name not in named:
+            named.add(name)
+            labels[record.number] = name
     if scene.best is not None:
         labels[scene.best] = "best"
     if scene.knee is not None:
