@@ -23,8 +23,8 @@ from mpsearch.report.units import (
     seconds_text,
     spread_text,
 )
-from mpsearch.search.fidelity import NEAR, Fidelity, fidelity, is_promised
 from mpsearch.report.width_text import width_columns
+from mpsearch.search.fidelity import NEAR, Fidelity, fidelity, is_promised
 from mpsearch.search.measured import MeasuredLatency
 from mpsearch.search.run import Run
 from mpsearch.search.run_folder import RunFolder
