@@ -11,7 +11,7 @@ from mpsearch.quant.layers import QuantLayer
 def anneal_quantizers(model: nn.Module, t: float) -> None:
     """Tell every quantizer of the model how far its training is: 0 at the start, 1 at the end.
 
-    What follows t is said by each: see `sign_slope.SIGN_SLOPES`. Outputs do not change, gradients do.
+    What follows t is said by each: see `sign_slope`. Outputs do not change, gradients do.
 
     Raises: ConfigError if t is outside 0..1.
     """

@@ -1,11 +1,17 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from mpsearch.errors import ConfigError, ShapeError, TrialError
-from mpsearch.quant.int8_activation import Int8Activation
-from mpsearch.quant.sign_activation import SignActivation
+from mpsearch.quant.int8_activation import LsqActivation, MinmaxActivation
+from mpsearch.quant.lsq_plus_activation import LsqPlusActivation
+from mpsearch.quant.pact_activation import PactActivation
+from mpsearch.quant.quantizer_choice import SignGradient
+from mpsearch.quant.sign_activation import FixedSignActivation, RSignActivation
+from mpsearch.quant.sign_slope import sign_slope
 
 
 def seeded(*shape, seed=0):
@@ -98,6 +104,40 @@ class ActivationQuantizerSuite:
             for left, right in zip(results[0], other, strict=True):
                 torch.testing.assert_close(left, right)
 
+    def test_large_inputs_are_done_in_blocks_with_the_same_numbers(self, monkeypatch):
+        x, upstream = seeded(9, 6, 5, 5).relu() - 0.1, seeded(9, 6, 5, 5, seed=1)
+        quantizer = calibrated(self.quantizer(6, 2), x)
+        found = []
+        for block in (10**6, 300, 1):  # all at once, two samples, one
+            monkeypatch.setattr("mpsearch.quant.cache_blocks.BLOCK_ELEMENTS", block)
+            quantizer.zero_grad()
+            given = x.clone().requires_grad_()
+            y = quantizer(given)
+            y.backward(upstream)
+            found.append([y.detach(), given.grad, *(p.grad for p in quantizer.parameters())])
+            assert torch.equal(quantizer.quantize(x)[0] * quantizer.scale, y)
+        for other in found[1:]:
+            assert torch.equal(other[0], found[0][0])
+            for left, right in zip(found[0], other, strict=True):
+                torch.testing.assert_close(left, right)
+
+    def test_under_autocast_output_is_the_rounded_float32_output_and_gradients_stay_close(self):
+        x, upstream = seeded(40, 6, 5, 5).relu().bfloat16(), seeded(40, 6, 5, 5, seed=1).bfloat16()
+        quantizer = calibrated(self.quantizer(6, 2), x)
+        found = []
+        for enabled in (False, True):
+            quantizer.zero_grad()
+            given = x.clone().requires_grad_()
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                y = quantizer(given)
+            y.backward(upstream.to(y.dtype))
+            found.append((y.detach(), [given.grad, *(p.grad for p in quantizer.parameters())]))
+        (wide, exact), (narrow, close) = found
+        assert (wide.dtype, narrow.dtype) == (torch.float32, torch.bfloat16)
+        assert torch.equal(wide.bfloat16(), narrow)
+        for left, right in zip(exact, close, strict=True):
+            torch.testing.assert_close(left, right, rtol=0.02, atol=0.02 * float(left.abs().max()))
+
     def test_low_precision_inputs_are_quantized_in_float32(self):
         x = seeded(4, 6)
         assert calibrated(self.quantizer(6, 0), x)(x.bfloat16()).dtype == torch.float32
@@ -128,53 +168,139 @@ class ActivationQuantizerSuite:
         assert torch.equal(twice(second), calibrated(self.quantizer(6, 0), second)(second))
 
 
-class TestInt8(ActivationQuantizerSuite):
-    levels = 256
+class Int8Suite(ActivationQuantizerSuite):
+    """What every 8-bit quantizer must do, besides."""
 
-    def quantizer(self, channels, spatial_dims):
-        return Int8Activation()
+    levels = 256
+    slack = 0.5
 
     def test_inputs_that_are_never_negative_get_all_256_levels_above_zero(self):
-        format_ = calibrated(Int8Activation(), seeded(50, 50).relu()).format()
+        format_ = calibrated(self.quantizer(50, 0), seeded(50, 50).relu()).format()
         assert format_.zero_point == -128
 
-    def test_one_negative_input_in_any_batch_makes_the_grid_signed(self):
-        quantizer = calibrated(Int8Activation(), seeded(5, 5).relu(), torch.tensor([[1.0, -0.1]]))
-        assert quantizer.format().zero_point == 0
-
-    def test_quantizing_twice_changes_nothing(self):
-        x = seeded(8, 6, 5, 5)
-        quantizer = calibrated(Int8Activation(), x)
+    def test_quantizing_twice_changes_nothing(self, x):
+        quantizer = calibrated(self.quantizer(6, 2), x)
         assert torch.equal(quantizer(quantizer(x)), quantizer(x))
+
+    def test_error_of_a_gaussian_is_below_two_percent(self):
+        x = seeded(100, 100)
+        error = (calibrated(self.quantizer(100, 0), x)(x) - x).square().mean().sqrt()
+        assert error < 0.02
+
+    def clipped(self, *, unsigned):
+        """Quantizer, input, upstream gradient, v = x / s, integers and which inputs are not clipped."""
+        x, upstream = seeded(16, 40), seeded(16, 40, seed=1)
+        quantizer = calibrated(self.quantizer(40, 0), x.relu() if unsigned else x)
+        x = (x * 1.5).requires_grad_()  # so that some inputs are clipped
+        quantizer(x).backward(upstream)
+        zero_point = quantizer.format().zero_point
+        low, high = -128 - zero_point, 127 - zero_point
+        v = x.detach().double() / quantizer.scale.detach().double()
+        inside = (v > low - self.slack) & (v < high + self.slack)
+        assert not inside.all()
+        return quantizer, x, upstream, v, v.round().clamp(low, high), inside
+
+    @pytest.mark.parametrize("unsigned", [True, False])
+    def test_clipped_inputs_get_no_gradient_and_the_others_get_all_of_it(self, unsigned):
+        _, x, upstream, _, _, inside = self.clipped(unsigned=unsigned)
+        torch.testing.assert_close(x.grad, upstream * inside)
+
+
+class TestLsq(Int8Suite):
+    def quantizer(self, channels, spatial_dims):
+        return LsqActivation()
+
+    def test_one_negative_input_in_any_batch_makes_the_grid_signed(self):
+        quantizer = calibrated(LsqActivation(), seeded(5, 5).relu(), torch.tensor([[1.0, -0.1]]))
+        assert quantizer.format().zero_point == 0
 
     def test_error_of_a_gaussian_is_below_one_percent(self):
         x = seeded(100, 100)
-        error = (calibrated(Int8Activation(), x)(x) - x).square().mean().sqrt()
+        error = (calibrated(LsqActivation(), x)(x) - x).square().mean().sqrt()
         assert error < 0.01
 
     @pytest.mark.parametrize("unsigned", [True, False])
-    def test_gradients_follow_the_documented_equation(self, unsigned):
-        x, upstream = seeded(16, 40), seeded(16, 40, seed=1)
-        quantizer = calibrated(Int8Activation(), x.relu() if unsigned else x)
-        x = (x * 1.5).requires_grad_()  # so that some inputs are clipped
-        quantizer(x).backward(upstream)
-
-        low, high = (0, 255) if unsigned else (-128, 127)
-        scale = quantizer.scale.detach().double()
-        v = x.detach().double() / scale
-        q = v.round().clamp(low, high)
-        inside = (v > low - 0.5) & (v < high + 0.5)
-        assert not inside.all()
-        torch.testing.assert_close(x.grad, upstream * inside)
+    def test_the_step_learns_from_rounding_errors_and_clipped_inputs(self, unsigned):
+        quantizer, _, upstream, v, q, inside = self.clipped(unsigned=unsigned)
         by_scale = (upstream * torch.where(inside, q - v, q)).sum() / (40 * 127) ** 0.5
-        torch.testing.assert_close(quantizer.log_scale.grad, (by_scale * scale).float(), rtol=1e-3, atol=1e-5)
+        expected = (by_scale * quantizer.scale.detach()).float()
+        torch.testing.assert_close(quantizer.log_scale.grad, expected, rtol=1e-3, atol=1e-5)
 
 
-class TestSign(ActivationQuantizerSuite):
+class TestLsqPlus(Int8Suite):
+    def quantizer(self, channels, spatial_dims):
+        return LsqPlusActivation()
+
+    def test_inputs_like_those_after_silu_use_nearly_all_levels(self):
+        x = torch.nn.functional.silu(seeded(200, 200) * 2)
+        plain, plus = calibrated(LsqActivation(), x), calibrated(LsqPlusActivation(), x)
+        assert -128 < plus.format().zero_point < 0
+        assert len(plus(x).unique()) > 1.5 * len(plain(x).unique())
+        assert (plus(x) - x).square().mean() < 0.5 * (plain(x) - x).square().mean()
+
+    def test_zero_stays_exact_wherever_the_inputs_lie(self):
+        for shift in (-50.0, -1.0, 0.0, 1.0, 50.0):
+            quantizer = calibrated(LsqPlusActivation(), seeded(9, 9) + shift)
+            assert quantizer(torch.zeros(1, 9)).abs().max() == 0
+
+    def test_step_and_zero_point_learn_as_documented(self):
+        quantizer, _, upstream, v, q, inside = self.clipped(unsigned=False)
+        scale, share = quantizer.scale.detach(), (40 * 127) ** -0.5
+        by_scale = (upstream * torch.where(inside, q - v, q)).sum() * share
+        torch.testing.assert_close(
+            quantizer.log_scale.grad, (by_scale * scale).float(), rtol=1e-3, atol=1e-5
+        )
+        by_zero_point = -(upstream * ~inside).sum() * scale * share
+        torch.testing.assert_close(quantizer.zero_point.grad, 128 * by_zero_point, rtol=1e-3, atol=1e-6)
+
+    def test_the_zero_point_moves_when_clipped_inputs_pull_at_it(self):
+        x = seeded(64, 10)
+        quantizer = calibrated(LsqPlusActivation(), x)
+        before = quantizer.format().zero_point
+        optimizer = torch.optim.Adam([quantizer.zero_point], lr=0.02)
+        target = x + 2  # beyond the top of the grid
+        for _ in range(20):
+            optimizer.zero_grad()
+            (quantizer(target) - target).square().sum().backward()
+            optimizer.step()
+        assert quantizer.format().zero_point < before
+
+
+class TestPact(Int8Suite):
+    slack = 0.0
+
+    def quantizer(self, channels, spatial_dims):
+        return PactActivation()
+
+    @pytest.mark.parametrize("unsigned", [True, False])
+    def test_alpha_learns_from_clipped_inputs_alone(self, unsigned):
+        quantizer, x, upstream, _, _, _ = self.clipped(unsigned=unsigned)
+        high, low = (255, 0) if unsigned else (127, -128)
+        alpha = quantizer.scale.detach() * high
+        at_least, at_most = x.detach() >= alpha, x.detach() <= low / high * alpha
+        by_alpha = (upstream * at_least).sum() + (upstream * at_most).sum() * low / high
+        expected = by_alpha * alpha / 40**0.5
+        torch.testing.assert_close(quantizer.log_scale.grad, expected, rtol=1e-3, atol=1e-5)
+
+
+class TestMinmax(Int8Suite):
+    def quantizer(self, channels, spatial_dims):
+        return MinmaxActivation()
+
+    def test_no_calibration_input_is_clipped(self):
+        for x in (seeded(9, 9), seeded(9, 9).relu(), -seeded(9, 9).abs()):
+            quantizer = calibrated(MinmaxActivation(), x)
+            assert (quantizer(x) - x).abs().max() <= 0.5001 * quantizer.scale
+
+    def test_nothing_is_learnt(self):
+        assert not list(MinmaxActivation().parameters())
+
+
+class TestRSign(ActivationQuantizerSuite):
     levels = 2
 
     def quantizer(self, channels, spatial_dims):
-        return SignActivation(channels, spatial_dims=spatial_dims)
+        return RSignActivation(channels, spatial_dims=spatial_dims)
 
     def test_calibration_sets_each_threshold_to_the_mean_of_its_channel(self):
         first, second = seeded(4, 6, 5, 5).relu(), seeded(12, 6, 5, 5, seed=1).relu()
@@ -198,20 +324,16 @@ class TestSign(ActivationQuantizerSuite):
         assert (quantizer(x) > 0).all()
         assert (quantizer(x * torch.nan) < 0).all()
 
-    @pytest.mark.parametrize("gradient", ["identity", "clipped", "approx_sign"])
+    @pytest.mark.parametrize("gradient", get_args(SignGradient))
     def test_gradients_follow_the_documented_equation(self, gradient):
         x, upstream = seeded(3, 6, 5, 5), seeded(3, 6, 5, 5, seed=1)
-        quantizer = calibrated(SignActivation(6, spatial_dims=2, gradient=gradient), x)
+        quantizer = calibrated(RSignActivation(6, spatial_dims=2, gradient=gradient), x)
         x.requires_grad_()
         quantizer(x).backward(upstream)
 
         scale = quantizer.scale.detach()
         u = (x.detach() - quantizer.threshold.detach().view(6, 1, 1)) / scale
-        slope = {
-            "identity": torch.ones_like(u),
-            "clipped": (u.abs() <= 1).float(),
-            "approx_sign": (2 - 2 * u.abs()).clamp_min(0),
-        }[gradient]
+        slope = sign_slope(gradient)(u.clone(), 0.0)
         torch.testing.assert_close(x.grad, upstream * slope)
         torch.testing.assert_close(quantizer.threshold.grad, -(upstream * slope).sum((0, 2, 3)))
         by_scale = (upstream * torch.where(u >= 0, 1.0, -1.0)).sum() / (6 * 5 * 5) ** 0.5
@@ -223,5 +345,43 @@ class TestSign(ActivationQuantizerSuite):
             quantizer(seeded(2, 1, 3, 3))
 
     def test_an_unknown_gradient_is_refused(self):
-        with pytest.raises(ConfigError, match="approx_sign; got 'tanh'"):
-            SignActivation(6, spatial_dims=0, gradient="tanh")
+        with pytest.raises(ConfigError, match="approx_sign.*; got 'cubic'"):
+            RSignActivation(6, spatial_dims=0, gradient="cubic")
+
+    def test_annealing_sharpens_the_gradient_and_leaves_the_output(self):
+        x = seeded(40, 6)
+        quantizer = calibrated(RSignActivation(6, spatial_dims=0, gradient="tanh"), x)
+        x.requires_grad_()
+        outputs, far = [], []
+        for t in (0.0, 0.5, 1.0):
+            quantizer.anneal(t)
+            y = quantizer(x)
+            (gradient,) = torch.autograd.grad(y.sum(), x)
+            outputs.append(y.detach())
+            u = (x - quantizer.threshold).abs() / quantizer.scale
+            far.append(float(gradient[u > 1].sum() / gradient.sum()))
+        assert torch.equal(outputs[0], outputs[2])
+        assert far[0] > far[1] > far[2]
+
+
+class TestFixedSign(ActivationQuantizerSuite):
+    levels = 2
+
+    def quantizer(self, channels, spatial_dims):
+        return FixedSignActivation(channels, spatial_dims=spatial_dims)
+
+    def test_output_is_the_sign_times_the_mean_magnitude_of_all_calibration_inputs(self):
+        first, second = seeded(4, 6, 5, 5), 3 * seeded(12, 6, 5, 5, seed=1)
+        quantizer = calibrated(self.quantizer(6, 2), first, second)
+        scale = torch.cat([first, second]).abs().mean()
+        torch.testing.assert_close(quantizer(first), torch.where(first >= 0, scale, -scale))
+
+    def test_the_window_of_the_gradient_is_in_units_of_the_input(self):
+        x = 3 * seeded(30, 6)
+        quantizer = calibrated(self.quantizer(6, 0), x)
+        x.requires_grad_()
+        quantizer(x).sum().backward()
+        assert torch.equal(x.grad, (x.abs() <= 1).float())
+
+    def test_nothing_is_learnt(self):
+        assert not list(self.quantizer(6, 0).parameters())

@@ -1,17 +1,9 @@
-import pytest
 import torch
 
-from mpsearch.errors import ConfigError
-from mpsearch.quant.ste import binarize, round_ste, scale_grad, sign_slope, straight_through
+from mpsearch.quant.ste import binarize, round_ste, scale_grad, straight_through
 
 POINTS = torch.tensor([-2.0, -1.0, -0.5, -0.0, 0.0, 0.25, 1.0, 1.5])
 UPSTREAM = torch.arange(1.0, 9.0)
-
-SLOPES = {
-    "identity": torch.ones(8),
-    "clipped": torch.tensor([0.0, 1, 1, 1, 1, 1, 1, 0]),
-    "approx_sign": torch.tensor([0.0, 0, 1, 2, 2, 1.5, 0, 0]),
-}
 
 
 def gradient_of(function, x=POINTS):
@@ -26,16 +18,6 @@ def test_sign_of_zero_is_plus_one_also_where_zero_is_negative():
 
 def test_sign_of_nan_is_minus_one_as_in_the_kernels():
     assert binarize(torch.tensor([torch.nan])).tolist() == [-1]
-
-
-@pytest.mark.parametrize("name", SLOPES)
-def test_the_slope_of_sign_is_the_named_one(name):
-    assert torch.equal(sign_slope(name)(POINTS), SLOPES[name])
-
-
-def test_an_unknown_sign_gradient_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"identity, clipped, approx_sign; got 'cubic'"):
-        sign_slope("cubic")
 
 
 def test_round_goes_half_to_even_and_passes_the_gradient():
