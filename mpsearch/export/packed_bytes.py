@@ -6,6 +6,7 @@ Layers in the order of their names, each of them
     weight_scale        float32 (N,)
     negative_scale      float32 (N,), where weights below 0 have a scale of their own
     activation_scale    float32 (1,)
+    ternary_step        float32 (1,), ternary inputs only
     threshold           float32 (C,), 1-bit activations only
     bias                float32 (N,), where there is one
 
@@ -51,7 +52,8 @@ def packed_bytes(layers: Mapping[str, QuantizedLayer], floats: Mapping[str, Tens
     for name in sorted(layers):
         layer = layers[name]
         parts.append(pack_weights(layer.weight, layer.scheme).tobytes())
-        numbers = (layer.weight_scale, layer.negative_scale, layer.activation.scale, layer.activation.threshold, layer.bias)
+        scales = (layer.weight_scale, layer.negative_scale, layer.activation.scale)
+        numbers = (*scales, layer.activation.ternary_step, layer.activation.threshold, layer.bias)
         parts += [np.asarray(array, _FLOAT).tobytes() for array in numbers if array is not None]
     for name in sorted(floats):
         parts.append(floats[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -78,6 +80,7 @@ class PackedBytes:
         weight_scale = self._floats(count, name)
         negative_scale = self._floats(count, name) if "two_scales" in geometry.extras else None
         scale = self._floats(1, name)[0]
+        ternary_step = self._floats(1, name)[0] if "ternary_input" in geometry.extras else None
         threshold = self._floats(channels * geometry.groups, name) if one_bit else None
         bias = self._floats(count, name) if geometry.has_bias else None
         try:
@@ -94,7 +97,7 @@ class PackedBytes:
                     zero_point=geometry.zero_point,
                     threshold=threshold,
                     scale_of=_scale_of(geometry.extras),
-                    ternary="ternary_input" in geometry.extras,
+                    ternary_step=ternary_step,
                 ),
                 stride=geometry.stride,
                 padding=geometry.padding,

@@ -49,7 +49,8 @@ class ActivationFormat:
     token  8 bit, linear layers: r = max(max |x| * TOKEN_STEP, 1e-8) over the C inputs of a row, and
            a = clip(round_half_even(x * (1 / r)), -128, 127).
     pixel  1 bit: K = sum of |x| over all channels and taps of the window / (C * taps); padding adds 0.
-    `ternary`: 8-bit integers are clipped to -1..1; zero_point is 0.
+    Ternary, 8 bit with a `ternary_step`: a = clip(round_half_even(x * (1 / ternary_step)), -1, 1); zero_point
+           is 0, and x_hat = scale * a as ever.
 
     Padding is the real number 0 in every scheme: it adds nothing to a sum.
 
@@ -61,7 +62,7 @@ class ActivationFormat:
     zero_point: int = 0
     threshold: NDArray[np.float32] | None = None
     scale_of: ScaleOf = "layer"
-    ternary: bool = False
+    ternary_step: np.float32 | None = None
 
     def __post_init__(self) -> None:
         if self.scale_of not in SCALES or (self.scale_of != "layer" and self.scale != 1):
@@ -79,10 +80,11 @@ class ActivationFormat:
         if self.ternary and (self.bits != 8 or self.scale_of != "layer"):
             raise ShapeError("Ternary activations have 8 bits and one scale for the layer.")
         with np.errstate(over="ignore", divide="ignore"):
-            if not (np.isfinite(self.scale) and self.scale > 0 and np.isfinite(self.inverse_scale)):
-                raise ShapeError(
-                    f"An activation scale must be > 0, and finite like its inverse; got {self.scale}."
-                )
+            for number in (self.scale, self.scale if self.ternary_step is None else self.ternary_step):
+                if not (np.isfinite(number) and number > 0 and np.isfinite(np.float32(1) / number)):
+                    raise ShapeError(
+                        f"An activation scale must be > 0, and finite like its inverse; got {number}."
+                    )
         if self.bits == 8:
             if not -128 <= self.zero_point <= 127 or self.threshold is not None:
                 raise ShapeError(
@@ -100,8 +102,15 @@ class ActivationFormat:
 
     @property
     def inverse_scale(self) -> np.float32:
-        """float32(1) / scale, rounded once: training and kernels multiply by this same number."""
-        return np.float32(1) / np.float32(self.scale)
+        """float32(1) / scale, rounded once: training and kernels multiply by this same number.
+
+        Ternary: of the step.
+        """
+        return np.float32(1) / np.float32(self.scale if self.ternary_step is None else self.ternary_step)
+
+    @property
+    def ternary(self) -> bool:
+        return self.ternary_step is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

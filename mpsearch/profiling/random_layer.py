@@ -95,7 +95,7 @@ def random_quantized_layer(shape: LayerShape, scheme: Scheme, *, seed: int = 0) 
             scale=np.float32(0.02 if scale_of == "layer" else 1),
             threshold=np.zeros(shape.in_channels, np.float32) if scheme.activation_bits == 1 else None,
             scale_of=scale_of,
-            ternary="ternary_input" in extras,
+            ternary_step=np.float32(0.7) if "ternary_input" in extras else None,
         ),
         stride=shape.stride,
         padding=shape.padding,

@@ -11,9 +11,9 @@ from mpsearch.models.layer_shape import Extra
 Binary = Literal["bwn", "bwn_through_scale", "binary_connect", "elastic", "xnor_plus_plus", "ir_net"]
 Ternary = Literal["twn", "twn_learnt", "absmean", "threshold", "seq", "ttq"]
 Uniform = Literal["lsq", "minmax", "dorefa"]
-BinaryActivation = Literal["rsign", "sign"]
+BinaryActivation = Literal["rsign", "sign", "xnor"]
 SignGradient = Literal["identity", "clipped", "approx_sign", "tanh", "swish", "ede"]
-Activation = Literal["lsq", "lsq_plus", "pact", "minmax", "per_token"]
+Activation = Literal["lsq", "lsq_plus", "pact", "minmax", "per_token", "ternary", "ternary_threshold"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,8 @@ class QuantizerChoice:
         found: dict[Extra, bool] = {
             "two_scales": self.ternary == "ttq",
             "token_scale": self.activation == "per_token",
+            "pixel_scale": self.binary_activation == "xnor",
+            "ternary_input": self.activation in ("ternary", "ternary_threshold"),
         }
         return tuple(extra for extra, is_on in found.items() if is_on)
 

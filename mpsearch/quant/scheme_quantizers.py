@@ -26,8 +26,10 @@ from mpsearch.quant.quantizer_choice import QuantizerChoice
 from mpsearch.quant.scaled_threshold import ScaledThresholdQuantizer
 from mpsearch.quant.seq import SeqQuantizer
 from mpsearch.quant.sign_activation import FixedSignActivation, RSignActivation
+from mpsearch.quant.ternary_activation import TernaryActivation, ThresholdTernaryActivation
 from mpsearch.quant.ttq import TtqQuantizer
 from mpsearch.quant.twn import LearntTwnQuantizer, TwnQuantizer
+from mpsearch.quant.xnor_activation import XnorActivation
 from mpsearch.quant.xnor_plus_plus import XnorPlusPlusQuantizer
 
 # From the weights that the layer starts with.
@@ -84,6 +86,14 @@ BINARY_ACTIVATIONS: Mapping[str, Callable[[LayerInputs, QuantizerChoice], Activa
     "sign": lambda inputs, choice: FixedSignActivation(
         inputs.channels, spatial_dims=inputs.spatial_dims, gradient=choice.sign_gradient
     ),
+    "xnor": lambda inputs, choice: XnorActivation(
+        inputs.channels,
+        kernel=inputs.kernel,
+        stride=inputs.stride,
+        padding=inputs.padding,
+        dilation=inputs.dilation,
+        gradient=choice.sign_gradient,
+    ),
 }
 ACTIVATIONS: Mapping[str, Callable[[LayerInputs], ActivationQuantizer]] = {
     "lsq": lambda _inputs: LsqActivation(),
@@ -92,6 +102,8 @@ ACTIVATIONS: Mapping[str, Callable[[LayerInputs], ActivationQuantizer]] = {
     "minmax": lambda _inputs: MinmaxActivation(),
     # The windows of a convolution mix pixels: those keep one learnt scale.
     "per_token": lambda inputs: LsqActivation() if inputs.spatial_dims else PerTokenActivation(),
+    "ternary": lambda _inputs: TernaryActivation(),
+    "ternary_threshold": lambda _inputs: ThresholdTernaryActivation(),
 }
 
 
