@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ def _of_table(table: str, rows: Sequence[Row], finished: Mapping[str, Record]) -
                 "high": high,
                 "steps": round(share * run.recipe.steps),
                 "long_steps": run.recipe.steps,
+                "settings": asdict(run.recipe),
                 "lowest_score": float(long.min()),
                 "highest_score": float(long.max()),
             }

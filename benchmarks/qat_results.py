@@ -69,6 +69,7 @@ def row_line(row: Row, finished: Mapping[str, Record]) -> dict[str, Any] | None:
         "spread": _spread(lost),
         "test_lost": statistics.fmean(tested) if tested and row.measure == "score" else None,
         "test_spread": _spread(tested) if row.measure == "score" else None,
+        "score_lost": statistics.fmean(_lost(record, "score") for record in scored),
         "calibrated_lost": statistics.fmean(100 * (base["score"] - r["calibrated"]) for r in scored),
         "steps": scored[0]["steps"],
         "epochs": scored[0]["steps"] * row.runs[0].recipe.batch_size / base["train_samples"],

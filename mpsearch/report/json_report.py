@@ -12,6 +12,7 @@ from mpsearch.search.run import Run
 from mpsearch.search.run_facts import BaselineScore
 from mpsearch.search.rung_agreement import rung_agreements
 from mpsearch.search.score_difference import baseline_interval
+from mpsearch.search.score_ranking import score_ranking
 from mpsearch.search.trial_record import TrialRecord
 
 # Raised when a key goes or changes its meaning. New keys may come at any time: readers must ignore those that
@@ -41,6 +42,9 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
                       loss, seconds, steps and ended of each), seconds
     fidelities        how well scores after a share of the steps rank the trials that have both: share,
                       trials, kendall_tau (tau-b, null below three trials)
+    score_ranking     how well trials of such a recipe rank random policies of the task's model, as measured:
+                      steps, long_steps, policies, tau (Kendall's tau-b), low, high (95%), differing (settings
+                      that were others then); null where it was not measured
     open              the numbers of trials that have begun and not ended: they run now, or were killed
     knee              a trial number, null before the first trial
 
@@ -111,6 +115,7 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
         "fidelities": [
             {"share": a.share, "trials": a.trials, "kendall_tau": a.tau} for a in rung_agreements(run.records)
         ],
+        "score_ranking": _score_ranking(run),
         "open": list(run.open_numbers),
         "knee": run.front.knee().number if complete else None,
     }
@@ -123,6 +128,15 @@ def _baseline(run: Run, base: BaselineScore) -> dict[str, Any]:
         "test_accuracy": base.test_score,
         **{cost.field: cost.of(base.costs) for cost in costs_on(run.devices)},
     }
+
+
+def _score_ranking(run: Run) -> dict[str, Any] | None:
+    ranking = score_ranking(run.space)
+    if ranking is None:
+        return None
+    told = ("steps", "long_steps", "policies", "tau", "low", "high")
+    measured = {name: getattr(ranking.measured, name) for name in told}
+    return {**measured, "differing": list(ranking.differing)}
 
 
 def trial_json(run: Run, record: TrialRecord) -> dict[str, Any]:

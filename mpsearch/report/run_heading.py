@@ -12,6 +12,7 @@ from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.report.execution_line import execution_line
 from mpsearch.report.facts_grid import FactsGrid
 from mpsearch.report.pareto_table import chosen_percentiles
+from mpsearch.report.ranking_text import ranking_text
 from mpsearch.report.stopped_text import agreement_text
 from mpsearch.report.units import (
     budgets_text,
@@ -26,6 +27,7 @@ from mpsearch.search.run import Run
 from mpsearch.search.run_facts import BaselineScore
 from mpsearch.search.rung_agreement import rung_agreements
 from mpsearch.search.score_difference import baseline_interval
+from mpsearch.search.score_ranking import score_ranking
 from mpsearch.search.searching import is_searching
 
 
@@ -37,6 +39,7 @@ def run_heading(run: Run) -> RenderableType:
         ("latency", _latency_origin(run)),
     ]
     facts += [(f"@{device.name}", _profile_origin(device)) for device in run.further_profiles]
+    facts.append(("ranking", ranking_text(score_ranking(run.space))))
     agreements = rung_agreements(run.records)
     if agreements:
         facts.append(("fidelities", "; ".join(map(agreement_text, agreements))))

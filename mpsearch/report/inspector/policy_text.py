@@ -13,6 +13,7 @@ from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.plot_picture import kind_of, mark_ink, symbol_of
 from mpsearch.report.inspector.trade import beaten_by, neighbours, trade
 from mpsearch.report.inspector.view_state import MARK_LETTERS, Scene
+from mpsearch.report.ranking_text import tau_text
 from mpsearch.report.shortened import shortened
 from mpsearch.report.stopped_text import stopped_text
 from mpsearch.report.units import (
@@ -25,6 +26,7 @@ from mpsearch.report.units import (
     seconds_text,
 )
 from mpsearch.search.objective import costs_on
+from mpsearch.search.score_ranking import score_ranking
 from mpsearch.search.trial_record import TrialRecord
 
 _LABEL, _VALUE, _SPREAD, _GAIN = 8, 8, 10, 7
@@ -103,6 +105,12 @@ def _title(scene: Scene, record: TrialRecord, palette: Palette, width: int, mark
     return line
 
 
+def _ranking(scene: Scene) -> str:
+    """As in ", ranks by tau 0.81 (0.72 to 0.88)"; empty where it was not measured."""
+    ranking = score_ranking(scene.run.space)
+    return "" if ranking is None else f", ranks by {tau_text(ranking)}"
+
+
 def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) -> list[Text]:
     """Scores and costs, each with its spread and what it is against 32 bits."""
     run, base = scene.run, scene.run.baseline
@@ -127,7 +135,7 @@ def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) ->
             percent_text(record.accuracy),
             spread=range_text(*run.interval(record)),
             gain=points_text(record.accuracy - base.score),
-            origin=f"validation, n = {run.validation_samples}",
+            origin=f"validation, n = {run.validation_samples}{_ranking(scene)}",
             ink="accent",
         )
     if (test := run.test_scores.get(number)) is not None:

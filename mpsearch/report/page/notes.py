@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from mpsearch.report.ranking_text import ranking_text
 from mpsearch.report.units import counted
 from mpsearch.search.run import Run
+from mpsearch.search.score_ranking import score_ranking
 
 
 def honest_notes(run: Run) -> tuple[str, ...]:
@@ -18,7 +20,7 @@ def honest_notes(run: Run) -> tuple[str, ...]:
         "less noise than their intervals suggest.",
         _test_note(run),
         f"A trial is a short fine-tune of at most {recipe.steps} steps from the 32-bit model. Trained for "
-        "longer, a policy may score differently.",
+        "longer, a policy may score differently. " + _ranking_note(run),
         "Latency is predicted: sums of what the operators took when they were timed alone on "
         f"{counted(profile.threads, 'thread')} of {profile.fingerprint.cpu_model}, one sample at a time. "
         + (
@@ -38,6 +40,13 @@ def honest_notes(run: Run) -> tuple[str, ...]:
             f"Latencies of {some} were interpolated between measured sizes, at least at one precision."
         )
     return tuple(note for note in notes if note)
+
+
+def _ranking_note(run: Run) -> str:
+    ranking = score_ranking(run.space)
+    if ranking is None:
+        return "How well trials of this task rank policies as long fine-tunes do has not been measured."
+    return f"How well they rank policies all the same was measured: {ranking_text(ranking)}."
 
 
 def _test_note(run: Run) -> str:
