@@ -1,29 +1,55 @@
 import pytest
 import torch
+from torch import nn
 
 from mpsearch.models.rprelu import RPReLU
+from mpsearch.models.trace import trace_model
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.quant.freeze import freeze_model
+from mpsearch.quant.swap import calibrate, quantize_model
+from mpsearch.runtime.packed_model import build_packed_model
 
 
-@pytest.fixture
-def rprelu():
-    module = RPReLU(3)
+def shifted(channels, *, seed=0):
+    """With numbers as a training leaves them."""
+    module = RPReLU(channels)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        module.shift_in.copy_(torch.tensor([0.0, 1.0, -1.0]))
-        module.slope.copy_(torch.tensor([0.25, 0.5, 0.0]))
-        module.shift_out.copy_(torch.tensor([0.0, 2.0, 0.0]))
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(channels, generator=generator))
     return module
 
 
-def test_each_channel_has_its_own_kink_slope_and_offset(rprelu):
-    x = torch.tensor([[-2.0, -2.0, -2.0], [3.0, 3.0, 3.0]])
-    assert torch.equal(rprelu(x), torch.tensor([[-0.5, 0.5, 0.0], [3.0, 4.0, 4.0]]))
-    assert torch.equal(rprelu(x[:, :, None, None])[:, :, 0, 0], rprelu(x))
+@pytest.mark.parametrize("shape", [(5, 3), (5, 3, 4), (2, 3, 4, 5)])
+def test_it_is_the_papers_equation_per_channel(shape):
+    module, x = shifted(3), torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    for channel in range(3):
+        gamma, beta, zeta = (p[channel].item() for p in (module.shift_in, module.slope, module.shift_out))
+        u = x[:, channel]
+        expected = torch.where(u > gamma, u - gamma + zeta, beta * (u - gamma) + zeta)
+        torch.testing.assert_close(module(x)[:, channel], expected)
 
 
-def test_gradients_are_those_of_the_equation(rprelu):
-    x = torch.tensor([[-2.0, 0.0, 3.0]], requires_grad=True)
-    rprelu(x).sum().backward()
-    assert torch.equal(x.grad, torch.tensor([[0.25, 0.5, 1.0]]))
-    assert torch.equal(rprelu.shift_in.grad, torch.tensor([-0.25, -0.5, -1.0]))
-    assert torch.equal(rprelu.slope.grad, torch.tensor([-2.0, -1.0, 0.0]))
-    assert torch.equal(rprelu.shift_out.grad, torch.ones(3))
+def test_it_starts_as_a_prelu():
+    x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(RPReLU(3)(x), nn.PReLU(3)(x))
+
+
+@pytest.mark.parametrize("scheme", ["w1a1", "w4a8"])
+def test_a_network_with_it_is_traced_and_runs_packed_to_the_bit(scheme):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        shifted(8),
+        nn.Conv2d(8, 6, 3, padding=1),
+        shifted(6),
+    ).eval()
+    x = torch.randn(2, 3, 9, 9)
+    trace = trace_model(model, (x,))
+    assert [layer.name for layer in trace.layers] == ["0", "3"]
+    quantized = quantize_model(model, PrecisionPolicy({"0": "w8a8", "3": scheme}))
+    calibrate(quantized, [x])
+    with torch.no_grad():
+        expected = quantized(x)
+    assert torch.equal(build_packed_model(model, freeze_model(quantized))(x), expected)

@@ -247,9 +247,7 @@ class TestLsqPlus(Int8Suite):
         quantizer, _, upstream, v, q, inside = self.clipped(unsigned=False)
         scale, share = quantizer.scale.detach(), (40 * 127) ** -0.5
         by_scale = (upstream * torch.where(inside, q - v, q)).sum() * share
-        torch.testing.assert_close(
-            quantizer.log_scale.grad, (by_scale * scale).float(), rtol=1e-3, atol=1e-5
-        )
+        torch.testing.assert_close(quantizer.log_scale.grad, (by_scale * scale).float(), rtol=1e-3, atol=1e-5)
         by_zero_point = -(upstream * ~inside).sum() * scale * share
         torch.testing.assert_close(quantizer.zero_point.grad, 128 * by_zero_point, rtol=1e-3, atol=1e-6)
 
