@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -50,33 +49,6 @@ def left_of(rows: dict[str, list[Row]], journal: Journal) -> list[Run]:
     return [run for key, run in ordered.items() if key not in finished]
 
 
-def train_all(runs: list[Run], journal: Journal, *, hours: float, threads: int) -> None:
-    """Each run that no other process has finished or is making; a workload is loaded when it is first met."""
-    import torch  # noqa: PLC0415 - seconds that `--list` need not wait
-    from qat_training import Prepared, prepare, train, train_in_new_process  # noqa: PLC0415
-
-    torch.set_num_threads(threads)
-    ends = time.monotonic() + hours * 3600
-    prepared: dict[str, Prepared] = {}
-    for place, run in enumerate(runs):
-        if time.monotonic() + journal.estimated_seconds(run, journal.records()) > ends:
-            continue
-        with journal.claimed(run.key) as is_mine:
-            if not is_mine or run.key in journal.finished():
-                continue
-            name = run.workload.name
-            if run.repeat:
-                record = train_in_new_process(run, threads)
-            else:
-                if name not in prepared:
-                    print(f"preparing {name}: data and 32-bit baseline", flush=True)
-                    prepared = {name: prepare(run.workload)}  # one at a time: data sets are large
-                record = train(run, prepared[name])
-            journal.add(record)
-        ended = record.get("failure") or f"score {record['score']:.4f}, loss {record['loss']:.4f}"
-        print(f"{place + 1}/{len(runs)} {run}: {ended} ({record.get('seconds', 0):.0f} s)", flush=True)
-
-
 def show_left(runs: list[Run], journal: Journal) -> None:
     records = journal.records()
     total = 0.0
@@ -95,6 +67,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--journal", type=Path, default=JOURNAL)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=1, help="policies that are trained in one pass")
     parser.add_argument("--hours", type=float, default=float("inf"))
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
@@ -104,7 +77,9 @@ def main() -> None:
     if given.list:
         show_left(left, journal)
     else:
-        train_all(left, journal, hours=given.hours, threads=given.threads)
+        from qat_sitting import sit  # noqa: PLC0415 - seconds that `--list` need not wait
+
+        sit(left, journal, hours=given.hours, threads=given.threads, batch=given.batch)
     found = results(planned(PARTS, given.seeds, None), journal.finished())
     print(printed({part: found[part] for part in rows}))
     if given.json is not None:

@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 import hashlib
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -26,9 +26,10 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.resolve import resolve
 from mpsearch.search.space_file import load_space
 from mpsearch.training.baseline import Baseline, trained_baseline
+from mpsearch.training.batched_trials import run_trials
 from mpsearch.training.evaluate import evaluate
 from mpsearch.training.task import Task, load_task
-from mpsearch.training.trial import baseline_model, restore_trial_model, run_trial, test_score
+from mpsearch.training.trial import TrialResult, baseline_model, restore_trial_model, test_score
 
 PROBED_STEPS = 2  # their losses are kept, to tell later whether the code still trains alike
 
@@ -68,11 +69,30 @@ def prepare(workload: Workload) -> Prepared:
     return Prepared(task=task, baseline=baseline, trace=trace, baseline_facts=facts)
 
 
-def train(run: Run, prepared: Prepared) -> dict[str, Any]:
-    """The record of the run, for the journal. One that diverges is a result too."""
-    policy = prepared.policy(run.rule)
-    recipe = run.recipe
-    recorded: dict[str, Any] = {
+def train(runs: Sequence[Run], prepared: Prepared) -> list[dict[str, Any]]:
+    """The record of each run, for the journal; runs of one call differ in policy only, and are trained in one
+    pass where that can be. One that diverges is a result too.
+    """
+    policies = [prepared.policy(run.rule) for run in runs]
+    first = runs[0]
+    clocks = [_Clock() for _ in runs]
+    results = run_trials(
+        prepared.task,
+        prepared.baseline,
+        policies,
+        first.recipe,
+        share=first.share,
+        seed=first.seed,
+        on_step=lambda place, done, steps, loss: clocks[place].step(done, steps, loss),
+    )
+    return [
+        _facts(run, policy, prepared, len(runs)) | _outcome(run, policy, prepared, result, clock.seconds)
+        for run, policy, result, clock in zip(runs, policies, results, clocks, strict=True)
+    ]
+
+
+def _facts(run: Run, policy: PrecisionPolicy, prepared: Prepared, together: int) -> dict[str, Any]:
+    return {
         "key": run.key,
         "workload": run.workload.name,
         "rule": str(run.rule),
@@ -83,29 +103,24 @@ def train(run: Run, prepared: Prepared) -> dict[str, Any]:
         "repeat": run.repeat,
         "baseline": prepared.baseline_facts,
         "threads": torch.get_num_threads(),
+        "together": together,
         "machine": probe_machine().cpu_model,
         "torch": torch.__version__,
         "commit": _commit(),
+        "at": dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
     }
-    clock = _Clock()
-    try:
-        result = run_trial(
-            prepared.task,
-            prepared.baseline,
-            policy,
-            recipe,
-            share=run.share,
-            seed=run.seed,
-            on_progress=clock.step,
-        )
-    except TrialError as error:
-        return recorded | {"failure": str(error), "steps": 0, "at": _now()}
-    test = None
-    if prepared.task.test is not None and run.share == 1:
-        test = test_score(
-            prepared.task, restore_trial_model(prepared.task, policy, result.state_dict, recipe)
-        )
-    return recorded | {
+
+
+def _outcome(
+    run: Run, policy: PrecisionPolicy, prepared: Prepared, result: TrialResult | TrialError, training_s: float
+) -> dict[str, Any]:
+    if isinstance(result, TrialError):
+        return {"failure": str(result), "steps": 0}
+    task, test = prepared.task, None
+    if task.test is not None and run.share == 1:
+        test = test_score(task, restore_trial_model(task, policy, result.state_dict, run.recipe))
+    training_s = min(training_s, result.seconds)  # of runs in one pass, each has its part of the time
+    return {
         "score": result.score,
         "loss": result.loss,
         "calibrated": result.calibrated_score,
@@ -114,9 +129,8 @@ def train(run: Run, prepared: Prepared) -> dict[str, Any]:
         "first_losses": list(result.curve[:PROBED_STEPS]),
         "weights": _digest(result.state_dict),
         "seconds": result.seconds,
-        "seconds_training": clock.seconds,
-        "seconds_beside": result.seconds - clock.seconds,
-        "at": _now(),
+        "seconds_training": training_s,
+        "seconds_beside": result.seconds - training_s,
     }
 
 
@@ -128,7 +142,7 @@ def train_in_new_process(run: Run, threads: int) -> dict[str, Any]:
 
 def _prepare_and_train(run: Run, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
-    return train(run, prepare(run.workload))
+    return train([run], prepare(run.workload))[0]
 
 
 class _Clock:
@@ -163,7 +177,3 @@ def _commit() -> str:
         check=False,
     )
     return told.stdout.strip()
-
-
-def _now() -> str:
-    return dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,62 @@
+"""One sitting of `benchmarks/qat.py`: makes what is left of its runs until the time is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import torch
+from qat_journal import Journal, Record
+from qat_run import Run
+from qat_training import Prepared, prepare, train, train_in_new_process
+
+
+def sit(runs: Sequence[Run], journal: Journal, *, hours: float, threads: int, batch: int) -> None:
+    """Make each run that no other process has made or is making; `batch` policies at a time where they are
+    trained alike. A run that would, by its estimate, end after `hours` is not begun.
+    """
+    torch.set_num_threads(threads)
+    ends = time.monotonic() + hours * 3600
+    prepared: dict[str, Prepared] = {}
+    for group in groups_alike(runs, batch):
+        with ExitStack() as claims:
+            mine = [run for run in group if claims.enter_context(journal.claimed(run.key))]
+            finished = journal.finished()
+            mine = [run for run in mine if run.key not in finished]
+            records = list(finished.values())
+            seconds = sum(journal.estimated_seconds(run, records) for run in mine)
+            if not mine or time.monotonic() + seconds > ends:
+                continue
+            workload = mine[0].workload
+            if mine[0].repeat:
+                made = [train_in_new_process(run, threads) for run in mine]
+            else:
+                if workload.name not in prepared:
+                    print(f"preparing {workload.name}: data and 32-bit baseline", flush=True)
+                    prepared = {workload.name: prepare(workload)}  # one at a time: data sets are large
+                made = train(mine, prepared[workload.name])
+            for run, record in zip(mine, made, strict=True):
+                journal.add(record)
+                print(f"{run}: {_ended(record)}", flush=True)
+
+
+def groups_alike(runs: Sequence[Run], batch: int) -> list[list[Run]]:
+    """All runs, in order but for those that join an earlier one: up to `batch` that differ in policy only."""
+    groups: list[list[Run]] = []
+    open_groups: dict[str, list[Run]] = {}
+    for run in runs:
+        alike = f"{run.workload.name} {sorted(run.settings.items())} {run.share} {run.seed}"
+        group = [] if run.repeat else open_groups.get(alike, [])
+        if not group or len(group) == batch:
+            groups.append(group := [])
+        if not run.repeat:
+            open_groups[alike] = group
+        group.append(run)
+    return groups
+
+
+def _ended(record: Record) -> str:
+    if "failure" in record:
+        return str(record["failure"])
+    return f"score {record['score']:.4f}, loss {record['loss']:.4f} ({record['seconds']:.0f} s)"
