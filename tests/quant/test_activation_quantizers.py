@@ -343,7 +343,7 @@ class TestRSign(ActivationQuantizerSuite):
             quantizer(seeded(2, 1, 3, 3))
 
     def test_an_unknown_gradient_is_refused(self):
-        with pytest.raises(ConfigError, match="approx_sign.*; got 'cubic'"):
+        with pytest.raises(ConfigError, match=r"approx_sign.*; got 'cubic'"):
             RSignActivation(6, spatial_dims=0, gradient="cubic")
 
     def test_annealing_sharpens_the_gradient_and_leaves_the_output(self):
