@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from typing import Literal, get_args
 
 import numpy as np
@@ -88,7 +87,8 @@ class ActivationFormat:
         if self.bits == 8:
             if not -128 <= self.zero_point <= 127 or self.threshold is not None:
                 raise ShapeError(
-                    f"8-bit activations take a zero point in -128..127 and no threshold; got {self.zero_point}."
+                    "8-bit activations take a zero point in -128..127 and no threshold; got "
+                    f"{self.zero_point}."
                 )
         elif self.bits == 1:
             if self.threshold is None or self.threshold.dtype != np.float32 or self.threshold.ndim != 1:
@@ -119,9 +119,9 @@ class QuantizedLayer:
 
     y[n] = (sum over k of (a[k] - zero_point) * weight[n, k]) * (activation.scale * weight_scale[n]) + bias[n]
 
-    With a `negative_scale` the weights below 0 have that scale instead: the sums over each sign are multiplied
-    by their own scale, then added. Where activations have a scale for each token or pixel, that multiplies the
-    result before the bias is added.
+    With a `negative_scale` the weights below 0 have that scale instead: the sums over each sign are
+    multiplied by their own scale, then added. Where activations have a scale for each token or pixel, that
+    multiplies the result before the bias is added.
 
     Shape: weight (N, C / groups, KH, KW) int8 (linear: KH = KW = 1; conv1d: KH = 1);
            weight_scale (N,) float32; negative_scale (N,) float32 or None, ternary weights only;

@@ -48,7 +48,8 @@ def token_scales(x: NDArray[np.float32]) -> NDArray[np.float32]:
     Shape: x (..., C) -> (..., 1).
     """
     greatest = np.where(np.isnan(x), np.float32(0), np.abs(x)).max(-1, keepdims=True)
-    return np.maximum(greatest * TOKEN_STEP, LEAST_TOKEN_SCALE)
+    scales: NDArray[np.float32] = np.maximum(greatest * TOKEN_STEP, LEAST_TOKEN_SCALE)
+    return scales
 
 
 def pixel_scales(layer: QuantizedLayer, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -59,7 +60,8 @@ def pixel_scales(layer: QuantizedLayer, x: NDArray[np.float32]) -> NDArray[np.fl
     magnitudes = np.abs(x.astype(np.float64)).sum(-1, keepdims=True)
     kernel = layer.weight.shape[2:]
     sums = _window_sums(layer, magnitudes, np.ones((1, 1, 1, *kernel)))
-    return (sums / (layer.in_channels * kernel[0] * kernel[1])).astype(np.float32)
+    means: NDArray[np.float64] = sums / (layer.in_channels * kernel[0] * kernel[1])
+    return means.astype(np.float32)
 
 
 def integer_output(layer: QuantizedLayer, a: NDArray[np.int8]) -> NDArray[np.int32]:
@@ -83,7 +85,10 @@ def integer_output(layer: QuantizedLayer, a: NDArray[np.int8]) -> NDArray[np.int
 def _window_sums(
     layer: QuantizedLayer, x: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Sums over a layer's windows. x (N, H, W, C), weight (G, columns, C / G, KH, KW) -> (N, OH, OW, G * columns)."""
+    """Sums over a layer's windows.
+
+    Shape: x (N, H, W, C), weight (G, columns, C / G, KH, KW) -> (N, OH, OW, G * columns).
+    """
     (pad_h, pad_w), (stride_h, stride_w), (dilation_h, dilation_w) = (
         layer.padding,
         layer.stride,
@@ -125,9 +130,11 @@ def run_reference(layer: QuantizedLayer, x: NDArray[np.float32]) -> NDArray[np.f
     if layer.negative_factor is None:
         y = integer_output(layer, a).astype(np.float32) * layer.scale
     else:
-        above, below = (replace(layer, weight=layer.weight * kept) for kept in (layer.weight > 0, layer.weight < 0))
-        y = integer_output(above, a).astype(np.float32) * layer.scale
-        y = y + integer_output(below, a).astype(np.float32) * layer.negative_factor
+        above, below = (
+            integer_output(replace(layer, weight=layer.weight * is_kept), a).astype(np.float32)
+            for is_kept in (layer.weight > 0, layer.weight < 0)
+        )
+        y = above * layer.scale + below * layer.negative_factor
     if layer.activation.scale_of == "token":
         y = y * token_scales(x)
     elif layer.activation.scale_of == "pixel":

@@ -140,15 +140,10 @@ def group_steps(
 def _load_step(layer: LayerShape, size: Size, own_image: Outputs) -> StepShape:
     """The step that fills the image of a layer whose producer cannot."""
     extras = tuple(extra for extra in layer.extras if extra != "two_scales")
-    windows = {"kernel": layer.kernel, "stride": layer.stride, "padding": layer.padding}
-    return StepShape(
-        kind="elementwise",
-        batch=layer.batch,
-        size=size,
-        outputs=own_image,
-        extras=extras,
-        **(windows if "pixel_scale" in extras else {}),
-    )
+    step = StepShape(kind="elementwise", batch=layer.batch, size=size, outputs=own_image, extras=extras)
+    if "pixel_scale" not in extras:
+        return step
+    return replace(step, kernel=layer.kernel, stride=layer.stride, padding=layer.padding)
 
 
 def format_for_reader(fused: FusedGraph, producer: Group, reader: str, scheme: Scheme) -> ReaderFormat:

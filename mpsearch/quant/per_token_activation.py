@@ -29,9 +29,9 @@ class _RoundRows(Function):
 class PerTokenActivation(ActivationQuantizer):
     """Round each row to 255 levels, the greatest of which is its greatest magnitude.
 
-    r = max(max |x| / 127, 1e-8) over the row, q = round(x / r), y = r * q. Nothing is clipped, so the gradient
-    reaches x unchanged; r counts as a constant. `forward` and `quantize` yield q, `output_scale` r, which the
-    layer's output is multiplied by.
+    r = max(max |x| / 127, 1e-8) over the row, q = round(x / r), y = r * q. Nothing is clipped, so the
+    gradient reaches x unchanged; r counts as a constant. `forward` and `quantize` yield q, `output_scale` r,
+    which the layer's output is multiplied by.
 
     Needs no calibration.
 

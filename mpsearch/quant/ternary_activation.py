@@ -19,9 +19,9 @@ from mpsearch.quant.uniform_grid import Grid, grid_integers, round_to_grid
 class TernaryActivation(Int8Activation):
     """Round to -1, 0, +1 in units of a learnt scale.
 
-    q = clip(round(x * (1 / s)), -1, 1), y = s * q. With v = x / s: x gets g where |v| < 3/2, else 0; s gets the
-    sum of g * (q - v) there and of g * q elsewhere, times 1 / sqrt(n), n the inputs of one sample. After a ReLU
-    only 0 and +1 occur. Calibration picks the scale of least squared error. The parameter is log s.
+    q = clip(round(x * (1 / s)), -1, 1), y = s * q. With v = x / s: x gets g where |v| < 3/2, else 0; s gets
+    the sum of g * (q - v) there and of g * q elsewhere, times 1 / sqrt(n), n the inputs of one sample. After
+    a ReLU only 0 and +1 occur. Calibration picks the scale of least squared error. The parameter is log s.
 
     Shape: x of any shape.
     Raises: ConfigError before calibration.
@@ -78,9 +78,9 @@ class _Threshold(Function):
 class ThresholdTernaryActivation(TernaryActivation):
     """Zero the small inputs; the others keep their sign and share a learnt magnitude.
 
-    y = s * sign(x) where |x| > delta, else 0. Calibration sets delta = 0.7 * mean |x|, which then stays, and s
-    to the mean of the |x| above it. x gets g where |x| < s + delta, else 0; s gets the sum of g * sign(x) over
-    what is not 0, times 1 / sqrt(n), n the inputs of one sample. The parameter is log s.
+    y = s * sign(x) where |x| > delta, else 0. Calibration sets delta = 0.7 * mean |x|, which then stays, and
+    s to the mean of the |x| above it. x gets g where |x| < s + delta, else 0; s gets the sum of g * sign(x)
+    over what is not 0, times 1 / sqrt(n), n the inputs of one sample. The parameter is log s.
 
     Shape: x of any shape.
     Raises: ConfigError before calibration.
