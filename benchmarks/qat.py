@@ -11,6 +11,8 @@ Every finished run is added to the journal at once and never made again, so that
 over many sittings, and over several processes with one journal. OUT holds the tables of all that is finished.
 
     --list      what is left, with estimated seconds, and the tables so far
+    --check     does the code still train as when the journal was written? Two steps of each finished setting;
+                those that differ are named: raise their number in VERSIONS of qat_run.py
     --hours H   begin no run that would, by its estimate, end later than that
 """
 
@@ -70,12 +72,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1, help="policies that are trained in one pass")
     parser.add_argument("--hours", type=float, default=float("inf"))
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     journal = Journal(given.journal)
     rows = planned(given.only or PARTS, given.seeds, given.workload)
     left = left_of(rows, journal)
     if given.list:
         show_left(left, journal)
+    elif given.check:
+        from qat_sitting import stale  # noqa: PLC0415 - as below
+
+        runs = [run for of_part in rows.values() for row in of_part for run in row.runs]
+        changed = stale(runs, journal)
+        print("\n".join(changed) or "All finished settings begin to train as they did.")
+        raise SystemExit(bool(changed))
     else:
         from qat_sitting import sit  # noqa: PLC0415 - seconds that `--list` need not wait
 

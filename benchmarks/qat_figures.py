@@ -42,7 +42,11 @@ def _ranking(lines: Sequence[Line]) -> Figure:
         axes.axhline(LEAST_TAU, color="#8d8a85", linewidth=0.8, linestyle="--")
         tables = list(dict.fromkeys(line["table"] for line in lines))
         for table, colour in zip(tables, _COLOURS, strict=False):
-            of_table = [line for line in lines if line["table"] == table and line["low"] is not None]
+            of_table = [
+                line
+                for line in lines
+                if line["table"] == table and line["share"] < 1 and line["low"] is not None
+            ]
             shares = [100 * line["share"] for line in of_table]
             taus = [line["tau"] for line in of_table]
             below = [line["tau"] - line["low"] for line in of_table]

@@ -11,7 +11,7 @@ from qat_workloads import BENCHES
 from mpsearch.quant.quantizer_choice import QuantizerChoice
 
 # Family -> the scheme that feels it; the member that the others are compared with; other rivals by name.
-_FAMILIES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+FAMILIES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "binary": ("w1a8", "bwn", {"bwn": "binary_connect"}),
     "ternary": ("w1.58a8", "twn", {}),
     "uniform": ("w4a8", "minmax", {}),
@@ -49,7 +49,7 @@ def families(seeds: int) -> Iterator[Row]:
     """Every member that `QuantizerChoice` names."""
     known = get_type_hints(QuantizerChoice)
     for bench in BENCHES:
-        for family, (scheme, standard, rivals) in _FAMILIES.items():
+        for family, (scheme, standard, rivals) in FAMILIES.items():
             if scheme == "w1a1" and not bench.has_sign_inputs:
                 continue
             members = get_args(known[family])

@@ -1,4 +1,4 @@
-"""Renew what is made of benchmarks/results/qat.json. Run: python benchmarks/qat_page.py
+"""Renew what is made of the files in benchmarks/results. Run: python benchmarks/qat_page.py
 
 The tables of docs/qat.md, its figures in docs/images, and mpsearch/search/measured_rankings.json.
 """
@@ -11,18 +11,35 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qat_text import mean_text
+from qat_methods import FAMILIES
+from qat_results import LEAST_PAIRS
+from qat_text import mean_text, share_text
 
 from mpsearch.atomic_file import write_atomically
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "qat.json"
+STEPS = ROOT / "benchmarks" / "results" / "qat_step.json"
 PAGE = ROOT / "docs" / "qat.md"
 RANKINGS = ROOT / "mpsearch" / "search" / "measured_rankings.json"
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 Line = Mapping[str, Any]
 Found = Mapping[str, Sequence[Line]]
+
+
+def read_results() -> dict[str, list[Line]]:
+    """What `benchmarks/qat.py` found; under `speed` what `qat_step.py` did, where it has run."""
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    found["speed"] = []
+    if STEPS.exists():
+        measured = json.loads(STEPS.read_text(encoding="utf-8"))["results"]
+        found["speed"] = [
+            {"products": products, "scheme": scheme, **taken}
+            for products, of_products in measured.items()
+            for scheme, taken in of_products.items()
+        ]
+    return found
 
 
 def renewed_page(page: str, found: Found) -> str:
@@ -36,7 +53,7 @@ def rankings(found: Found) -> str:
     kept = [
         {name: line[name] for name in names}
         for line in found["ranking"]
-        if line["share"] > 0 and line["tau"] is not None and line["low"] is not None
+        if 0 < line["share"] < 1 and line["tau"] is not None and line["low"] is not None
     ]
     return json.dumps(kept, indent=1) + "\n"
 
@@ -87,7 +104,7 @@ def ranking_table(found: Found) -> str:
     rows = [
         (
             line["table"],
-            "calibrated only" if line["share"] == 0 else f"{line['steps']} of {line['long_steps']}",
+            share_text(line),
             "" if line["tau"] is None else f"{line['tau']:.2f}",
             "" if line["low"] is None else f"{line['low']:.2f} to {line['high']:.2f}",
             line["policies"],
@@ -95,7 +112,7 @@ def ranking_table(found: Found) -> str:
         )
         for line in found["ranking"]
     ]
-    titles = ("model", "steps", "tau", "95% interval", "policies", "long scores")
+    titles = ("model", "trained for", "tau", "95% interval", "policies", "long scores")
     return _table(titles, rows)
 
 
@@ -114,6 +131,21 @@ def determinism_table(found: Found) -> str:
     return _table(titles, rows)
 
 
+def speed_table(found: Found) -> str:
+    rows = [
+        (
+            line["products"],
+            line["scheme"],
+            f"{line['wall_ms']:.0f}",
+            "{1:.2f} ({0:.2f} to {2:.2f})".format(*line["wall_ratio"]),
+            "{1:.2f} ({0:.2f} to {2:.2f})".format(*line["cores_ratio"]),
+        )
+        for line in found["speed"]
+    ]
+    titles = ("products", "policy", "ms a step", "ratio by the clock", "ratio by core time")
+    return _table(titles, rows)
+
+
 TABLES: Mapping[str, Callable[[Found], str]] = {
     "bars": bars_table,
     "families": families_table,
@@ -121,26 +153,40 @@ TABLES: Mapping[str, Callable[[Found], str]] = {
     "ptq": ptq_table,
     "ranking": ranking_table,
     "determinism": determinism_table,
+    "speed": speed_table,
 }
 
 
 def _compared(lines: Sequence[Line], what: str) -> str:
-    rows = [
-        (
-            line["table"],
-            line["label"],
-            _unit(line),
-            _lost(line),
-            line.get("against") or "",
-            mean_text(line["gain"], line["gain_spread"]) if line.get("gain") is not None else "",
-            f"{line['gain_nats']:.3f}" if line.get("gain") is not None else "",
-            line.get("verdict", ""),
-            line["seeds"],
-        )
-        for line in lines
-    ]
-    titles = ("where", what, "unit", "below 32 bits", "against", "gain, points", "nats", "verdict", "seeds")
-    return _table(titles, rows)
+    """One row a label, one column a table; `label` and rival name the row."""
+    columns = list(dict.fromkeys(_column(line) for line in lines))
+    cells: dict[str, dict[str, str]] = {}
+    for line in lines:
+        family = line["table"].partition(", ")[2] if what == "quantizer" else ""
+        against = f" against {line['against']}" if line.get("against") else ""
+        label = f"{family}: {line['label']}{against}".removeprefix(": ")
+        cells.setdefault(label, {})[_column(line)] = _gain(line)
+    rows = [(label, *(of_label.get(column, "") for column in columns)) for label, of_label in cells.items()]
+    return _table((what, *columns), rows)
+
+
+def _column(line: Line) -> str:
+    model, _, rest = str(line["table"]).partition(", ")
+    return model if rest in FAMILIES else f"{model}, {rest}"
+
+
+def _gain(line: Line) -> str:
+    if line["lost"] is None:
+        return "diverged"
+    if line.get("gain") is None:
+        return f"{_lost(line)} below 32 bits"
+    in_nats = line["measure"] == "loss"
+    gain, spread = (
+        (line["gain_nats"], line["gain_nats_spread"]) if in_nats else (line["gain"], line["gain_spread"])
+    )
+    mark = {"better": " ▲", "worse": " ▼", "better in nats": " △", "worse in nats": " ▽"}
+    seeds = "" if line["pairs"] >= LEAST_PAIRS else f" ({line['pairs']} seeds)".replace("(1 seeds", "(1 seed")
+    return f"{mean_text(gain, spread)}{mark.get(line['verdict'], '')}{seeds}"
 
 
 def _unit(line: Line) -> str:
@@ -166,7 +212,7 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def main() -> None:
     from qat_figures import figures  # noqa: PLC0415 - seconds that the tables need not wait
 
-    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    found = read_results()
     write_atomically(PAGE, renewed_page(PAGE.read_text(encoding="utf-8"), found))
     write_atomically(RANKINGS, rankings(found))
     for name, picture in figures(found).items():

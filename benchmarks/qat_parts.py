@@ -59,12 +59,15 @@ def ptq(seeds: int) -> Iterator[Row]:
 
 
 def ranking(_seeds: int) -> Iterator[Row]:
-    """Random policies at several shares of the long fine-tune."""
+    """Random policies at several shares of the long fine-tune; the whole with another seed tells what the
+    order of long scores is itself worth.
+    """
     for bench in (bench for bench in BENCHES if bench.space is not None):
         for draw in range(DRAWN):
             rule = PolicyRule(space=bench.space, draw=draw)
             whole = Run(workload=bench.workload, rule=rule, settings=bench.long)
-            runs = tuple(replace(whole, share=share) for share in (*SHARES, 1.0))
+            shares = [replace(whole, share=share) for share in (*SHARES, 1.0)]
+            runs = (*shares, replace(whole, seed=1))
             yield Row(table=bench.name, label=f"policy {draw}", runs=runs)
 
 
@@ -94,7 +97,7 @@ def in_order(part: str, rows: Iterable[Row]) -> list[Run]:
     """
     runs = [(place, run) for row in rows for place, run in enumerate(row.runs)]
     if part == "ranking":
-        runs.sort(key=lambda placed: placed[1].share not in (TRIAL_SHARE, 1.0))
+        runs.sort(key=lambda placed: (placed[1].seed, placed[1].share not in (TRIAL_SHARE, 1.0)))
     else:
         runs.sort(key=lambda placed: placed[0])
     return list({run.key: run for _, run in runs}.values())

@@ -21,7 +21,8 @@ LEAST_POLICIES = 8
 def ranking_lines(rows: Sequence[Row], finished: Mapping[str, Record]) -> list[dict[str, Any]]:
     """Kendall's tau-b between scores at a share and those of the whole, with its 95% bootstrap interval.
 
-    Only policies with both scores count, each once. Share 0 is calibration alone.
+    Only policies with both scores count, each once. Share 0 is calibration alone, share 1 the whole with
+    another seed.
     """
     return [
         line
@@ -31,18 +32,22 @@ def ranking_lines(rows: Sequence[Row], finished: Mapping[str, Record]) -> list[d
 
 
 def _of_table(table: str, rows: Sequence[Row], finished: Mapping[str, Record]) -> list[dict[str, Any]]:
+    whole: dict[str, float] = {}
     scores: dict[float, dict[str, float]] = {}
     records = [finished[run.key] for row in rows for run in row.runs if run.key in finished]
     for record in (record for record in records if "failure" not in record):
         policy = json.dumps(record["policy"])
-        scores.setdefault(record["share"], {})[policy] = record["score"]
-        scores.setdefault(0.0, {})[policy] = record["calibrated"]
-    whole = scores.get(1.0, {})
+        if record["share"] == 1 and record["seed"] == 0:
+            whole[policy] = record["score"]
+        else:
+            scores.setdefault(record["share"], {})[policy] = record["score"]
+        if record["seed"] == 0:
+            scores.setdefault(0.0, {})[policy] = record["calibrated"]
     run = rows[0].runs[0]
     lines = []
     for share, at_share in sorted(scores.items()):
         both = [policy for policy in at_share if policy in whole]
-        if share == 1 or len(both) < LEAST_POLICIES:
+        if len(both) < LEAST_POLICIES:
             continue
         short = np.array([at_share[policy] for policy in both])
         long = np.array([whole[policy] for policy in both])

@@ -12,6 +12,8 @@ from qat_row import Row
 from scipy.stats import t as student
 
 CONFIDENCE = 0.95  # of one side, before a difference counts as seen
+LEAST_PAIRS = 3
+LEAST_NATS = 0.001
 
 Split = Literal["validation", "test"]
 
@@ -94,8 +96,7 @@ def _lost(record: Record, measure: str, split: Split = "validation") -> float:
 def _compared(row: Row, other: Row, finished: Mapping[str, Record]) -> dict[str, Any]:
     """By how much a row is better than its rival, seed by seed: points of the score, nats of the loss.
 
-    `verdict`: better, worse, or none where a one-sided t-test at 95% sees no difference in either measure;
-    the score decides where both differ.
+    `verdict`: better, worse; better or worse in nats, where only the loss differs; none.
     """
     gains, nats = [], []
     for mine, its in zip(row.runs, other.runs, strict=False):
@@ -106,23 +107,28 @@ def _compared(row: Row, other: Row, finished: Mapping[str, Record]) -> dict[str,
     found = {"against": other.label, "expected": row.expected, "pairs": len(gains)}
     if not gains:
         return found | {"gain": None, "gain_nats": None, "verdict": "none"}
+    one_sample = 100 / finished[row.runs[0].key]["baseline"]["validation_samples"]
+    by_loss = _verdict(nats, LEAST_NATS)
+    in_nats = None if by_loss is None else f"{by_loss} in nats"
     return found | {
         "gain": statistics.fmean(gains),
         "gain_spread": _spread(gains),
         "gain_nats": statistics.fmean(nats),
         "gain_nats_spread": _spread(nats),
-        "verdict": _verdict(gains) or _verdict(nats) or "none",
+        "verdict": _verdict(gains, one_sample) or in_nats or "none",
     }
 
 
-def _verdict(differences: Sequence[float]) -> str | None:
-    """What a one-sided t-test of paired differences sees; None for nothing."""
+def _verdict(differences: Sequence[float], least: float) -> str | None:
+    """What a one-sided t-test of paired differences sees, their deviation taken as `least` at least, since
+    scores that count samples may agree by chance. None for nothing, or below three pairs.
+    """
     count = len(differences)
-    if count < 2:
+    if count < LEAST_PAIRS:
         return None
     mean = statistics.fmean(differences)
-    error = statistics.stdev(differences) / count**0.5
-    if abs(mean) <= float(student.ppf(CONFIDENCE, count - 1)) * error or mean == 0:
+    error = max(statistics.stdev(differences), least) / count**0.5
+    if abs(mean) <= float(student.ppf(CONFIDENCE, count - 1)) * error:
         return None
     return "better" if mean > 0 else "worse"
 

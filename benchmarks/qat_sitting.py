@@ -9,7 +9,9 @@ from contextlib import ExitStack
 import torch
 from qat_journal import Journal, Record
 from qat_run import Run
-from qat_training import Prepared, prepare, train, train_in_new_process
+from qat_training import Prepared, first_losses, prepare, train, train_in_new_process
+
+MOST_APART = 0.02  # of a loss: roundings, 16-bit products, and policies trained together
 
 
 def sit(runs: Sequence[Run], journal: Journal, *, hours: float, threads: int, batch: int) -> None:
@@ -39,6 +41,24 @@ def sit(runs: Sequence[Run], journal: Journal, *, hours: float, threads: int, ba
             for run, record in zip(mine, made, strict=True):
                 journal.add(record)
                 print(f"{run}: {_ended(record)}", flush=True)
+
+
+def stale(runs: Sequence[Run], journal: Journal) -> list[str]:
+    """Finished settings whose first losses are others now: one run each is begun again, seed 0."""
+    finished = journal.finished()
+    probed: dict[str, Run] = {}
+    for run in runs:
+        if run.seed == 0 and finished.get(run.key, {}).get("first_losses"):
+            probed.setdefault(f"{run.workload.name} {run.rule.inner} {sorted(run.settings.items())}", run)
+    found: list[str] = []
+    prepared: dict[str, Prepared] = {}
+    for run in sorted(probed.values(), key=lambda run: run.workload.name):
+        if run.workload.name not in prepared:
+            prepared = {run.workload.name: prepare(run.workload)}
+        was, now = finished[run.key]["first_losses"], first_losses(run, prepared[run.workload.name])
+        if any(abs(one - two) > MOST_APART * abs(one) for one, two in zip(was, now, strict=True)):
+            found.append(f"{run}: losses were {was}, are {now} (commit {finished[run.key]['commit']})")
+    return found
 
 
 def groups_alike(runs: Sequence[Run], batch: int) -> list[list[Run]]:

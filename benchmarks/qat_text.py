@@ -26,6 +26,14 @@ def mean_text(mean: float, spread: float | None) -> str:
     return f"{mean:.2f}" if spread is None else f"{mean:.2f} ± {spread:.2f}"
 
 
+def share_text(line: Line) -> str:
+    """How long policies were trained that are ranked against the whole."""
+    if line["share"] == 0:
+        return "calibrated only"
+    whole = f"{line['long_steps']} steps"
+    return f"{whole}, another seed" if line["share"] == 1 else f"{line['steps']} of {whole}"
+
+
 def _row(line: Line) -> str:
     name = f"{line['table']}: {line['label']}"
     if line["lost"] is None:
@@ -44,10 +52,9 @@ def _row(line: Line) -> str:
 
 
 def _ranking(line: Line) -> str:
-    share = "calibrated only" if line["share"] == 0 else f"{line['steps']} of {line['long_steps']} steps"
     tau = "no tau" if line["tau"] is None else f"tau {line['tau']:.2f}"
     interval = "" if line["low"] is None else f" ({line['low']:.2f} to {line['high']:.2f})"
-    text = f"{line['table']}: {share:20} {tau}{interval}, {line['policies']} policies"
+    text = f"{line['table']}: {share_text(line):20} {tau}{interval}, {line['policies']} policies"
     if line["share"] == TRIAL_SHARE and line["tau"] is not None:
         text += f"; bar {LEAST_TAU}: {'met' if line['tau'] >= LEAST_TAU else 'MISSED'}"
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import hashlib
@@ -29,7 +30,7 @@ from mpsearch.training.baseline import Baseline, trained_baseline
 from mpsearch.training.batched_trials import run_trials
 from mpsearch.training.evaluate import evaluate
 from mpsearch.training.task import Task, load_task
-from mpsearch.training.trial import TrialResult, baseline_model, restore_trial_model, test_score
+from mpsearch.training.trial import TrialResult, baseline_model, restore_trial_model, run_trial, test_score
 
 PROBED_STEPS = 2  # their losses are kept, to tell later whether the code still trains alike
 
@@ -132,6 +133,32 @@ def _outcome(
         "seconds_training": training_s,
         "seconds_beside": result.seconds - training_s,
     }
+
+
+class _EnoughError(Exception):
+    """Ends a training whose first losses are known."""
+
+
+def first_losses(run: Run, prepared: Prepared) -> list[float]:
+    """What the first steps of a run lose now, as `first_losses` of its record."""
+    losses: list[float] = []
+
+    def keep(_done: int, _steps: int, loss: float) -> None:
+        losses.append(loss)
+        if len(losses) == PROBED_STEPS:
+            raise _EnoughError
+
+    with contextlib.suppress(_EnoughError):
+        run_trial(
+            prepared.task,
+            prepared.baseline,
+            prepared.policy(run.rule),
+            run.recipe,
+            share=run.share,
+            seed=run.seed,
+            on_progress=keep,
+        )
+    return losses
 
 
 def train_in_new_process(run: Run, threads: int) -> dict[str, Any]:

@@ -84,10 +84,10 @@ def test_draws_keep_to_the_space_repeat_themselves_and_reach_from_low_to_high():
 
 def test_an_unfinished_ranking_has_the_trials_and_the_whole_first():
     rows = list(PARTS["ranking"](3))
-    shares = [one.share for one in in_order("ranking", rows)]
-    first = shares[: 2 * len(rows)]
-    assert set(first) == {TRIAL_SHARE, 1.0}
-    assert set(shares) == {*SHARES, 1.0}
+    ordered = in_order("ranking", rows)
+    assert {(one.share, one.seed) for one in ordered[: 2 * len(rows)]} == {(TRIAL_SHARE, 0), (1.0, 0)}
+    assert {(one.share, one.seed) for one in ordered[-len(rows) :]} == {(1.0, 1)}
+    assert {one.share for one in ordered} == {*SHARES, 1.0}
 
 
 def test_every_row_is_run_once_before_any_twice():
