@@ -130,6 +130,7 @@ def run_search(
                 cpus_per_trial=cpus_per_trial,
                 gpus_per_trial=gpus_per_trial,
                 trial_limit_s=settled.search.trial_timeout_s,
+                batch=settled.search.batch,
             ),
             freed=tuple(free),
             folder=folder,

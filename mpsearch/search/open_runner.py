@@ -22,8 +22,8 @@ def open_runner(work: Work, placement: Placement, on_step: Callable[[StepReport]
 
         return RayRunner(work, placement)
     if placement.workers == 0:
-        return InProcessRunner(work.load(), work.threads, on_step)
-    return ProcessPoolRunner(work, placement.workers or 1)
+        return InProcessRunner(work.load(), work.threads, on_step, batch=placement.batch)
+    return ProcessPoolRunner(work, placement.workers or 1, batch=placement.batch)
 
 
 def require_place(placement: Placement) -> None:

@@ -17,7 +17,9 @@ class Placement:
     as the cluster holds. `ray`: None for no Ray, `local` (a cluster of this machine alone, for this call),
     `auto` (the running cluster that this machine belongs to) or HOST:PORT of a cluster's head.
     `cpus_per_trial` and `gpus_per_trial` are Ray's shares for one trial, fractions allowed; None for the
-    threads that the model is worth. A trial that has not ended after `trial_limit_s` seconds is ended.
+    threads that the model is worth. `batch`: trials that a worker of this machine trains together; over Ray
+    each runs alone. A trial that has not ended after `trial_limit_s` seconds is ended; several that are
+    trained together have as many times that.
 
     Raises: ConfigError if a value is out of range, or needs Ray; or if `ray` names no cluster.
     """
@@ -27,6 +29,7 @@ class Placement:
     cpus_per_trial: float | None = None
     gpus_per_trial: float = 0.0
     trial_limit_s: float | None = None
+    batch: int = 1
 
     def __post_init__(self) -> None:
         if self.ray is not None:

@@ -88,7 +88,7 @@ class TrialActor(tune.Trainable):
         if worker is None:
             self._require_same_versions()
         elif worker.is_alive:
-            if worker.job is None:
+            if not worker.jobs:
                 worker.hear()  # it may have died since the last job
         elif not worker.is_ready:
             self._failed_starts += 1
@@ -99,7 +99,7 @@ class TrialActor(tune.Trainable):
                 )
         if worker is None or not worker.is_alive:
             worker = WorkerProcess(self._packed, threads=self._equipment.threads)
-        if worker.is_alive and worker.is_ready and worker.job is None:
+        if worker.is_alive and worker.is_ready and not worker.jobs:
             worker.send(self._job)  # not before it is ready: the job's time limit runs from here
         self._worker = worker
         return worker

@@ -58,14 +58,17 @@ class LayerRule:
 class SearchSettings:
     """How the space is searched. `seed` enters every random choice, training included.
 
-    `workers` are trials at a time, each in a process of its own; 0: one, in the process that searches. A
-    trial that takes longer than `trial_timeout_s` is ended and fails; None for no limit.
+    `workers` are processes that run trials, one at a time each; 0: the process that searches runs them. A
+    worker trains `batch` policies together, in one pass over the same batches of data. A trial that takes
+    longer than `trial_timeout_s` (times the trials that it is trained with) is ended and fails; None for no
+    limit.
     """
 
     sampler: str = "tpe"
     trials: int = 40
     seed: int = 0
     workers: int = 1
+    batch: int = 1
     trial_timeout_s: float | None = None
 
 

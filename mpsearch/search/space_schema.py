@@ -157,6 +157,7 @@ class SearchForm(Strict):
     trials: int = Field(default=40, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     workers: int = Field(default=1, ge=0, le=1024)
+    batch: int = Field(default=1, ge=1, le=256)
     trial_timeout: Annotated[str | None, BeforeValidator(_checked_duration)] = None
 
     def settings(self) -> SearchSettings:

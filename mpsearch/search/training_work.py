@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mpsearch.errors import ConfigError, MpsearchError, StorageError
+from mpsearch.errors import ConfigError, MpsearchError, StorageError, TrialError
 from mpsearch.search.packed_work import PackedWork
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.trial_job import OnStep, Outcome, TrialJob
+from mpsearch.search.trial_job import OnReport, OnStep, Outcome, StepReport, TrialJob
 from mpsearch.search.width_tasks import Baselines, Tasks, load_tasks
 from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.batched_training import OnStep as OnPlaceStep
+from mpsearch.training.batched_trials import run_trials
 from mpsearch.training.recipe import TrialRecipe
-from mpsearch.training.trial import run_trial
+from mpsearch.training.trial import TrialResult, run_trial
 from mpsearch.training.weights_file import write_weights
 
+LOG = logging.getLogger(__name__)
 REPORT_EVERY_S = 0.2
 _SHOWN_OF_A_FAILURE = 500
 
@@ -81,25 +86,79 @@ class LoadedTraining:
                 seed=self.seed,
                 on_progress=_rarely(on_step),
             )
-            if not (math.isfinite(result.score) and math.isfinite(result.loss)):
-                failure = (
-                    f"TrialError: The score and its loss must be finite; got {result.score} and "
-                    f"{result.loss}."
-                )
-                return Outcome(number=job.number, failure=failure, seconds=time.perf_counter() - started)
-            write_weights(job.weights, result.state_dict, {"trial": job.number, "policy": job.policy.names()})
+            return _outcome(job, result, started)
         except StorageError:
             raise
         except (Exception, SystemExit) as error:  # the user's model, data, loss and metric run here
             seconds = time.perf_counter() - started
             return Outcome(number=job.number, failure=_reason(error), seconds=seconds)
-        return Outcome(
-            number=job.number,
-            score=float(result.score),
-            loss=float(result.loss),
-            seconds=time.perf_counter() - started,
-            steps=result.steps,
-        )
+
+    def run_together(self, jobs: Sequence[TrialJob], on_report: OnReport | None = None) -> list[Outcome]:
+        """As `LoadedWork.run_together`; what one pass cannot do, such as two widths or shares, takes several.
+
+        If a pass fails as a whole, each of its jobs is run alone: one may be the cause.
+        """
+        outcomes: list[Outcome] = []
+        alike: dict[tuple[float | None, float], list[TrialJob]] = {}
+        for job in jobs:
+            alike.setdefault((job.policy.width, job.share), []).append(job)
+        for (width, share), together in alike.items():
+            started = time.perf_counter()
+            try:
+                results = run_trials(
+                    self.tasks[width],
+                    self.baselines[width],
+                    [job.policy for job in together],
+                    self.recipe,
+                    share=share,
+                    seed=self.seed,
+                    on_step=_reports(together, on_report),
+                )
+            except (Exception, SystemExit):
+                LOG.info("Training %d policies together failed; each is run alone.", len(together))
+                outcomes += [self.run(job) for job in together]
+                continue
+            each = (time.perf_counter() - started) / len(together)
+            for job, result in zip(together, results, strict=True):
+                if isinstance(result, TrialError):
+                    outcomes.append(Outcome(number=job.number, failure=_reason(result), seconds=each))
+                else:
+                    outcomes.append(_outcome(job, result, time.perf_counter() - each))
+        return outcomes
+
+
+def _outcome(job: TrialJob, result: TrialResult, started: float) -> Outcome:
+    """Of a trial that began then; leaves its weights where the job says.
+
+    Raises: StorageError if they cannot be written.
+    """
+    if not (math.isfinite(result.score) and math.isfinite(result.loss)):
+        failure = f"TrialError: The score and its loss must be finite; got {result.score} and {result.loss}."
+        return Outcome(number=job.number, failure=failure, seconds=time.perf_counter() - started)
+    write_weights(job.weights, result.state_dict, {"trial": job.number, "policy": job.policy.names()})
+    return Outcome(
+        number=job.number,
+        score=float(result.score),
+        loss=float(result.loss),
+        seconds=time.perf_counter() - started,
+        steps=result.steps,
+    )
+
+
+def _reports(jobs: Sequence[TrialJob], on_report: OnReport | None) -> OnPlaceStep | None:
+    """Reports of each job's steps, seldom."""
+    if on_report is None:
+        return None
+
+    last = [-math.inf] * len(jobs)
+
+    def report(place: int, step: int, total: int, loss: float) -> None:
+        now = time.monotonic()
+        if now - last[place] >= REPORT_EVERY_S or step == total:
+            last[place] = now
+            on_report(StepReport(number=jobs[place].number, step=step, total=total, loss=loss))
+
+    return report
 
 
 def _reason(error: BaseException) -> str:

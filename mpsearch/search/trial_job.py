@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +37,9 @@ class StepReport:
     loss: float
 
 
+OnReport = Callable[[StepReport], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """A job has ended: with a score, or with the reason why not."""
@@ -57,6 +60,12 @@ class LoadedWork(Protocol):
         """Score a policy. Whatever goes wrong in it fails this job alone, with its reason.
 
         Raises: StorageError if the weights cannot be written: that is the search's problem, not the policy's.
+        """
+
+    def run_together(self, jobs: Sequence[TrialJob], on_report: OnReport | None = None) -> list[Outcome]:
+        """Score several policies in one pass where that can be; else one after the other.
+
+        Raises: StorageError as `run`.
         """
 
 

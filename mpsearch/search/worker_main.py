@@ -1,4 +1,4 @@
-"""The program of a worker process: load the work, then run one job after the other.
+"""The program of a worker process: load the work, then run one job, or one batch of jobs, after the other.
 
 Torch is not imported here: work that does without it starts in a tenth of a second.
 """
@@ -42,7 +42,11 @@ def main(pipe_file: int, work_file: int, parent: int, cpus: Sequence[int]) -> No
             loaded = _loaded(work_file)
             pipe.send(READY)
             while True:
-                _run(pipe.recv(), loaded, pipe)
+                jobs = pipe.recv()
+                if len(jobs) == 1:
+                    _run(jobs[0], loaded, pipe)
+                else:
+                    _run_together(jobs, loaded, pipe)
         except MpsearchError as error:
             pipe.send(error)
 
@@ -71,6 +75,15 @@ def _run(job: TrialJob, loaded: LoadedWork, pipe: Connection) -> None:
         pipe.send(loaded.run(job, on_step))
     except SystemExit as error:  # of the user's code, which does not decide how long a worker lives
         pipe.send(Outcome(number=job.number, failure=f"SystemExit: {error}"))
+
+
+def _run_together(jobs: Sequence[TrialJob], loaded: LoadedWork, pipe: Connection) -> None:
+    try:
+        outcomes = loaded.run_together(jobs, pipe.send)
+    except SystemExit as error:
+        outcomes = [Outcome(number=job.number, failure=f"SystemExit: {error}") for job in jobs]
+    for outcome in outcomes:
+        pipe.send(outcome)
 
 
 def _end_with(parent: int, pipe_file: int) -> None:

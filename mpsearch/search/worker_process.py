@@ -30,19 +30,20 @@ _LAST_BREATH_S = 1.0  # between the end of a worker's pipe and its own
 
 
 class WorkerProcess:
-    """A child process that loads a search's work and runs its jobs, one at a time.
+    """A child process that loads a search's work and runs its jobs, one at a time or some together.
 
         worker = WorkerProcess(packed, threads=work.threads, cpus=(0, 1))
         while not worker.is_ready:
             worker.wait()                  # or `multiprocessing.connection.wait(worker.sources, timeout)`
             worker.hear()
-        worker.send(job)
-        reports = worker.hear()            # StepReports, and the Outcome that ends the job
+        worker.send(job)                   # or several, to be trained together
+        reports = worker.hear()            # StepReports, and the Outcome that ends a job
 
     It starts at once, and is never restarted: where `is_alive` turns false, make another. A job whose worker
-    died, or that was over its `limit_s` (the worker is then killed), gets its Outcome from `hear` like any
-    other: `failure` says why. The child is pinned to `cpus` where they are named, finds what this process can
-    import, prints nowhere (the end of it goes into a failure), and dies with the thread that made it.
+    died, or that was over its `limit_s` (the sum of those sent together; the worker is then killed), gets its
+    Outcome from `hear` like any other: `failure` says why. The child is pinned to `cpus` where they are
+    named, finds what this process can import, prints nowhere (the end of it goes into a failure), and dies
+    with the thread that made it.
 
     Raises: RunError if no process can be started.
     """
@@ -53,7 +54,8 @@ class WorkerProcess:
         os.set_blocking(ours, False)
         self._output: int | None = ours
         self._tail = b""
-        self._job: TrialJob | None = None
+        self._jobs: dict[int, TrialJob] = {}
+        self._limit_s: float | None = None
         self._sent_at = 0.0
         self._is_ready = False
         self._death: str | None = None
@@ -104,9 +106,9 @@ class WorkerProcess:
         return self._death
 
     @property
-    def job(self) -> TrialJob | None:
+    def jobs(self) -> tuple[TrialJob, ...]:
         """What it was sent and has not ended."""
-        return self._job
+        return tuple(self._jobs.values())
 
     @property
     def sources(self) -> list[Any]:
@@ -117,10 +119,10 @@ class WorkerProcess:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until `hear` will end the job for its time limit; None for no limit."""
-        if self._job is None or self._job.limit_s is None:
+        """Seconds until `hear` will end the jobs for their time limit; None for no limit."""
+        if not self._jobs or self._limit_s is None:
             return None
-        return max(self._sent_at + self._job.limit_s - time.monotonic(), 0.0)
+        return max(self._sent_at + self._limit_s - time.monotonic(), 0.0)
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Until there is something to hear, the job's time is over, or `timeout_s` is."""
@@ -128,14 +130,16 @@ class WorkerProcess:
         if self.is_alive:
             wait(self.sources, min(limits, default=None))
 
-    def send(self, job: TrialJob) -> None:
-        """Begin a job; its time runs from here. To one that has just died too: `hear` then says so."""
-        assert self._job is None
-        self._job = job
+    def send(self, *jobs: TrialJob) -> None:
+        """Begin jobs; their time runs from here. To one that has just died too: `hear` then says so."""
+        assert not self._jobs
+        self._jobs = {job.number: job for job in jobs}
+        limits = [job.limit_s for job in jobs if job.limit_s is not None]
+        self._limit_s = sum(limits) if len(limits) == len(jobs) else None
         self._sent_at = time.monotonic()
         self._killed_before = killed_for_memory()
         with contextlib.suppress(OSError):
-            self._pipe.send(job)
+            self._pipe.send(jobs)
 
     def hear(self) -> list[Report]:
         """All that it has said since the last call; does not wait.
@@ -157,23 +161,21 @@ class WorkerProcess:
                     self._is_ready = True
                     continue
                 if isinstance(message, Outcome):
-                    self._job = None
+                    self._jobs.pop(message.number, None)
                 reports.append(message)
         except (EOFError, OSError):
             self._last_breath()
             is_gone = True
         if is_gone:
             self._bury()
-            if self._job is not None:
-                reports.append(self._failure())
+            reports += self._failures()
         elif self.left_s == 0.0:
-            assert self._job is not None
-            limit = format_duration(self._job.limit_s or 0.0)
+            limit = format_duration(self._limit_s or 0.0)
             self._bury(
                 f"The trial must end within its time limit of {limit}; it had not, and was ended. Allow more "
                 "by --trial-timeout, or train fewer steps."
             )
-            reports.append(self._failure())
+            reports += self._failures()
         return reports
 
     def kill(self) -> None:
@@ -181,11 +183,11 @@ class WorkerProcess:
         if self.is_alive:
             self._bury("The worker process was ended with its search.")
 
-    def _failure(self) -> Outcome:
-        assert self._job is not None
-        job, self._job = self._job, None
-        seconds = time.monotonic() - self._sent_at
-        return Outcome(number=job.number, failure=f"TrialError: {self._death}", seconds=seconds)
+    def _failures(self) -> list[Outcome]:
+        jobs, self._jobs = self._jobs, {}
+        seconds = (time.monotonic() - self._sent_at) / max(len(jobs), 1)
+        failure = f"TrialError: {self._death}"
+        return [Outcome(number=number, failure=failure, seconds=seconds) for number in jobs]
 
     def _has_exited(self) -> bool:
         return self._exit is not None and bool(wait([self._exit], 0))
@@ -229,11 +231,13 @@ def environment(threads: int) -> dict[str, str]:
 
     Threads that wait for each other give their processor up at once. Spinning, a step of two threads on two
     processors that other programs use too takes 1.5 s in place of 0.2 s; what it gains where they are
-    free is not settled. What the user has set stays.
+    free is not settled. Memory of activations goes back to the allocator, not to the system, which would
+    clear it for the next step: a tenth of the time of small models. What the user has set stays.
     """
     passive = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+    kept = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
     return {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
-        **{name: os.environ.get(name, value) for name, value in passive.items()},
+        **{name: os.environ.get(name, value) for name, value in {**passive, **kept}.items()},
     }

@@ -53,8 +53,8 @@ class Student:
             return
         fastest = max(group["lr"] for group in self.optimizer.param_groups)
         self.failure = TrialError(
-            f"The loss must stay finite; it was {loss} at step {len(self.curve)} of {self.steps}, learning rate "
-            f"{fastest:.3g}. Lower the learning rate."
+            f"The loss must stay finite; it was {loss} at step {len(self.curve)} of {self.steps}, learning "
+            f"rate {fastest:.3g}. Lower the learning rate."
         )
 
 
@@ -68,8 +68,8 @@ def fit_together(
 ) -> None:
     """Train all students in place, each for its own steps at its own learning rate.
 
-    They share batches, not numbers: each learns what it would alone, up to the rounding of sums. One that ends
-    early leaves, and so does one whose loss is not finite.
+    They share batches, not numbers: each learns what it would alone, up to the rounding of sums. One that
+    ends early leaves, and so does one whose loss is not finite.
 
     Raises: ShapeError if their model cannot be batched.
     """

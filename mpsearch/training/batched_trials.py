@@ -56,13 +56,13 @@ def run_trials(
 ) -> list[TrialResult | TrialError]:
     """What `run_trial` finds out of each policy, or why it failed: in the order of the policies.
 
-    All are calibrated and scored as `run_trial` does it, and trained together: a step takes one batch for all
-    of them, each at its own learning rate and for its own number of steps. Sums are added up in another order,
-    so scores differ as those of other seeds do; the same arguments give the same ones to the bit. `seconds` of
-    a result is its share of the time of all.
+    All are calibrated and scored as `run_trial` does it, and trained together: a step takes one batch for
+    all of them, each at its own learning rate and for its own number of steps. Sums may be rounded in another
+    order, and scores then differ as those of other seeds do; the same arguments give the same ones to the
+    bit. `seconds` of a result is its share of the time of all.
 
-    Where the recipe or the model cannot be batched (`why_one_by_one`), the trials run one after the other, and
-    the log says so.
+    Where the recipe or the model cannot be batched (`why_one_by_one`), the trials run one after the other,
+    and the log says so.
 
     Raises: ConfigError if a policy names an unknown layer.
     """

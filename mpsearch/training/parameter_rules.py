@@ -40,7 +40,8 @@ def trial_optimizer(model: nn.Module, policy: PrecisionPolicy, recipe: TrialReci
                 "weight_decay": 0.0,
             },
             {"params": vectors, "lr": others, "weight_decay": 0.0},
-        ]
+        ],
+        fused=True,  # one call a step in place of eight for each of some 40 small parameters
     )
 
 

@@ -130,6 +130,45 @@ class TestInProcessRunner(RunnerConformance):
         assert told[-1] == StepReport(number=5, step=2, total=2, loss=told[-1].loss)
 
 
+class TestBatchedInProcessRunner(RunnerConformance):
+    """Four jobs are trained together."""
+
+    def make(self, work):
+        return InProcessRunner(work.load(), work.threads, batch=4)
+
+    def test_jobs_of_a_batch_score_as_alone_and_leave_their_weights(self, space, tmp_path):
+        told, schemes = [], ["w1a1", "w1.58a8", "w8a8", "w32a32"]
+        together = InProcessRunner(work_of(space).load(), 1, told.append, batch=4)
+        for number, scheme in enumerate(schemes):
+            together.submit(job(number, scheme, tmp_path))
+        assert together.running == together.capacity == 4
+        found = {outcome.number: outcome for outcome in together.wait()}
+        alone = work_of(space).load()
+        for number, scheme in enumerate(schemes):
+            expected = alone.run(job(number + 10, scheme, tmp_path))
+            assert found[number].steps == expected.steps
+            assert found[number].loss == pytest.approx(expected.loss, rel=1e-3)
+            _, described = read_weights(tmp_path / f"{number}.safetensors")
+            assert described["policy"] == dict.fromkeys(LAYERS, scheme)
+        assert {report.number for report in told} == {0, 1, 2}  # 32 bits are not trained
+
+    def test_jobs_of_several_fidelities_may_come_in_one_batch(self, space, tmp_path):
+        runner = InProcessRunner(work_of(space).load(), 1, batch=4)
+        runner.submit(job(0, "w1a1", tmp_path))
+        runner.submit(replace(job(1, "w1a1", tmp_path), share=0.5))
+        assert {outcome.number: outcome.steps for outcome in runner.wait()} == {0: 2, 1: 1}
+
+    def test_a_bad_policy_fails_alone_in_its_batch(self, space, tmp_path):
+        runner = InProcessRunner(work_of(space).load(), 1, batch=4)
+        runner.submit(job(0, "w4a8", tmp_path))
+        runner.submit(
+            TrialJob(number=1, policy=PrecisionPolicy({"none": "w8a8"}), weights=tmp_path / "x.safetensors")
+        )
+        found = {outcome.number: outcome for outcome in runner.wait()}
+        assert found[0].failure is None
+        assert "none" in found[1].failure
+
+
 @dataclass(frozen=True)
 class OddWork:
     """Work without torch; `act` is what each job does, sent by value."""
@@ -142,6 +181,9 @@ class OddWork:
 
     def run(self, job, on_step=None):
         return Outcome(number=job.number, score=self.act(job), loss=0.0)
+
+    def run_together(self, jobs, on_report=None):
+        return [self.run(job) for job in jobs]
 
 
 class TestProcessPoolRunner(RunnerConformance):
@@ -242,6 +284,31 @@ class TestProcessPoolRunner(RunnerConformance):
         self.after(start_another, tmp_path)
         child = int((tmp_path / "child").read_text())
         wait_until_gone([child])
+
+    def test_each_job_of_a_batch_that_kills_its_worker_is_run_again_alone(self, tmp_path):
+        def die_of_the_second(job):
+            return os.kill(os.getpid(), signal.SIGKILL) if job.number == 1 else len(list(tmp_path.iterdir()))
+
+        with ProcessPoolRunner(OddWork(die_of_the_second), 1, batch=3) as runner:
+            for number in range(3):
+                runner.submit(job(number, "w8a8", tmp_path))
+            assert runner.running == runner.capacity == 3
+            found = outcomes(runner, 3)
+            assert runner.running == 0
+        assert "SIGKILL" in found[1].failure
+        assert found[0].failure is None
+        assert found[2].failure is None
+
+    def test_a_batch_is_shared_out_among_idle_workers(self, tmp_path):
+        with ProcessPoolRunner(OddWork(lambda job: os.getpid()), 2, batch=8) as runner:
+            while not all(worker.is_ready for worker in runner._workers):
+                for worker in runner._workers:
+                    worker.wait()
+                    worker.hear()
+            for number in range(4):
+                runner.submit(job(number, "w8a8", tmp_path))
+            found = outcomes(runner, 4)
+        assert len({outcome.score for outcome in found.values()}) == 2
 
     def test_the_program_that_searches_is_not_run_again_by_its_workers(self, tmp_path):
         """As `multiprocessing` would where a script lacks `if __name__ == "__main__"`."""
@@ -371,7 +438,7 @@ def wait_until_both_are_busy(runner):
         for worker in runner._workers:
             worker.hear()
         runner._deal()
-        busy = [worker for worker in runner._workers if worker.job is not None]
+        busy = [worker for worker in runner._workers if worker.jobs]
         if len(busy) == 2:
             return busy
         time.sleep(0.02)

@@ -1,0 +1,187 @@
+import dataclasses
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from mpsearch.errors import ConfigError, TrialError
+from mpsearch.models.digits_cnn import DigitsCnn
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.batched_trials import run_trials, why_one_by_one
+from mpsearch.training.evaluate import evaluate
+from mpsearch.training.recipe import TrialRecipe
+from mpsearch.training.split import Split
+from mpsearch.training.trial import restore_trial_model, run_trial
+
+RECIPE = TrialRecipe(steps=12, high_bit_steps=4, batch_size=32, calibration_samples=64, bn_samples=100)
+SCHEMES = ["w1a1", "w1a8", "w1.58a8", "w4a8", "w8a8", "w32a32"]
+MIXED = [PrecisionPolicy({"0": first, "3": last}) for first, last in zip(SCHEMES, SCHEMES[::-1], strict=True)]
+
+
+@pytest.fixture
+def baseline(tiny_task, tmp_path):
+    return trained_baseline(tiny_task, cache_dir=tmp_path)
+
+
+@pytest.fixture
+def image_task(tiny_task):
+    generator = torch.Generator().manual_seed(0)
+    images, targets = torch.randn(96, 1, 8, 8, generator=generator), torch.randint(10, (96,))
+    split = Split(images, targets)
+    return dataclasses.replace(
+        tiny_task,
+        build_model=DigitsCnn,
+        train=split,
+        validation=split.take(32),
+        test=None,
+        example_inputs=(images[:1],),
+    )
+
+
+def assert_alike(together, alone):
+    """The losses of the first steps to the precision of sums; later ones may drift apart."""
+    assert together.steps == alone.steps
+    assert together.calibrated_score == alone.calibrated_score
+    assert together.curve[:3] == pytest.approx(alone.curve[:3], rel=1e-4)
+    assert together.curve == pytest.approx(alone.curve, rel=0.2)
+
+
+def test_policies_trained_together_learn_what_each_learns_alone(tiny_task, baseline):
+    together = run_trials(tiny_task, baseline, MIXED, RECIPE, seed=3)
+    for policy, result in zip(MIXED, together, strict=True):
+        alone = run_trial(tiny_task, baseline, policy, RECIPE, seed=3)
+        assert_alike(result, alone)
+        assert result.score == pytest.approx(alone.score, abs=0.03)
+        assert result.loss == pytest.approx(alone.loss, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "quantizers",
+    [
+        {"ternary": "absmean", "binary": "elastic", "uniform": "minmax"},
+        {"ternary": "seq", "binary": "ir_net", "uniform": "dorefa", "activation": "minmax"},
+        {"ternary": "ttq", "binary": "binary_connect", "sign_gradient": "approx_sign"},
+    ],
+)
+def test_any_quantizer_may_be_trained_together(tiny_task, baseline, quantizers):
+    recipe = dataclasses.replace(RECIPE, **quantizers)
+    policies = [PrecisionPolicy({"0": name, "3": name}) for name in SCHEMES[:-1] for _ in range(2)]
+    together = run_trials(tiny_task, baseline, policies, recipe)
+    for policy, result in list(zip(policies, together, strict=True))[::2]:
+        assert_alike(result, run_trial(tiny_task, baseline, policy, recipe))
+
+
+def test_convolutions_are_trained_together(image_task, tmp_path):
+    baseline = trained_baseline(image_task, cache_dir=tmp_path)
+    names = ["conv1", "conv2", "conv3", "conv4", "fc1", "fc2"]
+    policies = [PrecisionPolicy(dict.fromkeys(names, scheme)) for scheme in ("w1.58a8", "w4a8", "w8a8")]
+    recipe = dataclasses.replace(RECIPE, steps=4)
+    for policy, result in zip(policies, run_trials(image_task, baseline, policies, recipe), strict=True):
+        assert_alike(result, run_trial(image_task, baseline, policy, recipe))
+
+
+def test_the_same_seed_gives_the_same_results_to_the_bit_and_another_one_others(tiny_task, baseline):
+    first, second, other = (run_trials(tiny_task, baseline, MIXED, RECIPE, seed=seed) for seed in (3, 3, 4))
+    assert [result.curve for result in first] == [result.curve for result in second]
+    for one, two in zip(first, second, strict=True):
+        assert all(torch.equal(tensor, two.state_dict[name]) for name, tensor in one.state_dict.items())
+    assert first[0].curve != other[0].curve
+
+
+def test_each_state_dict_restores_the_model_that_was_scored(tiny_task, baseline):
+    for policy, result in zip(MIXED, run_trials(tiny_task, baseline, MIXED, RECIPE), strict=True):
+        if not policy.is_full_precision:
+            model = restore_trial_model(tiny_task, policy, result.state_dict, RECIPE)
+            assert evaluate(model, tiny_task.validation, tiny_task) == (result.score, result.loss)
+
+
+def test_the_teacher_runs_once_for_all(tiny_task, baseline):
+    run_trials(tiny_task, baseline, MIXED, RECIPE)
+    assert len(baseline.memory.outputs) == max(RECIPE.steps_for(policy) for policy in MIXED)
+
+
+def test_a_loss_of_the_tasks_own_is_computed_for_each_policy(tiny_task, baseline):
+    def smoothed(output, targets):
+        return nn.functional.cross_entropy(output, targets, label_smoothing=0.1)
+
+    task = dataclasses.replace(tiny_task, loss=smoothed)
+    for policy, result in zip(MIXED, run_trials(task, baseline, MIXED, RECIPE), strict=True):
+        assert_alike(result, run_trial(task, baseline, policy, RECIPE))
+
+
+def test_a_policy_whose_loss_breaks_fails_alone(tiny_task, baseline):
+    calls = iter(range(1000))
+
+    def breaks_once(output, targets):
+        loss = nn.functional.cross_entropy(output, targets)
+        return loss * float("nan") if output.requires_grad and next(calls) == 4 else loss
+
+    task = dataclasses.replace(tiny_task, loss=breaks_once)
+    policies = [PrecisionPolicy({"0": scheme, "3": scheme}) for scheme in ("w1a8", "w1.58a8", "w4a8")]
+    first, second, third = run_trials(task, baseline, policies, RECIPE)
+    assert isinstance(second, TrialError)  # of three policies, the second one's second step
+    assert "it was nan at step 1 of 12" in str(second)
+    assert len(first.curve) == 12
+    assert len(third.curve) == 4
+
+
+def test_steps_are_told_by_the_place_of_their_policy(tiny_task, baseline):
+    told = []
+    run_trials(tiny_task, baseline, MIXED[1:3], RECIPE, on_step=lambda *step: told.append(step[:3]))
+    assert told[:3] == [(0, 1, 9), (1, 1, 9), (0, 2, 9)]
+    assert told[-1] == (1, 9, 9)
+
+
+class ReadsAcross(nn.Module):
+    """Its output for a sample depends on the samples beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(8, 16)
+        self.fc2 = nn.Linear(16, 3)
+
+    def forward(self, x):
+        h = self.fc1(x).relu()
+        return self.fc2(h + h.mean(0))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"progressive": True}, "`progressive: True` trains one policy at a time"),
+        ({"ema": 0.9}, "`ema: 0.9` trains one policy at a time"),
+    ],
+)
+def test_what_cannot_be_batched_is_trained_one_by_one_and_the_log_says_why(
+    tiny_task, baseline, caplog, change, reason
+):
+    recipe = dataclasses.replace(RECIPE, **change)
+    assert why_one_by_one(tiny_task, RECIPE) is None
+    with caplog.at_level(logging.INFO):
+        results = run_trials(tiny_task, baseline, MIXED[1:3], recipe)
+    assert reason in caplog.text
+    for policy, result in zip(MIXED[1:3], results, strict=True):
+        assert result.curve == run_trial(tiny_task, baseline, policy, recipe).curve
+
+
+def test_a_model_that_looks_across_its_batch_is_trained_one_by_one(tiny_task, tmp_path, caplog):
+    task = dataclasses.replace(tiny_task, build_model=ReadsAcross)
+    baseline = trained_baseline(task, cache_dir=tmp_path)
+    policies = [PrecisionPolicy({"fc1": scheme, "fc2": scheme}) for scheme in ("w1a8", "w4a8")]
+    with caplog.at_level(logging.INFO):
+        results = run_trials(task, baseline, policies, RECIPE)
+    assert "each sample of a batch by itself" in caplog.text
+    assert results[0].curve == run_trial(task, baseline, policies[0], RECIPE).curve
+
+
+def test_dropout_is_trained_one_by_one(tiny_task):
+    model = nn.Sequential(nn.Linear(8, 3), nn.Dropout(0.5))
+    task = dataclasses.replace(tiny_task, build_model=lambda: model)
+    assert "1 would drop other values" in why_one_by_one(task, RECIPE)
+
+
+def test_an_unknown_layer_is_refused(tiny_task, baseline):
+    with pytest.raises(ConfigError, match="no 'nothing'"):
+        run_trials(tiny_task, baseline, [*MIXED[:2], PrecisionPolicy({"nothing": "w8a8"})], RECIPE)
