@@ -101,8 +101,15 @@ void Layer::load_tokens(const float* x, std::int64_t first, std::int64_t count, 
 
 void Layer::sum_magnitudes(const float* x, std::int64_t first, std::int64_t count) {
   for (std::int64_t pixel = 0; pixel < count; ++pixel, x += in_channels_) {
+    constexpr std::int64_t kLanes = 8;  // additions that do not wait for one another
+    double lanes[kLanes] = {};
+    std::int64_t c = 0;
+    for (; c + kLanes <= in_channels_; c += kLanes) {
+      for (std::int64_t i = 0; i < kLanes; ++i) lanes[i] += static_cast<double>(std::fabs(x[c + i]));
+    }
+    for (; c < in_channels_; ++c) lanes[0] += static_cast<double>(std::fabs(x[c]));
     double sum = 0.0;
-    for (std::int64_t c = 0; c < in_channels_; ++c) sum += std::fabs(static_cast<double>(x[c]));
+    for (const double lane : lanes) sum += lane;
     magnitudes_[static_cast<std::size_t>(first + pixel)] = sum;
   }
 }
