@@ -1,4 +1,4 @@
-"""Rounding activations to a uniform grid, forward and backward, in few passes over memory."""
+"""Rounding activations to a uniform grid, with gradients: in one pass over memory each way on the CPU."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from mpsearch.quant.cache_blocks import cache_blocks
+from mpsearch.kernels.extension import forced_isa, load_extension
+from mpsearch.kernels.quantized_layer import MAX_THREADS
 from mpsearch.quant.quantizer import flat_dot
+
+NATIVE_TYPES = (torch.float32, torch.bfloat16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,66 +30,107 @@ class Grid:
     slack: float = 0.5
 
 
-def _integers(x: Tensor, inverse: Tensor, grid: Grid, out: Tensor) -> Tensor:
-    return torch.mul(x.float(), inverse, out=out).round_().clamp_(grid.low, grid.high)
-
-
 @torch.no_grad()
 def grid_integers(x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
     """clip(round_half_even(x * (1 / s)), low, high) as float32; the kernels multiply by the same inverse.
 
     Shape: x (*) -> (*); scale ().
     """
-    integers = torch.empty_like(x, dtype=torch.float32)
-    for values, out in cache_blocks(x, integers):
-        _integers(values, 1 / scale, grid, out)
-    return integers
+    return _rounded(x, 1 / scale, scale.new_ones(()), grid, torch.float32)
+
+
+def _rounded(x: Tensor, inverse: Tensor, scale: Tensor, grid: Grid, dtype: torch.dtype) -> Tensor:
+    """Scale * clip(round_half_even(x * inverse), low, high), in float32 and then in `dtype`.
+
+    One pass over memory on the CPU, in the extension, four elsewhere.
+    """
+    order = _native_order(x, dtype)
+    if order is None:
+        return (x.float() * inverse).round_().clamp_(grid.low, grid.high).mul_(scale).to(dtype)
+    y = torch.empty_like(x, dtype=dtype, memory_format=order)
+    load_extension().round_to_grid(
+        *_place(x),
+        *_place(y),
+        x.numel(),
+        float(scale),
+        float(inverse),
+        grid.low,
+        grid.high,
+        _threads(),
+        forced_isa(),
+    )
+    return y
+
+
+def _gradients(grad: Tensor, x: Tensor, scale: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    """Of x, of the scale, and of the place of the grid in steps, as `round_to_grid` says."""
+    order = _native_order(x, grad.dtype)
+    if order is None:
+        return _gradients_in_torch(grad.float(), x, scale, grid)
+    grad = grad.contiguous(memory_format=order)
+    grad_x = torch.empty_like(x, memory_format=order)
+    by_scale, by_offset = load_extension().round_to_grid_backward(
+        *_place(grad),
+        *_place(x),
+        grad_x.data_ptr(),
+        x.numel(),
+        float(scale),
+        float(1 / scale),
+        grid.low,
+        grid.high,
+        grid.slack,
+        _threads(),
+        forced_isa(),
+    )
+    return grad_x, scale.new_tensor(by_scale), scale.new_tensor(by_offset)
+
+
+def _gradients_in_torch(grad: Tensor, x: Tensor, scale: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    wide, step = x.float(), float(scale)
+    y = _rounded(wide, 1 / scale, scale, grid, torch.float32)
+    # The gradient inside an open interval, else 0, in one pass.
+    inside = torch.ops.aten.hardtanh_backward(
+        grad, wide, (grid.low - grid.slack) * step, (grid.high + grid.slack) * step
+    )
+    # y = s * q gives g * q where clipped, g * (q - x / s) inside; without slack g * 0 inside.
+    by_scale = (flat_dot(grad, y) - flat_dot(inside, wide if grid.slack else y)) / scale
+    return inside.to(x.dtype), by_scale, (grad.sum() - inside.sum()) * scale
+
+
+def _native_order(x: Tensor, other: torch.dtype) -> torch.memory_format | None:
+    """The order in which x fills its memory without a gap; None if the native kernels cannot take it."""
+    if x.device.type != "cpu" or x.dtype not in NATIVE_TYPES or other not in NATIVE_TYPES:
+        return None
+    if x.is_contiguous():
+        return torch.contiguous_format
+    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return None
+
+
+def _place(x: Tensor) -> tuple[int, bool]:
+    """Address, and whether the numbers have 16 bits."""
+    return x.data_ptr(), x.dtype == torch.bfloat16
+
+
+def _threads() -> int:
+    return min(torch.get_num_threads(), MAX_THREADS)
 
 
 class _RoundToGrid(Function):
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
         x, scale, _offset, grid, dtype = given
-        y = torch.empty_like(x, dtype=dtype)
-        inverse = 1 / scale
-        for values, out in cache_blocks(x, y):
-            if dtype == torch.float32:
-                _integers(values, inverse, grid, out).mul_(scale)
-            else:
-                wide = torch.empty_like(values, dtype=torch.float32)
-                out.copy_(_integers(values, inverse, grid, wide).mul_(scale))
-        ctx.save_for_backward(x, scale, y)
+        ctx.save_for_backward(x, scale)
         ctx.grid = grid
-        return y
+        return _rounded(x, 1 / scale, scale, grid, dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, y = ctx.saved_tensors
-        grid: Grid = ctx.grid
-        step, inverse = float(scale), 1 / scale
-        bounds = (grid.low - grid.slack) * step, (grid.high + grid.slack) * step
-        grad_x = torch.empty_like(x)
-        grad_scale = torch.zeros_like(scale) if ctx.needs_input_grad[1] else None
-        grad_offset = torch.zeros_like(scale) if ctx.needs_input_grad[2] else None
-        for upstream, values, rounded, out in cache_blocks(grads[0], x, y, grad_x):
-            g, v = upstream.float(), values.float()
-            inside = out if out.dtype == torch.float32 else torch.empty_like(v)
-            # The gradient inside an open interval, else 0, in one pass.
-            torch.ops.aten.hardtanh_backward.grad_input(g, v, *bounds, grad_input=inside)
-            if inside is not out:
-                out.copy_(inside)
-            if grad_scale is not None:
-                # y = s * q gives g * q where clipped, g * (q - x / s) inside; without slack g * 0 inside.
-                if rounded.dtype != torch.float32:  # in 16 bits, y is off by as much as rounding to the grid
-                    rounded = _integers(v, inverse, grid, torch.empty_like(v)).mul_(scale)  # noqa: PLW2901
-                grad_scale += flat_dot(g, rounded) - flat_dot(inside, v if grid.slack else rounded)
-            if grad_offset is not None:
-                grad_offset += g.sum() - inside.sum()
-        if grad_scale is not None:
-            grad_scale *= inverse
-        if grad_offset is not None:
-            grad_offset *= scale
-        return grad_x, grad_scale, grad_offset, None, None
+        x, scale = ctx.saved_tensors
+        grad_x, grad_scale, grad_offset = _gradients(grads[0], x, scale, ctx.grid)
+        by_scale, by_offset = ctx.needs_input_grad[1:3]
+        return grad_x, grad_scale if by_scale else None, grad_offset if by_offset else None, None, None
 
 
 def product_type(x: Tensor) -> torch.dtype:
@@ -96,7 +140,7 @@ def product_type(x: Tensor) -> torch.dtype:
 
 
 def round_to_grid(x: Tensor, scale: Tensor, grid: Grid, offset: Tensor | None = None) -> Tensor:
-    """Y = s * q with the integers q of `grid_integers`, in the `product_type`.
+    """s * q with q = clip(round_half_even(x * (1 / s)), low, high), in the type of `product_type`.
 
     With v = x / s: x gets g where low - slack < v < high + slack, else 0. s gets the sum of g * q over the
     clipped inputs and, if there is slack, of g * (q - v) over the others. `offset`, by which the whole grid

@@ -61,6 +61,7 @@ NB_MODULE(_native, module) {
       "selected_isa", [](const std::string& forced_isa) { return find_implementation(forced_isa).name; },
       nb::arg("forced_isa"));
   module.def("build_info", build_info);
+  bind_grid(module);
   bind_layer(module);
   bind_program(module);
   bind_peak(module);
