@@ -12,7 +12,7 @@ from mpsearch.report.live_rows import clock_text, cost_cell, shown_costs
 from mpsearch.report.pace import about_text
 from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.search_state import SearchState
-from mpsearch.report.stopped_text import share_text, stopped_text
+from mpsearch.report.stopped_text import stopped_text
 from mpsearch.report.units import budgets_text, percent_text
 from mpsearch.search.events import (
     Event,
@@ -24,6 +24,7 @@ from mpsearch.search.events import (
     StageStarted,
     TrialFinished,
 )
+from mpsearch.search.trial_record import after_share
 
 _TENTHS = 10
 _KIND = 9  # cells of the second column
@@ -87,7 +88,7 @@ class LineView:
     def _rung(self, event: RungFinished) -> str:
         digits = len(str(self.state.total))
         symbols = precision_strip(event.policy, width=_MOST_CELLS).plain
-        score = f"{percent_text(event.rung.score):>7} after {share_text(event.rung.share)} of the steps"
+        score = f"{percent_text(event.rung.score):>7} {after_share(event.rung.share)}"
         return f"{event.number:>{digits}}  {'':>{digits}} {'':>{digits}}  {symbols}  {score}"
 
     def _trial(self, event: TrialFinished) -> str:

@@ -13,11 +13,11 @@ from mpsearch.report.pace import about_text
 from mpsearch.report.precision_strip import mark_cells, precision_strip
 from mpsearch.report.search_state import STAGES, RunningTrial, SearchState
 from mpsearch.report.sparkline import sparkline
-from mpsearch.report.stopped_text import share_text, stopped_text
+from mpsearch.report.stopped_text import stopped_text
 from mpsearch.report.units import UNIT_TEXTS, factor_text, percent_text, wait_text
 from mpsearch.search.events import Stage
 from mpsearch.search.objective import COSTS, Objective, objective_named
-from mpsearch.search.trial_record import TrialRecord
+from mpsearch.search.trial_record import TrialRecord, after_share
 
 LABEL = 13  # cells of the names at the left
 _NUMBER, _ACCURACY, _COST = 4, 7, 8
@@ -267,7 +267,7 @@ def running_row(trial: RunningTrial | None, state: SearchState, width: int, *, i
     row.append_text(_strip(trial.policy, cells))
     if trial.rung is not None:
         row.append(f"  {percent_text(trial.rung.score):>{_ACCURACY}}", "bold")
-        return row.append(f" after {share_text(trial.rung.share)} of the steps", "dim")
+        return row.append(f" {after_share(trial.rung.share)}", "dim")
     if trial.record is not None:
         record = trial.record
         if not record.is_complete:

@@ -6,18 +6,13 @@ from collections.abc import Iterable
 
 from mpsearch.report.units import counted, percent_text
 from mpsearch.search.rung_agreement import RungAgreement
-from mpsearch.search.trial_record import TrialRecord
-
-
-def share_text(share: float) -> str:
-    """As in "10%" or "12.5%"."""
-    return f"{100 * share:.3g}%"
+from mpsearch.search.trial_record import TrialRecord, after_share
 
 
 def stopped_text(record: TrialRecord) -> str:
     """As in "stopped: 85.00% after 10% of the steps"."""
     last = record.rungs[-1]
-    return f"stopped: {percent_text(last.score)} after {share_text(last.share)} of the steps"
+    return f"stopped: {percent_text(last.score)} {after_share(last.share)}"
 
 
 def unscored_text(records: Iterable[TrialRecord]) -> str:
@@ -29,7 +24,7 @@ def unscored_text(records: Iterable[TrialRecord]) -> str:
 
 def agreement_text(agreement: RungAgreement) -> str:
     """As in "after 10% of the steps trials rank like after all: tau 0.81 of 24"."""
-    steps = f"after {share_text(agreement.share)} of the steps"
+    steps = after_share(agreement.share)
     if agreement.tau is None:
         return f"{steps}: too few scores to say how well they rank ({counted(agreement.trials, 'trial')})"
     return f"{steps} trials rank like after all: tau {agreement.tau:.2f} of {agreement.trials}"

@@ -21,7 +21,7 @@ from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.study import StudyStore
 from mpsearch.search.tables import front_csv
-from mpsearch.search.trial_record import TrialRecord, now_utc
+from mpsearch.search.trial_record import TrialRecord, after_share, now_utc
 
 
 class Journal:
@@ -166,14 +166,14 @@ def _line(event: Event) -> str | None:
             if record.is_complete:
                 answer = f"accuracy {record.accuracy:.4f}"
             elif record.is_stopped:
-                answer = f"stopped after {record.rungs[-1].share:.0%} of the steps"
+                answer = f"stopped {after_share(record.rungs[-1].share)}"
             mark = ", on the front" if event.on_front else ""
             return (
                 f"trial {record.number} ({record.origin}, {counts}): {answer}{mark}; "
                 f"{record.seconds:.1f} s; hypervolume {event.hypervolume:.4f}"
             )
         case RungFinished(number=number, rung=rung):
-            return f"trial {number}: accuracy {rung.score:.4f} after {rung.share:.0%} of the steps"
+            return f"trial {number}: accuracy {rung.score:.4f} {after_share(rung.share)}"
         case SearchFinished(message=message):
             return message
         case _:

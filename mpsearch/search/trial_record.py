@@ -17,6 +17,11 @@ State = Literal["complete", "stopped", "failed"]
 Origin = Literal["anchor", "sampler", "random"]
 
 
+def after_share(share: float) -> str:
+    """As in "after 12.5% of the steps"; "after calibration" where none were trained."""
+    return f"after {100 * share:.3g}% of the steps" if share > 0 else "after calibration"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
     """What a trial scored at one of the lower fidelities: after `share` of the recipe's steps.
@@ -98,9 +103,9 @@ class TrialRecord:
 
     @property
     def end(self) -> str:
-        """How a trial without a score ended: "failed: REASON", or "stopped after 10% of its steps"."""
+        """How a trial without a score ended: "failed: REASON", or "stopped after 10% of the steps"."""
         if self.is_stopped:
-            return f"stopped after {100 * self.rungs[-1].share:.3g}% of its steps"
+            return f"stopped {after_share(self.rungs[-1].share)}"
         return f"failed: {self.failure}"
 
     @property

@@ -9,7 +9,7 @@ from mpsearch.errors import FormatError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.search.costs import Costs
-from mpsearch.search.trial_record import TrialRecord, now_utc
+from mpsearch.search.trial_record import TrialRecord, after_share, now_utc
 
 numbers = st.floats(0, 1e12)
 records = st.builds(
@@ -71,3 +71,11 @@ def test_anything_else_is_a_format_error(value):
 def test_another_schema_is_refused_with_what_to_do(schema):
     with pytest.raises(FormatError, match=rf"schema 3 can be read; got schema {schema}.*search again"):
         TrialRecord.from_dict({"schema": schema})
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "after calibration"), (0.125, "after 12.5% of the steps"), (0.1, "after 10% of the steps")],
+)
+def test_a_rung_without_steps_is_called_calibration(share, text):
+    assert after_share(share) == text
