@@ -23,7 +23,7 @@ _EXPECTED = {("binary", "bwn"), ("ternary", "ttq"), ("ternary", "seq"), ("unifor
 _OF_LINEAR_LAYERS = {"per_token"}  # refused by convolutions
 _MODELS_OF_LINEAR_LAYERS = {"digits-mlp", "shakespeare"}
 
-_AS_IT_IS, _NONE = "as it is", "no distillation"
+AS_IT_IS, _NONE = "as it is", "no distillation"
 # What is switched on -> the settings that do so.
 _SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "distillation alone": {"distillation_weight": 1.0},
@@ -76,7 +76,7 @@ def ablations(seeds: int) -> Iterator[Row]:
             table = f"{bench.name}, {rule}"
             switches = {
                 _NONE: {"distillation_weight": 0.0},
-                _AS_IT_IS: {},
+                AS_IT_IS: {},
                 **_SWITCHES,
                 **({"30% of weights pruned": {"prune": 0.3}} if scheme == "w1.58a8" else {}),
                 **({"augmented": {"augment": True}} if bench.has_augmentation else {}),
@@ -87,6 +87,6 @@ def ablations(seeds: int) -> Iterator[Row]:
                     label=label,
                     runs=seeded(bench, rule, bench.settings(**changed), seeds),
                     measure=bench.measure,
-                    against=None if label == _NONE else _NONE if label == _AS_IT_IS else _AS_IT_IS,
-                    expected=label == _AS_IT_IS,
+                    against=None if label == _NONE else _NONE if label == AS_IT_IS else AS_IT_IS,
+                    expected=label == AS_IT_IS,
                 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qat_methods import FAMILIES
+from qat_methods import AS_IT_IS, FAMILIES
 from qat_results import LEAST_PAIRS
 from qat_text import mean_text, share_text
 
@@ -84,6 +84,23 @@ def ablations_table(found: Found) -> str:
     return _compared(found["ablations"], "switch")
 
 
+def orderings_table(found: Found) -> str:
+    """What papers promise: which comparisons hold, model by model."""
+    lines = [line for part in ("families", "ablations") for line in found[part] if line.get("expected")]
+    rows = [
+        (
+            line["table"],
+            f"{'distillation' if line['label'] == AS_IT_IS else line['label']} over {line['against']}",
+            _gain(line),
+            line["pairs"],
+            {"b": "holds", "w": "reversed", "n": "no difference seen"}[line["verdict"][0]],
+        )
+        for line in lines
+        if line["lost"] is not None and line["pairs"]
+    ]
+    return _table(("where", "paper's order", "gain", "seeds", "here"), rows)
+
+
 def ptq_table(found: Found) -> str:
     rows = [
         (
@@ -148,6 +165,7 @@ def speed_table(found: Found) -> str:
 
 TABLES: Mapping[str, Callable[[Found], str]] = {
     "bars": bars_table,
+    "orderings": orderings_table,
     "families": families_table,
     "ablations": ablations_table,
     "ptq": ptq_table,
