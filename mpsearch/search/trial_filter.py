@@ -76,6 +76,7 @@ _QUANTITIES: dict[str, _Quantity] = {
     "width": _Quantity(lambda _run, r: math.nan if r.policy.width is None else r.policy.width, _width),
     "trial": _Quantity(lambda _run, record: record.number, _number),
 }
+_EXACT = ("trial", "width")  # which of them are numbers that were chosen, not measured
 _FLAGS: dict[str, Callable[[Run, TrialRecord], bool]] = {
     "front": lambda run, record: record.number in run.front,
     "feasible": lambda _run, record: record.feasible,
@@ -270,7 +271,7 @@ class _Parser:
         unit = self._next()
         if _NUMBER.fullmatch(value) and unit and unit not in "()" and unit.lower() not in _KEYWORDS:
             value += self._take()  # "300 us"
-        if comparison in {"=", "!="} and name != "trial":
+        if comparison in {"=", "!="} and name not in _EXACT:
             raise self._refused(f"{name} is never exactly a number; compare it by <, <=, > or >=")
         return _Compared(name, comparison, value, _quantity_named(name).parse(value))
 

@@ -79,3 +79,20 @@ def test_counts_and_uniformity():
 def test_schemes_are_ordered_from_fewest_to_most_bits():
     bits = [(scheme.weight_bits, scheme.activation_bits) for scheme in SCHEMES.values()]
     assert bits == sorted(bits)
+
+
+def test_a_width_makes_another_policy_of_the_same_schemes():
+    policy = PrecisionPolicy({"a": "w1a1", "b": "w8a8"})
+    wide = policy.at_width(2)
+    assert wide != policy
+    assert len({policy, wide, policy.at_width(0.5), wide.at_width(2)}) == 3
+    assert len({policy.key, wide.key, policy.at_width(0.5).key}) == 3
+    assert wide.at_width(None) == policy
+    assert wide.summary == "width 2: 1 w1a1 + 1 w8a8"
+    assert PrecisionPolicy.from_names(wide.names(), 2) == wide
+
+
+@pytest.mark.parametrize("width", [0, -1, True, "2", float("inf"), float("nan"), [1]])
+def test_what_is_no_width_is_refused(width):
+    with pytest.raises(FormatError, match="width of a policy must be a number above 0"):
+        PrecisionPolicy.from_names({"a": "w1a1"}, width)

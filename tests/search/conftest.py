@@ -17,6 +17,7 @@ from mpsearch.models.trace import trace_model
 from mpsearch.plan.step import StepShape
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.search.costs import Costs
+from mpsearch.search.preparation import traced_task
 from mpsearch.search.resolve import resolve
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import parse_space
@@ -78,9 +79,35 @@ def trace(tiny_task):
 
 @pytest.fixture
 def profile(trace) -> HardwareProfile:
+    return made_up_profile([trace])
+
+
+@pytest.fixture
+def wide_space(space_of) -> SearchSpace:
+    """The tiny space, with the width of its model a choice."""
+    return space_of(
+        widths="[0.5, 1, 2]", layers='[{match: "*", schemes: [w1a1, w4a8, w32a32]}]', search="{workers: 0}"
+    )
+
+
+@pytest.fixture
+def wide_traced(wide_space):
+    return traced_task(wide_space, None, lambda _: None)
+
+
+@pytest.fixture
+def wide_profile(wide_traced) -> HardwareProfile:
+    return made_up_profile(list(wide_traced.traces.values()))
+
+
+def made_up_profile(traces) -> HardwareProfile:
     """Fewer bits, less time; the machine is this one, so that nothing is said about it."""
     cost = {scheme: place + 1 for place, scheme in enumerate(SCHEMES.values())}
-    allowed = {layer.name: tuple(SCHEMES.values()) for layer in trace.layers}
+    steps = {
+        step: None
+        for trace in traces
+        for step in needed_steps(trace, {layer.name: tuple(SCHEMES.values()) for layer in trace.layers})
+    }
 
     def latency_s(step: StepShape) -> float:
         return 1e-9 if step.layer is None else step.layer.macs * cost[step.scheme] * 1e-8
@@ -94,7 +121,7 @@ def profile(trace) -> HardwareProfile:
             p99_s=3 * latency_s(step),
             repetitions=9,
         )
-        for step in needed_steps(trace, allowed)
+        for step in steps
     ]
     return HardwareProfile(
         name="made up",
@@ -102,7 +129,7 @@ def profile(trace) -> HardwareProfile:
         threads=1,
         created="2026-01-01T00:00:00+00:00",
         measurements=tuple(measurements),
-        passes=(
+        passes=tuple(
             PassMeasurement(
                 model_fingerprint=trace.fingerprint,
                 pass_s=1e-6,
@@ -111,7 +138,8 @@ def profile(trace) -> HardwareProfile:
                 tail_p99=0.5,
                 passes=9,
                 reference_s=1e-5,
-            ),
+            )
+            for trace in traces
         ),
         memory_bandwidth_bytes_per_s=1e10,
     )

@@ -21,11 +21,11 @@ class SlowOnPurpose(nn.Module):
         return x
 
 
-def tiny_task(pause_s: float = 0.0):
+def tiny_task(pause_s: float = 0.0, width: float = 1):
     return Task(
         name="tiny",
-        args={"pause_s": pause_s},
-        build_model=lambda: build_model(pause_s),
+        args={"pause_s": pause_s, "width": width},
+        build_model=lambda: build_model(pause_s, round(16 * width)),
         train=clouds(96, seed=1),
         validation=clouds(60, seed=2),
         test=clouds(60, seed=3),
@@ -36,9 +36,14 @@ def tiny_task(pause_s: float = 0.0):
     )
 
 
-def build_model(pause_s):
+def build_model(pause_s, hidden=16):
     return nn.Sequential(
-        nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3), SlowOnPurpose(pause_s)
+        nn.Linear(8, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, 3),
+        SlowOnPurpose(pause_s),
     )
 
 
