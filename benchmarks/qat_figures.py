@@ -55,7 +55,7 @@ def _ranking(lines: Sequence[Line]) -> Figure:
                 shares, taus, yerr=(below, above), color=colour, marker="o", markersize=3.5, linewidth=1.2,
                 elinewidth=0.6, label=table,
             )  # fmt: skip
-        axes.set_xscale("symlog", linthresh=2)
+        axes.set_xscale("symlog", linthresh=1)
         axes.set_xticks([0, 2, 5, 10, 20, 40], ["calibrated", "2%", "5%", "10%", "20%", "40%"])
         axes.minorticks_off()
         axes.set_xlabel("share of the long fine-tune")
@@ -82,7 +82,10 @@ def _bars(lines: Sequence[Line]) -> Figure:
                     color=colour, marker="o", markersize=3.5, linewidth=1.2, elinewidth=0.6,
                     label=rule.partition(",")[0],
                 )  # fmt: skip
+            lengths = sorted({line["steps"] for line in of_table})
             axes.set_xscale("log")
+            axes.set_xticks(lengths, [str(length) for length in lengths])
+            axes.minorticks_off()
             axes.set_title(table, fontsize=8.5)
             axes.set_xlabel("steps")
             is_points = not of_table or of_table[0]["measure"] == "score"

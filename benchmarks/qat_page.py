@@ -24,6 +24,14 @@ PAGE = ROOT / "docs" / "qat.md"
 RANKINGS = ROOT / "mpsearch" / "search" / "measured_rankings.json"
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
+_HERE = {
+    "better": "holds",
+    "better in nats": "holds in the loss",
+    "none": "no difference seen",
+    "worse in nats": "reversed in the loss",
+    "worse": "reversed",
+}
+
 Line = Mapping[str, Any]
 Found = Mapping[str, Sequence[Line]]
 
@@ -73,7 +81,8 @@ def bars_table(found: Found) -> str:
         for line in found["bars"]
     ]
     titles = ("model", "policy and length", "unit", "below 32 bits", "on test", "epochs", "seeds", "bar")
-    return _table(titles, rows)
+    picture = "![What each precision loses over the length of the fine-tune](images/qat-bars.svg)"
+    return _table(titles, rows) + (f"\n\n{picture}" if rows else "")
 
 
 def families_table(found: Found) -> str:
@@ -93,7 +102,7 @@ def orderings_table(found: Found) -> str:
             f"{'distillation' if line['label'] == AS_IT_IS else line['label']} over {line['against']}",
             _gain(line),
             line["pairs"],
-            {"b": "holds", "w": "reversed", "n": "no difference seen"}[line["verdict"][0]],
+            _HERE[line["verdict"]] if line["pairs"] >= LEAST_PAIRS else "too few seeds yet",
         )
         for line in lines
         if line["lost"] is not None and line["pairs"]
@@ -130,7 +139,8 @@ def ranking_table(found: Found) -> str:
         for line in found["ranking"]
     ]
     titles = ("model", "trained for", "tau", "95% interval", "policies", "long scores")
-    return _table(titles, rows)
+    picture = "![Kendall's tau over the share of the long fine-tune](images/qat-ranking.svg)"
+    return _table(titles, rows) + (f"\n\n{picture}" if rows else "")
 
 
 def determinism_table(found: Found) -> str:
