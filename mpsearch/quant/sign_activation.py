@@ -43,9 +43,11 @@ class _Sign(Function):
         grad_scale = torch.zeros_like(scale) if ctx.needs_input_grad[2] else None
         for upstream, values, signs, out in cache_blocks(grads[0], x, y, grad_x):
             g = upstream.float()
-            u = (values.float() - threshold).div_(window)
+            u = out if out.dtype == torch.float32 else torch.empty_like(values, dtype=torch.float32)
+            torch.sub(values.float(), threshold, out=u).div_(window)
             product = ctx.slope(u, ctx.t).mul_(g)
-            out.copy_(product)
+            if product is not out:
+                out.copy_(product)
             if grad_threshold is not None:
                 grad_threshold -= product.sum_to_size(threshold.shape)
             if grad_scale is not None:

@@ -140,7 +140,7 @@ def product_type(x: Tensor) -> torch.dtype:
 
 
 def round_to_grid(x: Tensor, scale: Tensor, grid: Grid, offset: Tensor | None = None) -> Tensor:
-    """s * q with q = clip(round_half_even(x * (1 / s)), low, high), in the type of `product_type`.
+    """Compute s * q with q = clip(round_half_even(x * (1 / s)), low, high), in the type of `product_type`.
 
     With v = x / s: x gets g where low - slack < v < high + slack, else 0. s gets the sum of g * q over the
     clipped inputs and, if there is slack, of g * (q - v) over the others. `offset`, by which the whole grid
