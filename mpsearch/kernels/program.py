@@ -115,7 +115,8 @@ class NativeProgram:
         """The layer of that image.
 
         It writes images if it is ungrouped or depthwise, and they are of layers that are ungrouped, or
-        depthwise with one output channel per input channel (`takes_fused_image`).
+        depthwise with one output channel per input channel, and need not see their whole input first
+        (`takes_fused_image`).
         """
         return int(self._native.layer(image, *_sink(epilogue, value, images)))
 

@@ -82,8 +82,8 @@ def test_a_compiled_model_returns_what_was_scored_to_the_bit(name, choice, twins
         fake = quantize_model(model.model, PrecisionPolicy(policy), CHOICES[choice])
         calibrate(fake, [model.x])
         compiled = CompiledModel(model.model, freeze_model(fake.eval()), model.graph)
-        # As trials are scored: torch's mean over pixels then sums in the order of the plan's, and a scale that
-        # is found out at run time shows the last bit.
+        # As trials are scored: torch's mean over pixels then sums in the order of the plan's, and a scale
+        # that is found out at run time shows the last bit.
         prepare_model(fake)
         x = model.x.contiguous(memory_format=torch.channels_last) if model.x.ndim == 4 else model.x
         with torch.no_grad():

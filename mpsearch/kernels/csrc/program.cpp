@@ -227,7 +227,8 @@ int Program::layer(int image_id, const SinkRequest& sink) {
     if (layer.has_aligned_columns() && image_at(target).layer->takes_finished_pixels()) continue;
     throw KernelError(
         "Only ungrouped and depthwise layers write images, and only such layers (depthwise: with one output "
-        "channel per input channel) have theirs written; got a layer of image " +
+        "channel per input channel; none that look at their whole input first) have theirs written; got a "
+        "layer of image " +
         std::to_string(image_id) + " and image " + std::to_string(target) +
         ". Write a value, then add an elementwise step.");
   }
@@ -276,8 +277,10 @@ int Program::pool(int source, PoolSpec spec, const SinkRequest& sink) {
   check_sink(sink, out_shape, "A pooling step");
   for (const int target : sink.images) {
     if (image_at(target).layer->takes_finished_pixels()) continue;
-    throw KernelError("A pooling step cannot write the image of a grouped layer; got image " +
-                      std::to_string(target) + ". Write a value, then add an elementwise step.");
+    throw KernelError(
+        "A pooling step cannot write the image of a grouped layer, or of one that looks at its whole input "
+        "first; got image " +
+        std::to_string(target) + ". Write a value, then add an elementwise step.");
   }
   return append(
       make_pool_step(implementation_, threads_, source, shape, spec, make_sink(sink, shape.channels)));
