@@ -106,6 +106,20 @@ class WeightQuantizerSuite:
         for tensor in (latent, *quantizer.parameters()):
             assert tensor.grad.isfinite().all()
 
+    def test_a_state_dict_restores_it_whatever_weights_it_was_made_from(self, weight):
+        trained, fresh = self.quantizer(weight), self.quantizer(torch.ones_like(weight))
+        with torch.no_grad():
+            for parameter in trained.parameters():
+                parameter.add_(0.1)
+        fresh.load_state_dict(trained.state_dict())
+        assert torch.equal(fresh(weight.clone()), trained(weight.clone()))
+
+    def test_bfloat16_autocast_leaves_its_numbers_alone(self, weight):
+        quantizer = self.quantizer(weight)
+        exact = quantizer(weight.clone())
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(quantizer(weight.clone()), exact)
+
     def test_layouts_give_the_same_numbers(self):
         weight = seeded(6, 4, 3, 3)
         other = weight.contiguous(memory_format=torch.channels_last)
