@@ -37,7 +37,7 @@ def bars(seeds: int) -> Iterator[Row]:
     for bench, scheme, most_lost, lengths in _LIMITS:
         for steps in lengths:
             is_longest = steps == lengths[-1]
-            changed = {"steps": steps, "high_bit_steps": steps, "augment": bench.has_augmentation}
+            changed = {"steps": steps, "high_bit_steps": steps, "augment": bench.is_long_augmented}
             rule = bench.rule(scheme)
             yield Row(
                 table=bench.name,

@@ -13,12 +13,14 @@ from qat_run import PolicyRule, Workload, inner, uniform
 class Bench:
     """A workload with the settings of a trial; `long` are those of the long fine-tune.
 
-    space             whose random policies are ranked; None for none
-    ends              what first and last layer take where only the inner ones are compared
-    measure           what tables compare: points of the score, or nats of the loss
-    is_slow           minutes a run, so that less is compared
-    has_augmentation  the task can vary its training inputs
-    has_sign_inputs   layers may take inputs of one bit
+    space              whose random policies are ranked; None for none
+    ends               what first and last layer take where only the inner ones are compared
+    held_at_one_bit    a glob: what takes `ends` too where the inner layers take w1a1
+    measure            what tables compare: points of the score, or nats of the loss
+    is_slow            minutes a run, so that less is compared
+    has_augmentation   the task can vary its training inputs
+    is_long_augmented  and does so in the fine-tunes that bars judge
+    has_sign_inputs    layers may take inputs of one bit
     """
 
     workload: Workload
@@ -30,6 +32,7 @@ class Bench:
     measure: Literal["score", "loss"] = "score"
     is_slow: bool = False
     has_augmentation: bool = False
+    is_long_augmented: bool = False
     has_sign_inputs: bool = True
 
     @property
@@ -79,6 +82,7 @@ RESNET20 = Bench(
     space="cifar10-resnet20",
     is_slow=True,
     has_augmentation=True,
+    is_long_augmented=True,
 )
 SHAKESPEARE = Bench(
     workload=Workload(name="shakespeare", task="shakespeare", args={"model": "gpt"}),
