@@ -115,8 +115,8 @@ def ptq_table(found: Found) -> str:
         (
             line["table"],
             line["label"],
-            f"{line['calibrated_lost']:.2f}",
-            f"{line['score_lost']:.2f}",
+            mean_text(line["calibrated_lost"], None),
+            mean_text(line["score_lost"], None),
             line["steps"],
             line["seeds"],
         )

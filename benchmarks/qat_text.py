@@ -23,7 +23,8 @@ def printed(found: Mapping[str, Sequence[Line]]) -> str:
 
 
 def mean_text(mean: float, spread: float | None) -> str:
-    return f"{mean:.2f}" if spread is None else f"{mean:.2f} ± {spread:.2f}"
+    shown = f"{mean:.2f}".replace("-0.00", "0.00")
+    return shown if spread is None else f"{shown} ± {spread:.2f}"
 
 
 def share_text(line: Line) -> str:

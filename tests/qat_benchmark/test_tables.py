@@ -10,7 +10,7 @@ from qat_page import PAGE, RANKINGS, TABLES, rankings, read_results, renewed_pag
 from qat_results import results
 from qat_row import Row
 from qat_run import PolicyRule, Run, Workload, uniform
-from qat_text import printed
+from qat_text import mean_text, printed
 
 WORKLOAD = Workload(name="digits-mlp", task="digits", args={"model": "mlp"})
 BASELINE = {
@@ -47,6 +47,10 @@ def test_a_row_is_the_mean_and_deviation_of_what_is_lost():
     assert line["is_met"] is True
     strict = replace(row, most_lost=0.9)
     assert results({"bars": [strict]}, finished(row.runs, (0.88, 0.89, 0.9)))["bars"][0]["is_met"] is False
+
+
+def test_nothing_lost_has_no_sign():
+    assert [mean_text(value, None) for value in (-0.001, 0.001, -0.01)] == ["0.00", "0.00", "-0.01"]
 
 
 def test_a_loss_is_compared_in_nats():
