@@ -69,6 +69,7 @@ class BatchedModel:
     def __init__(self, students: Sequence[nn.Module], inputs: Tensor) -> None:
         self.students = list(students)
         self._weights: list[JoinedWeights] = []
+        self._parameters = [parameter for student in students for parameter in student.parameters()]
         self.model = self._batched()
         self._check(inputs[:CHECK_SAMPLES])
 
@@ -88,9 +89,8 @@ class BatchedModel:
         return outputs
 
     def clear_gradients(self) -> None:
-        for student in self.students:
-            for parameter in student.parameters():
-                parameter.grad = None
+        for parameter in self._parameters:
+            parameter.grad = None
 
     def hand_out_gradients(self) -> None:
         """Give the students' parameters what the backward pass left at the joined ones."""

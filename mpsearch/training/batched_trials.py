@@ -12,7 +12,7 @@ from torch import nn
 
 from mpsearch.errors import ShapeError, TrialError
 from mpsearch.precision.policy import PrecisionPolicy
-from mpsearch.quant.annealing import anneal_quantizers
+from mpsearch.quant.layers import QuantLayer
 from mpsearch.quant.swap import calibrate
 from mpsearch.training.baseline import Baseline
 from mpsearch.training.batched_loss import BatchedLoss
@@ -151,7 +151,7 @@ class _Trials:
 
     def _student(self, place: int, model: nn.Module, policy: PrecisionPolicy, steps: int) -> Student:
         optimizer = trial_optimizer(model, policy, self.recipe)
-        rules: list[Callable[[float], None]] = [partial(anneal_quantizers, model)]
+        rules = [_annealing(model)]
         if self.recipe.low_bit_decay_until < 1:
             rules.append(low_bit_decay(optimizer, self.recipe.low_bit_decay_until))
         return Student(place=place, model=model, optimizer=optimizer, steps=steps, before_step=rules)
@@ -163,6 +163,18 @@ class _Trials:
             return scored(student.model, self.task, statistics)
         except TrialError as error:
             return error
+
+
+def _annealing(model: nn.Module) -> Callable[[float], None]:
+    """What `anneal_quantizers` does, without looking for the quantizers at every step."""
+    layers = [module for module in model.modules() if isinstance(module, QuantLayer)]
+    quantizers = [q for layer in layers for q in (layer.weight_quantizer, layer.activation_quantizer)]
+
+    def rule(t: float) -> None:
+        for quantizer in quantizers:
+            quantizer.anneal(t)
+
+    return rule
 
 
 def _result(
