@@ -158,10 +158,15 @@ def _facts(run: Run, record: TrialRecord, report: CostReport) -> list[tuple[str,
         (
             "trial",
             f"{_standing(run, record)}; {record.steps} steps in {record.seconds:.1f} s, seed {record.seed}, "
-            f"proposed by {_ORIGINS[record.origin]}",
+            f"{_loss_text(record)}proposed by {_ORIGINS[record.origin]}",
         ),
     ]
     return facts
+
+
+def _loss_text(record: TrialRecord) -> str:
+    """The task's loss, in its own unit: nats where that is cross-entropy."""
+    return "" if record.loss is None else f"loss {record.loss:.3f} on validation, "
 
 
 _ORIGINS = {

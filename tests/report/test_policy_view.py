@@ -33,6 +33,7 @@ def test_it_fits_and_tells_every_number_with_its_origin(finished_run, width):
         "predicted median",
         "every layer timed",
         "estimated",
+        f"loss {knee.loss:.3f} on validation",
     ):
         assert words in flat
 
