@@ -14,6 +14,7 @@ from mpsearch.search.space import SearchSpace
 from mpsearch.search.trial_job import OnReport, OnStep, Outcome, StepReport, TrialJob
 from mpsearch.search.width_tasks import Baselines, Tasks, load_tasks
 from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.device import trial_device
 from mpsearch.training.batched_training import OnStep as OnPlaceStep
 from mpsearch.training.batched_trials import run_trials
 from mpsearch.training.recipe import TrialRecipe
@@ -56,7 +57,11 @@ class TrainingWork:
         return self
 
     def load(self) -> LoadedTraining:
-        """Task and baseline, from the cache where they are."""
+        """Task and baseline, from the cache where they are.
+
+        Raises: ConfigError if trials need a GPU and there is none here.
+        """
+        trial_device(self.space.trial.device)
         tasks = self.tasks or load_tasks(self.space)
         baselines = self.baselines or {width: trained_baseline(task) for width, task in tasks.items()}
         return LoadedTraining(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mpsearch.errors import StorageError
+from mpsearch.errors import ConfigError, StorageError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.packed_work import PackedWork, read_packed
 from mpsearch.search.training_work import TrainingWork
@@ -106,3 +106,10 @@ def test_a_task_that_cannot_be_sent_goes_by_its_name_where_it_has_one(work):
     held = replace(work, tasks={None: replace(work.tasks[None], metric=threading.Lock().acquire)})
     assert held.as_it_can_travel(has_name=True).tasks is None
     assert held.as_it_can_travel(has_name=False) is held
+
+
+def test_a_worker_without_the_gpu_that_trials_need_refuses_before_any_trial(work, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    on_gpu = replace(work, space=replace(work.space, trial=replace(work.space.trial, device="cuda")))
+    with pytest.raises(ConfigError, match="needs a GPU that torch sees"):
+        on_gpu.load()
