@@ -18,6 +18,9 @@ class RotaryPositions(nn.Module):
     Source: Su et al. 2021, arXiv:2104.09864.
     """
 
+    cosines: Tensor
+    sines: Tensor
+
     def __init__(self, channels: int, context: int) -> None:
         super().__init__()
         speed = 10000.0 ** (-torch.arange(0, channels, 2) / channels)

@@ -46,7 +46,7 @@ def shakespeare_task(*, model: str = "gpt", width: float = 1.0, data: str | None
     if model not in MODELS:
         raise ConfigError(f"`model` of task shakespeare must be one of {', '.join(MODELS)}; got {model!r}.")
     channels = scaled_channels(128, width)
-    text = _read(data)
+    text = _read(_folder(data) / FILE)
     characters, tokens = torch.unique(torch.tensor(list(text)), return_inverse=True)
     ends = [round(share * len(tokens)) for share in (TRAINING_FRACTION, VALIDATION_FRACTION)]
     train, validation, test = tokens.split([*ends, len(tokens) - sum(ends)])
@@ -86,14 +86,19 @@ def _windows(tokens: Tensor, stride: int) -> Split:
     return Split(tokens[:-1].unfold(0, CONTEXT, stride), tokens[1:].unfold(0, CONTEXT, stride))
 
 
-def _read(data: str | None) -> bytes:
+def _folder(data: str | None) -> Path:
+    if data is not None:
+        return Path(data).expanduser()
     folder = data_dir()
-    if data is None and folder is None:
+    if folder is None:
         raise DataError(
             "Shakespeare's plays need a folder of data; none is set. Set MPSEARCH_DATA to the folder that "
             f"holds `tinyshakespeare/`, or the task argument `data` to the folder of {FILE}."
         )
-    path = (folder / "tinyshakespeare" if data is None else Path(data).expanduser()) / FILE
+    return folder / "tinyshakespeare"
+
+
+def _read(path: Path) -> bytes:
     try:
         text = path.read_bytes()
     except OSError as error:
