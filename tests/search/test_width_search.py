@@ -14,6 +14,7 @@ from mpsearch.export.task_of_model import trusted_task
 from mpsearch.search.engine import run_search
 from mpsearch.search.events import StageStarted
 from mpsearch.search.layer_effects import layer_effects
+from mpsearch.search.planning import plan_search
 from mpsearch.search.preparation import traced_task
 from mpsearch.search.run import load_run
 from mpsearch.search.tables import front_csv
@@ -157,3 +158,16 @@ def test_widths_that_change_more_than_sizes_are_refused(space_of, tmp_path):
 def test_a_task_in_memory_has_no_widths(wide_space, tiny_task):
     with pytest.raises(ConfigError, match="Widths need a task by name"):
         load_tasks(wide_space, tiny_task)
+
+
+def test_a_plan_counts_prices_and_times_all_widths(wide_space, wide_profile):
+    plan = plan_search(wide_space, profile=wide_profile)
+    assert plan.reach.policies == 81
+    assert list(plan.traces) == [1, 0.5, 2]
+    told = plan.to_dict()
+    weights = [width["weights"] for width in told["widths"]]
+    assert [width["width"] for width in told["widths"]] == list(WIDTHS)
+    assert weights == sorted(weights)
+    assert plan.reach.costs[0].least_policy.width == 0.5
+    assert plan.reach.costs[0].greatest_policy.width == 2
+    assert any(part.name == "9 uniform policies" for part in plan.time.parts)

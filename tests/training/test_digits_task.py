@@ -62,3 +62,29 @@ def test_there_is_a_multilayer_perceptron_too(tmp_path):
 def test_an_unknown_model_is_refused():
     with pytest.raises(ConfigError, match="must be one of cnn, mlp; got 'vit'"):
         load_task("digits", {"model": "vit"})
+
+
+@pytest.mark.parametrize("model", ["cnn", "mlp"])
+def test_a_width_scales_every_layer_but_its_outer_sizes(model):
+    def sizes(**args):
+        made = load_task("digits", {"model": model, **args}).new_model()
+        return {name: tuple(weight.shape) for name, weight in made.state_dict().items() if weight.ndim > 1}
+
+    narrow, whole, wide = sizes(width=0.5), sizes(), sizes(width=2)
+    assert narrow.keys() == whole.keys() == wide.keys()
+    outer = {8 * 8, 10, 1, 3}  # pixels, classes, channels, kernel
+    for name, shape in whole.items():
+        for size, half, twice in zip(shape, narrow[name], wide[name], strict=True):
+            assert (half, twice) == (size / 2, 2 * size) or (half == twice == size and size in outer)
+    assert sizes(width=1) == whole
+
+
+def test_width_one_is_no_argument_so_that_its_baseline_stays_the_same():
+    assert load_task("digits", {"width": 1}).args == {"model": "cnn"}
+    assert load_task("digits", {"width": 2}).args == {"model": "cnn", "width": 2}
+
+
+@pytest.mark.parametrize("width", [0, -1, "2", float("nan")])
+def test_what_is_no_width_is_refused(width):
+    with pytest.raises(ConfigError, match="`width` must be a number above 0"):
+        load_task("digits", {"width": width})
