@@ -151,8 +151,8 @@ class SearchSpace:
     def differences(self, other: SearchSpace) -> tuple[str, ...]:
         """Keys in which the two ask for different searches; what may change from call to call is left out.
 
-        That is the name, budgets and overrides, the number of trials and of workers, the time limit of a
-        trial, and the folder of the task's file.
+        That is the name, budgets and overrides, the number of trials, of workers and of trials that are
+        trained together, the time limit of a trial, and the folder of the task's file.
         """
         mine, theirs = _comparable(self), _comparable(other)
         return tuple(key for key in mine if mine[key] != theirs[key])

@@ -40,7 +40,7 @@ def test_every_built_in_space_loads_and_writes_itself_in_full(name):
     assert parse_space(text) == space
     shown = yaml.safe_load(text)
     assert {"steps", "learning_rate", "ternary"} <= set(shown["trial"])
-    assert set(shown["search"]) == {"sampler", "trials", "seed", "workers", "trial_timeout"}
+    assert set(shown["search"]) == {"sampler", "trials", "seed", "workers", "batch", "trial_timeout"}
 
 
 def test_a_trial_of_a_space_may_have_a_time_limit():
@@ -150,7 +150,7 @@ def test_a_task_file_is_found_beside_the_space(tmp_path):
 
 def test_spaces_differ_only_in_what_must_not_change():
     one = parse_space(GOOD)
-    other = parse_space(GOOD.replace("60KB", "50KB").replace("trials: 5", "trials: 50, workers: 2"))
+    other = parse_space(GOOD.replace("60KB", "50KB").replace("trials: 5", "trials: 50, workers: 2, batch: 8"))
     assert one.differences(other) == ()
     assert one.differences(parse_space(GOOD.replace("steps: 7", "steps: 8"))) == ("trial.steps",)
     assert one.differences(parse_space(GOOD.replace("trials: 5", "seed: 5"))) == ("search.seed",)

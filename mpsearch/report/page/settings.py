@@ -159,6 +159,7 @@ def _search(run: Run) -> dict[str, str]:
         "trials asked for": str(space.search.trials),
         "seed": str(space.search.seed),
         "workers": str(space.search.workers),
+        "trials trained together": str(space.search.batch),
     }
 
 
