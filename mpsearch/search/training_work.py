@@ -14,9 +14,9 @@ from mpsearch.search.space import SearchSpace
 from mpsearch.search.trial_job import OnReport, OnStep, Outcome, StepReport, TrialJob
 from mpsearch.search.width_tasks import Baselines, Tasks, load_tasks
 from mpsearch.training.baseline import trained_baseline
-from mpsearch.training.device import trial_device
 from mpsearch.training.batched_training import OnStep as OnPlaceStep
 from mpsearch.training.batched_trials import run_trials
+from mpsearch.training.device import trial_device
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.trial import TrialResult, run_trial
 from mpsearch.training.weights_file import write_weights

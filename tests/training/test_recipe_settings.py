@@ -109,6 +109,18 @@ def test_a_folded_trial_has_no_batch_norm_and_keeps_the_names_of_its_tensors(tin
     assert set(result.state_dict) == set(run_trial(tiny_task, baseline, POLICY, RECIPE, share=0).state_dict)
 
 
+def test_the_tensors_of_a_folded_trial_make_the_32_bit_models_norm_change_nothing(tiny_task, baseline):
+    recipe = dataclasses.replace(RECIPE, fold_batch_norm=True)
+    result = run_trial(tiny_task, baseline, POLICY, recipe)
+    scored = restore_trial_model(tiny_task, POLICY, result.state_dict, recipe)
+    packed = tiny_task.new_model().eval()
+    packed.load_state_dict(result.state_dict, strict=False)
+    packed[0], packed[3] = scored[0], scored[3]
+    assert isinstance(packed[1], nn.BatchNorm1d)
+    with torch.no_grad():
+        assert torch.equal(packed(tiny_task.validation.inputs), scored(tiny_task.validation.inputs))
+
+
 def test_a_model_without_a_graph_cannot_be_folded(tiny_task, baseline):
     class Unexported(nn.Sequential):
         def forward(self, x):
