@@ -6,6 +6,7 @@ most of the file valid, to come past the first check.
 
 from __future__ import annotations
 
+import copy
 import json
 import sqlite3
 import struct
@@ -125,16 +126,18 @@ def tree_changed(tree: Any, rng: Random) -> Any:
                 break
             node = node[key]
         else:
-            return rng.choice(VALUES)
+            return copy.deepcopy(rng.choice(VALUES))
         match rng.randrange(8):
             case 0:
                 del node[key]
             case 1 if isinstance(node, dict):
                 node[rng.choice([*TEXTS, f"{key}x"])] = node.pop(key)
             case 2 if isinstance(node, dict):
-                node[rng.choice([*TEXTS, f"{key}x", "schema"])] = rng.choice([node[key], *VALUES])
+                node[rng.choice([*TEXTS, f"{key}x", "schema"])] = copy.deepcopy(
+                    rng.choice([node[key], *VALUES])
+                )
             case 3 if isinstance(node, list):
-                node.insert(rng.randrange(len(node) + 1), rng.choice([node[key], *VALUES]))
+                node.insert(rng.randrange(len(node) + 1), copy.deepcopy(rng.choice([node[key], *VALUES])))
             case 4 if isinstance(node[key], int | float):
                 node[key] = rng.choice(
                     [node[key] + 1, -node[key], str(node[key]), [node[key]], node[key] * 1e9]
@@ -142,7 +145,7 @@ def tree_changed(tree: Any, rng: Random) -> Any:
             case 5:
                 node[key] = rng.choice(NUMBERS)
             case _:
-                node[key] = rng.choice(VALUES)
+                node[key] = copy.deepcopy(rng.choice(VALUES))
     return tree
 
 
@@ -233,7 +236,10 @@ def _change_rows(connection: sqlite3.Connection, rng: Random) -> None:
         if "trial_user_attributes" not in tables:
             return
         if rng.random() < 0.5:  # what most of the code reads
-            rows = connection.execute("SELECT rowid, value_json FROM trial_user_attributes").fetchall()
+            short = "SELECT rowid, value_json FROM trial_user_attributes WHERE length(value_json) < 1000000"
+            rows = connection.execute(short).fetchall()
+            if not rows:
+                return
             row, text = rng.choice(rows)
             change = rng.choice([json_changed, json_changed, json_changed, json_text_changed, bits_flipped])
             value: Any = change(text.encode(), rng)

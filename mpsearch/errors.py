@@ -22,9 +22,21 @@ MpsearchError
 
 from __future__ import annotations
 
+_MOST_LETTERS = 10_000
+
 
 class MpsearchError(Exception):
-    """Base class: catch this to catch every deliberate error of mpsearch."""
+    """Base class: catch this to catch every deliberate error of mpsearch.
+
+    What it quotes may be as long as a damaged file: of a long text the beginning and the end are shown.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) <= _MOST_LETTERS:
+            return text
+        half = _MOST_LETTERS // 2
+        return f"{text[:half]} [... {len(text) - 2 * half} letters ...] {text[-half:]}"
 
 
 class ConfigError(MpsearchError):

@@ -19,3 +19,12 @@ def test_an_unmeasured_layer_names_the_command_and_then_the_users_own_files():
     named = error.naming(space="a.yaml", profile=None)
     assert str(named) == str(error).replace("SPACE.yaml", "a.yaml")
     assert str(pickle.loads(pickle.dumps(named))) == str(named)
+
+
+def test_a_message_that_quotes_a_whole_file_is_shown_in_short():
+    text = "The name must be known; got " + 10**6 * "[" + ". Export it again."
+    shown = str(errors.FormatError(text))
+    assert len(shown) < 11_000
+    assert shown.startswith("The name must be known; got [[[")
+    assert shown.endswith("[. Export it again.")
+    assert str(errors.FormatError("short")) == "short"

@@ -137,7 +137,12 @@ class ModelTrace:
         for module in self.unquantized:
             texts += [module.name, module.type_name, module.reason]
             counts.append(module.parameter_bytes)
+        nodes = () if self.graph is None else self.graph.nodes
+        texts += [node.layer for node in nodes]
         for kind, values in ((str, texts), (int, counts), (bool, flags)):
             odd = [v for v in values if type(v) is not kind or (isinstance(v, int) and v < 0)]
             if odd:
                 raise TypeError(f"{odd[0]!r:.80} instead of {kind.__name__}")
+        unknown = {node.layer for node in nodes if node.layer} - {layer.name for layer in self.layers}
+        if unknown:
+            raise TypeError(f"the graph runs {unknown!r:.80}, which is no layer")

@@ -17,6 +17,9 @@ from mpsearch.search.stored_json import parsed_json
 MEASURED_SCHEMA = 1
 
 
+_QUARTILES = ("quartiles_s", "torch_fp32_quartiles_s")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredLatency:
     """Whole passes of one trial's packed model, one sample at a time, beside PyTorch at 32 bits.
@@ -25,7 +28,7 @@ class MeasuredLatency:
     samples on which the packed model answers as the trial did, None where that was not compared. `machine`
     is the processor, `created` ISO 8601, UTC.
 
-    Raises: FormatError if a latency is not a positive number.
+    Raises: FormatError if a latency is not a positive number, or the agreement no share.
     """
 
     number: int
@@ -44,12 +47,18 @@ class MeasuredLatency:
     created: str
 
     def __post_init__(self) -> None:
-        for name in ("latency_s", "p95_s", "p99_s", "torch_fp32_latency_s"):
+        for name in ("latency_s", "p95_s", "p99_s", "torch_fp32_latency_s", *_QUARTILES):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            parts = value if name in _QUARTILES else (value,)
+            if not all(math.isfinite(part) and part > 0 for part in parts):
                 raise FormatError(
-                    f"`{name}` of trial {self.number} must be a positive number; got {value}. Measure again."
+                    f"`{name}` of trial {self.number} must be positive; got {value}. Measure again."
                 )
+        if self.agreement is not None and not 0 <= self.agreement <= 1:
+            raise FormatError(
+                f"`agreement` of trial {self.number} must be a share from 0 to 1; got {self.agreement}. "
+                "Measure again."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object; `from_dict` is its inverse."""

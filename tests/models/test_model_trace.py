@@ -49,6 +49,8 @@ def test_a_trace_that_stays_in_torch_survives_json():
         (("graph",), 3),
         (("graph", "nodes", 0, "kind"), "loop"),
         (("graph", "nodes", 1, "inputs"), ["later"]),
+        (("graph", "nodes", 1, "layer"), {}),
+        (("graph", "nodes", 1, "layer"), "unknown"),
         (("graph", "output"), "nowhere"),
         (("eager_reasons",), [1]),
         (("eager_reasons",), None),

@@ -50,11 +50,21 @@ def test_a_run_that_was_never_measured_has_none(tmp_path):
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf")])
 def test_a_latency_that_is_no_time_is_refused(value):
-    with pytest.raises(FormatError, match=r"`latency_s` of trial 3 must be a positive number"):
+    with pytest.raises(FormatError, match=r"`latency_s` of trial 3 must be positive"):
         _measured(latency_s=value)
 
 
-@pytest.mark.parametrize("change", [{"schema": 9}, {"quartiles_s": 3}, {"number": "x"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 9},
+        {"quartiles_s": 3},
+        {"quartiles_s": [float("nan"), 1e-5]},
+        {"torch_fp32_quartiles_s": [1e-5, 0.0]},
+        {"agreement": 1.5},
+        {"number": "x"},
+    ],
+)
 def test_an_odd_object_is_refused(change):
     with pytest.raises(FormatError):
         MeasuredLatency.from_dict({**json.loads(measured_line(_measured())), **change})
