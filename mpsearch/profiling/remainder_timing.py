@@ -16,11 +16,14 @@ from mpsearch.models.model_trace import ModelTrace
 from mpsearch.models.quantizable import call_shape
 from mpsearch.profiling.timer import DEFAULT_SETTINGS, TimerSettings, time_calls
 from mpsearch.profiling.torch_threads import torch_threads
+from mpsearch.runtime.packed_layer import NO_WEIGHT
 from mpsearch.runtime.packed_model import PackedModel, build_packed_model
 
 
 class LayerStub(nn.Module):
     """Stands for a layer: the first call with a size makes an output, later ones return it again."""
+
+    weight = NO_WEIGHT
 
     def __init__(self, layer: nn.Module, channels_last: Callable[[], bool]) -> None:
         super().__init__()

@@ -12,6 +12,9 @@ from mpsearch.kernels.native import NativeLayer
 from mpsearch.kernels.quantized_layer import QuantizedLayer
 from mpsearch.models.layer_shape import Operator
 
+# What a packed layer, or a stand-in for one, shows as its `weight`: models of `transformers` ask for its type.
+NO_WEIGHT = torch.empty(0)
+
 
 class PackedLayer(nn.Module):
     """A frozen layer on the CPU, in the bits that its scheme claims. For inference only.
@@ -25,6 +28,8 @@ class PackedLayer(nn.Module):
     Raises: ShapeError if the input has another type, device, layout, rank or number of channels, or is empty
         or smaller than the kernel; ExportError if asked for gradients.
     """
+
+    weight = NO_WEIGHT
 
     def __init__(self, layer: QuantizedLayer, *, threads: int = 1) -> None:
         super().__init__()

@@ -83,3 +83,20 @@ def test_a_model_that_cannot_run_without_its_layers_is_a_typed_error(quick):
             parameter.zero_()
     with pytest.raises(ShapeError, match=r"Picky.*only zeros please"):
         time_remainder(model, inputs, trace_model(model, inputs), threads=1, settings=quick)
+
+
+class AsksForType(nn.Module):
+    """Converts its input to the type of a layer's weight, as models of `transformers` do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x.to(self.fc.weight.dtype)).relu()
+
+
+def test_a_model_that_asks_for_the_type_of_a_weight_runs_without_its_layers(quick):
+    model, inputs = AsksForType(), (torch.zeros(1, 4),)
+    remainder, _ = time_remainder(model, inputs, trace_model(model, inputs), threads=1, settings=quick)
+    assert remainder.repetitions >= 1

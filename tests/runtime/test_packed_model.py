@@ -120,6 +120,8 @@ def test_batches_of_one_and_of_another_size_run():
 def test_the_weights_that_are_replaced_are_neither_copied_nor_kept():
     model, fake, _ = trained(cnn, ["w4a8"], steps=0)
     packed = packed_like(model, fake)
+    shown = [m.weight for m in packed.modules() if isinstance(m, PackedLayer)]
+    assert {(weight.numel(), weight.dtype) for weight in shown} == {(0, torch.float32)}  # their type alone
     assert {type(m) for m in packed.modules() if type(m).__name__.startswith(("Conv", "Linear"))} == set()
     assert sum(p.numel() for p in packed.parameters()) == 2 * (8 + 8 + 16)
 
