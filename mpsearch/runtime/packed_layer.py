@@ -12,7 +12,7 @@ from mpsearch.kernels.native import NativeLayer
 from mpsearch.kernels.quantized_layer import QuantizedLayer
 from mpsearch.models.layer_shape import Operator
 
-# What a packed layer, or a stand-in for one, shows as its `weight`: models of `transformers` ask for its type.
+# What a packed layer, or a stand-in for one, shows as its `weight`: some models ask for its type.
 NO_WEIGHT = torch.empty(0)
 
 
