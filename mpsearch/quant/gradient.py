@@ -29,6 +29,8 @@ def quantize_gradient(grad: Tensor, *, bits: int) -> Tensor:
     y = 2 m * (round(n * (g / (2 m) + 1/2) + z) / n - 1/2), n = 2^bits - 1, m = max |g| of the sample,
     z uniform in [-1/2, 1/2) from torch's generator: of a gradient inside the range, the mean is g itself.
 
+    Computed in float32: the 8 bits of a bfloat16 would leave no room for z beside a level of 8 bits.
+
     Shape: grad (B, *) -> (B, *); m (B, 1, ..., 1).
     Raises: ConfigError if bits is outside 1..8.
     Source: Zhou et al. 2016, arXiv:1606.06160, equation 12.
@@ -37,11 +39,12 @@ def quantize_gradient(grad: Tensor, *, bits: int) -> Tensor:
     levels = 2**bits - 1
     if not grad.numel():
         return grad.clone()
-    greatest = grad.abs().amax(tuple(range(1, grad.ndim)), keepdim=True) if grad.ndim > 1 else grad.abs()
+    wide = grad.float()
+    greatest = wide.abs().amax(tuple(range(1, wide.ndim)), keepdim=True) if wide.ndim > 1 else wide.abs()
     # A sample whose gradients are all 0, or next to it, would divide 0 by 0.
-    span = greatest.clamp_min(torch.finfo(grad.dtype).tiny).mul_(2)
-    level = (grad / span).add_(0.5).mul_(levels).add_(torch.rand_like(grad)).sub_(0.5)
-    return level.round_().clamp_(0, levels).div_(levels).sub_(0.5).mul_(span)
+    span = greatest.clamp_min(torch.finfo(torch.float32).tiny).mul_(2)
+    level = (wide / span).add_(0.5).mul_(levels).add_(torch.rand_like(wide)).sub_(0.5)
+    return level.round_().clamp_(0, levels).div_(levels).sub_(0.5).mul_(span).to(grad.dtype)
 
 
 class _LowBitGradient(Function):
