@@ -13,8 +13,8 @@ class BwnQuantizer(WeightQuantizer):
     """Sign of each weight times the mean magnitude of its output channel.
 
     y = alpha_c * sign(w), alpha_c = mean |w_c|, sign(0) = +1: the alpha of least squared error. The gradient
-    reaches w unchanged; with `through_scale`, as in the paper, also by way of alpha_c, which adds
-    sign(w) * mean_c(g * sign(w)).
+    reaches w unchanged; with `through_scale` also by way of alpha_c, which adds sign(w) * mean_c(g * sign(w))
+    (the paper's 1 / n; its other term is alpha_c * g where |w| <= 1, not g).
 
     Shape: weight (N, *) -> (N, *).
     Source: Rastegari et al. 2016, arXiv:1603.05279.

@@ -70,7 +70,6 @@ class SignActivation(ActivationQuantizer):
     def __init__(self, channels: int, *, spatial_dims: int, gradient: SignGradient = "clipped") -> None:
         super().__init__()
         self.slope = sign_slope(gradient)
-        self.gradient = gradient
         self.channels = channels
         self.channel_dim = -1 - spatial_dims
         self._annealed = 0.0

@@ -51,11 +51,6 @@ def straight_through(x: Tensor, value: Tensor) -> Tensor:
     return result
 
 
-def round_ste(x: Tensor) -> Tensor:
-    """Round half to even; gradient 1."""
-    return straight_through(x, x.detach().round())
-
-
 def scale_grad(x: Tensor, factor: float) -> Tensor:
     """`x` forward; its gradient times `factor` backward."""
     result: Tensor = _ScaleGrad.apply(x, factor)

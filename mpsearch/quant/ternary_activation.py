@@ -13,6 +13,7 @@ from mpsearch.kernels.quantized_layer import ActivationFormat
 from mpsearch.quant.int8_activation import Int8Activation, grid_reach, least_error_scale
 from mpsearch.quant.quantizer import SMALLEST_SCALE, flat_dot
 from mpsearch.quant.ste import scale_grad
+from mpsearch.quant.twn import TWN_THRESHOLD
 from mpsearch.quant.uniform_grid import Grid, grid_integers, round_to_grid
 
 
@@ -100,7 +101,7 @@ class ThresholdTernaryActivation(TernaryActivation):
         del least, greatest
         self.zero_point.fill_(0)
         magnitude = samples.abs()
-        delta = (0.7 * magnitude.mean()).clamp_min(SMALLEST_SCALE)
+        delta = (TWN_THRESHOLD * magnitude.mean()).clamp_min(SMALLEST_SCALE)
         kept = magnitude[magnitude > delta]
         self.step.copy_(2 * delta)
         self.log_scale.copy_((kept.mean() if len(kept) else delta).log())

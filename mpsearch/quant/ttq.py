@@ -8,20 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from mpsearch.errors import ShapeError
+from mpsearch.quant.chosen_slopes import check_channels
 from mpsearch.quant.quantizer import SMALLEST_SCALE, WeightQuantizer, channel_dims
-
-
-def _signs(weight: Tensor) -> Tensor:
-    magnitude = weight.abs()
-    kept = magnitude > 0.7 * magnitude.mean(channel_dims(weight), keepdim=True)
-    return weight.sign().mul_(kept)
+from mpsearch.quant.twn import TWN_THRESHOLD, ternarize
 
 
 class _TwoScales(Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        signs = _signs(weight)
+        signs, _ = ternarize(weight, TWN_THRESHOLD)
         ctx.save_for_backward(signs, positive, negative)
         return signs.clamp(min=0).mul_(positive).add_(signs.clamp(max=0).mul_(negative))
 
@@ -52,7 +47,7 @@ class TtqQuantizer(WeightQuantizer):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         given = weight.detach().float()
-        signs, magnitude, dims = _signs(given), given.abs(), channel_dims(given)
+        signs, magnitude, dims = ternarize(given, TWN_THRESHOLD)[0], given.abs(), channel_dims(given)
 
         def log_mean(kept: Tensor) -> Tensor:
             # A channel without weights of one sign: the mean of all that it keeps, else of all that it has.
@@ -64,18 +59,11 @@ class TtqQuantizer(WeightQuantizer):
         self.log_positive = nn.Parameter(log_mean(signs.flatten(1) > 0))
         self.log_negative = nn.Parameter(log_mean(signs.flatten(1) < 0))
 
-    def _check(self, weight: Tensor) -> None:
-        if len(weight) != len(self.log_positive) or weight.ndim != self.log_positive.ndim:
-            raise ShapeError(
-                f"`weight` must have {len(self.log_positive)} output channels and {self.log_positive.ndim} "
-                f"dimensions; got {tuple(weight.shape)}."
-            )
-
     @torch.no_grad()
     def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Integers and W_p; see `negative_scale`."""
-        self._check(weight)
-        return _signs(weight), self.log_positive.exp()
+        check_channels(weight, self.log_positive)
+        return ternarize(weight, TWN_THRESHOLD)[0], self.log_positive.exp()
 
     @torch.no_grad()
     def negative_scale(self) -> Tensor:
@@ -83,6 +71,6 @@ class TtqQuantizer(WeightQuantizer):
         return self.log_negative.exp()
 
     def forward(self, weight: Tensor) -> Tensor:
-        self._check(weight)
+        check_channels(weight, self.log_positive)
         result: Tensor = _TwoScales.apply(weight, self.log_positive.exp(), self.log_negative.exp())
         return result

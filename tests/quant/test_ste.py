@@ -1,6 +1,6 @@
 import torch
 
-from mpsearch.quant.ste import binarize, round_ste, scale_grad, straight_through
+from mpsearch.quant.ste import binarize, scale_grad, straight_through
 
 POINTS = torch.tensor([-2.0, -1.0, -0.5, -0.0, 0.0, 0.25, 1.0, 1.5])
 UPSTREAM = torch.arange(1.0, 9.0)
@@ -18,11 +18,6 @@ def test_sign_of_zero_is_plus_one_also_where_zero_is_negative():
 
 def test_sign_of_nan_is_minus_one_as_in_the_kernels():
     assert binarize(torch.tensor([torch.nan])).tolist() == [-1]
-
-
-def test_round_goes_half_to_even_and_passes_the_gradient():
-    assert round_ste(torch.tensor([0.5, 1.5, 2.5, -0.5, -1.5])).tolist() == [0, 2, 2, 0, -2]
-    assert torch.equal(gradient_of(round_ste), UPSTREAM)
 
 
 def test_straight_through_returns_the_value_to_the_bit():
