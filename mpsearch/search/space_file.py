@@ -264,6 +264,7 @@ def _sentence(place: Place, details: Any) -> str:
         inner = f"{key}.{named[1]}" if named and place == ("trial",) else key
         return f"`{inner}`: {details['msg'].removeprefix('Value error, ')}"
     rule = details["msg"].replace("Input should be", "must be").replace("should have", "must have")
+    rule = rule.replace("input was not a valid", "must be a valid")
     return f"`{key}` {rule}; got {details['input']!r:.100}."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, create_model, model_validator
 
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import SCHEMES, Scheme, scheme_named
@@ -49,7 +49,7 @@ SchemeName = Annotated[str, BeforeValidator(_checked_scheme)]
 
 class TaskForm(Strict):
     name: str = Field(min_length=1)
-    args: dict[str, Any] = {}
+    args: dict[str, JsonValue] = {}
 
 
 Width = Annotated[int | float, Field(gt=0, allow_inf_nan=False)]

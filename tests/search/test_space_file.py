@@ -33,6 +33,12 @@ def test_a_space_is_read_with_every_default_filled_in():
     assert space.budgets.memory_bytes == 60_000
 
 
+@pytest.mark.parametrize("value", ["!!omap [a: 1]", "!!set {a}", "2020-01-01", "!!binary aGVsbG8="])
+def test_an_argument_of_a_task_that_only_yaml_can_hold_is_refused(value):
+    with pytest.raises(ConfigError, match=r"line 3: `task.args.model.*` must be a valid JSON value"):
+        parse_space(GOOD.replace("{model: cnn}", f"{{model: {value}}}"))
+
+
 @pytest.mark.parametrize("name", sorted(built_in_spaces()))
 def test_every_built_in_space_loads_and_writes_itself_in_full(name):
     space = load_space(name)
