@@ -8,9 +8,9 @@ a policy is an object layer -> scheme in call order; the suffix of a key is its 
     stage_progress   stage, done, total, what
     notice           message, is_warning
     search_started   name, out, objectives, budgets (those that are set: accuracy, latency_s, ...),
-                     policies, total, finished, workers, limit_s, baseline {score, costs}, hypervolume, front
-                     (numbers of trials), knee, best (a number), trials (those already there, as `trial`
-                     below)
+                     policies, total, finished, workers, batch (trials that a worker trains together),
+                     limit_s, baseline {score, costs}, hypervolume, front (numbers of trials), knee, best (a
+                     number), trials (those already there, as `trial` below)
     trial_started    number, policy, width (where the space has widths), origin (anchor, sampler or random),
                      share (of its steps: once for each fidelity), waiting
     rung_finished    number, rung {share, score, loss, seconds, steps, ended}, waiting (how many trials have
@@ -137,6 +137,7 @@ def _search_started(event: SearchStarted, state: SearchState) -> dict[str, Any]:
         "finished": event.finished,
         "waiting": event.waiting,
         "workers": event.workers,
+        "batch": event.batch,
         "limit_s": event.limit_s,
         "baseline": baseline,
         "hypervolume": event.hypervolume,

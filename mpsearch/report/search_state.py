@@ -68,9 +68,9 @@ class StageTime:
 class SearchState:
     """Fed with events by `update`; every field is what the events so far said last.
 
-    `slots` has a place for each worker, which keeps its last trial until the next one begins. `hypervolumes`
-    has one value a finished trial, those of earlier calls included. `waiting` trials have scored at a lower
-    fidelity. `changes` counts all events but progress.
+    `slots` has a place for each trial that may run at a time, which keeps its last until the next begins.
+    `hypervolumes` has one value a finished trial, those of earlier calls included. `waiting` trials have
+    scored at a lower fidelity. `changes` counts all events but progress.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -192,7 +192,7 @@ def _search_started(state: SearchState, event: SearchStarted) -> None:
     met = [record for record in state.complete() if state.is_wanted(record)]
     state.best = max(met, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
     state.hypervolumes = [point.hypervolume for point in event.history]
-    state.slots = [None] * event.workers
+    state.slots = [None] * (event.workers * event.batch)
     state._pace = Pace(
         clock=state.clock,
         total=event.total,

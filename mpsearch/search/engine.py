@@ -42,6 +42,7 @@ from mpsearch.search.preparation import (
     baselines_of,
     known_costs,
     traced_task,
+    usable_placement,
     usable_profile,
 )
 from mpsearch.search.processors import usable_cpus, worthwhile_threads
@@ -255,7 +256,7 @@ class _Search:
                 lost=deque(lost),
             )
 
-            def started(workers: int) -> SearchStarted:
+            def started(workers: int, batch: int = 1) -> SearchStarted:
                 return SearchStarted(
                     name=self.space.name,
                     out=self.folder.path,
@@ -265,6 +266,7 @@ class _Search:
                     policies=allowed.resolved.policies,
                     total=self.space.search.trials,
                     workers=workers,
+                    batch=batch,
                     baseline_score=facts.baseline.score,
                     baseline_costs=facts.baseline.costs,
                     least_costs=known.least_costs(),
@@ -281,8 +283,9 @@ class _Search:
 
             if loop.has_work:
                 work = self._work(traced, baselines, threads)
-                with open_runner(work, self.placement, loop.report_step) as runner:
-                    self.emit(started(runner.capacity))
+                placement = usable_placement(self.placement, traced.task, self.space.trial, self.emit)
+                with open_runner(work, placement, loop.report_step) as runner:
+                    self.emit(started(runner.capacity // runner.batch, runner.batch))
                     loop.run(runner)
             else:
                 self.emit(started(max(self.space.search.workers, 1)))
@@ -319,8 +322,8 @@ class _Search:
             raise RunError(
                 f"{self.folder.path} holds another search: {', '.join(changed)} "
                 f"{'differs' if len(changed) == 1 else 'differ'}. "
-                "Budgets, overrides, trials, workers and times may change from call to call; for the rest "
-                "choose another --out."
+                "Budgets, overrides, trials, workers, batch and times may change from call to call; for the "
+                "rest choose another --out."
             )
         return RunFacts.from_dict(self.folder.read_json(self.folder.facts_file, schema=FACTS_SCHEMA))
 

@@ -54,8 +54,9 @@ class SearchStarted(Event):
     """The trials begin (or go on: `finished` of them were already there, as `records`).
 
     `waiting`: how many trials wait at a lower fidelity. `policies`: how many the overrides allow.
-    `least_costs` and `greatest_costs`: each cost alone, over all policies of the space. `history`: how the
-    hypervolume grew with `records`. `front` and `knee` as in `TrialFinished`.
+    Each of `workers` trains `batch` trials together. `least_costs` and `greatest_costs`: each cost alone,
+    over all policies of the space. `history`: how the hypervolume grew with `records`. `front` and `knee` as
+    in `TrialFinished`.
 
     Units: no trial begins once `limit_s` has passed; None where time has no limit.
     """
@@ -67,6 +68,7 @@ class SearchStarted(Event):
     policies: int
     total: int
     workers: int
+    batch: int = 1
     baseline_score: float
     baseline_costs: Costs
     least_costs: Costs

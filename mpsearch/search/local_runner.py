@@ -39,6 +39,10 @@ class InProcessRunner(Runner):
         return self._batch
 
     @property
+    def batch(self) -> int:
+        return self._batch
+
+    @property
     def running(self) -> int:
         return len(self._jobs)
 
@@ -58,11 +62,11 @@ class InProcessRunner(Runner):
 
         with torch_threads(min(self._threads, len(usable_cpus()))):
             if len(self._jobs) == 1:
-                outcomes = [self._loaded.run(first, on_step)]
+                reports: list[Report] = [self._loaded.run(first, on_step)]
             else:
-                outcomes = self._loaded.run_together(self._jobs, self._on_step)
+                reports = list(self._loaded.run_together(self._jobs, self._on_step))
         self._jobs = []
-        return list(outcomes)
+        return reports
 
     def close(self) -> None:
         self._jobs = []
@@ -93,6 +97,10 @@ class ProcessPoolRunner(Runner):
     @property
     def capacity(self) -> int:
         return len(self._shares) * self._batch
+
+    @property
+    def batch(self) -> int:
+        return self._batch
 
     @property
     def running(self) -> int:

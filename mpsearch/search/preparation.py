@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -21,11 +21,14 @@ from mpsearch.profiling.torch_threads import torch_threads
 from mpsearch.search.events import Event, Notice, StageProgress, StageStarted
 from mpsearch.search.known_costs import KnownCosts, on_all_devices
 from mpsearch.search.narrowing import narrowed, remarks
+from mpsearch.search.placement import Placement
 from mpsearch.search.resolve import ResolvedSpace, cost_model_of, device_models, resolve
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.width_tasks import Baselines, Tasks, load_tasks
 from mpsearch.training.baseline import Baseline, trained_baseline
+from mpsearch.training.batched_trials import why_one_by_one
 from mpsearch.training.layout import prepare_model
+from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.task import Task
 
 Emit = Callable[[Event], None]
@@ -259,6 +262,20 @@ def baselines_of(traced: TracedTask, threads: int, emit: Emit) -> Baselines:
         with torch_threads(threads):
             found[width] = trained_baseline(model.task, progress=on_step)
     return found
+
+
+def usable_placement(placement: Placement, task: Task, recipe: TrialRecipe, emit: Emit) -> Placement:
+    """The placement, with one trial at a time for each worker where several cannot be trained together."""
+    if placement.batch == 1:
+        return placement
+    if placement.ray is not None:
+        reason: str | None = "Over Ray each trial is a job of its own."
+    else:
+        reason = why_one_by_one(task, recipe)
+    if reason is None:
+        return placement
+    emit(Notice(message=f"Policies are trained one by one. {reason}"))
+    return replace(placement, batch=1)
 
 
 def _tell_if_foreign(profile: HardwareProfile, emit: Emit) -> None:

@@ -23,6 +23,11 @@ class Runner(ABC):
         """How many trials may run at once."""
 
     @property
+    def batch(self) -> int:
+        """How many of them a worker runs together."""
+        return 1
+
+    @property
     @abstractmethod
     def running(self) -> int:
         """How many jobs were submitted whose Outcome was not returned by `wait` yet."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mpsearch.errors import ConfigError, MpsearchError, StorageError, TrialError
@@ -21,7 +20,6 @@ from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.trial import TrialResult, run_trial
 from mpsearch.training.weights_file import write_weights
 
-LOG = logging.getLogger(__name__)
 REPORT_EVERY_S = 0.2
 _SHOWN_OF_A_FAILURE = 500
 
@@ -98,12 +96,11 @@ class LoadedTraining:
             seconds = time.perf_counter() - started
             return Outcome(number=job.number, failure=_reason(error), seconds=seconds)
 
-    def run_together(self, jobs: Sequence[TrialJob], on_report: OnReport | None = None) -> list[Outcome]:
+    def run_together(self, jobs: Sequence[TrialJob], on_report: OnReport | None = None) -> Iterator[Outcome]:
         """As `LoadedWork.run_together`; what one pass cannot do, such as two widths or shares, takes several.
 
         If a pass fails as a whole, each of its jobs is run alone: one may be the cause.
         """
-        outcomes: list[Outcome] = []
         alike: dict[tuple[float | None, float], list[TrialJob]] = {}
         for job in jobs:
             alike.setdefault((job.policy.width, job.share), []).append(job)
@@ -120,16 +117,14 @@ class LoadedTraining:
                     on_step=_reports(together, on_report),
                 )
             except (Exception, SystemExit):
-                LOG.info("Training %d policies together failed; each is run alone.", len(together))
-                outcomes += [self.run(job) for job in together]
+                yield from (self.run(job) for job in together)
                 continue
             each = (time.perf_counter() - started) / len(together)
             for job, result in zip(together, results, strict=True):
                 if isinstance(result, TrialError):
-                    outcomes.append(Outcome(number=job.number, failure=_reason(result), seconds=each))
+                    yield Outcome(number=job.number, failure=_reason(result), seconds=each)
                 else:
-                    outcomes.append(_outcome(job, result, time.perf_counter() - each))
-        return outcomes
+                    yield _outcome(job, result, time.perf_counter() - result.seconds)
 
 
 def _outcome(job: TrialJob, result: TrialResult, started: float) -> Outcome:

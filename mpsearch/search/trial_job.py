@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,8 +62,8 @@ class LoadedWork(Protocol):
         Raises: StorageError if the weights cannot be written: that is the search's problem, not the policy's.
         """
 
-    def run_together(self, jobs: Sequence[TrialJob], on_report: OnReport | None = None) -> list[Outcome]:
-        """Score several policies in one pass where that can be; else one after the other.
+    def run_together(self, jobs: Sequence[TrialJob], on_report: OnReport | None = None) -> Iterable[Outcome]:
+        """Score several policies in one pass where that can be; else one after the other, each told at once.
 
         Raises: StorageError as `run`.
         """

@@ -78,12 +78,14 @@ def _run(job: TrialJob, loaded: LoadedWork, pipe: Connection) -> None:
 
 
 def _run_together(jobs: Sequence[TrialJob], loaded: LoadedWork, pipe: Connection) -> None:
+    left = {job.number for job in jobs}
     try:
-        outcomes = loaded.run_together(jobs, pipe.send)
+        for outcome in loaded.run_together(jobs, pipe.send):
+            pipe.send(outcome)
+            left.remove(outcome.number)
     except SystemExit as error:
-        outcomes = [Outcome(number=job.number, failure=f"SystemExit: {error}") for job in jobs]
-    for outcome in outcomes:
-        pipe.send(outcome)
+        for number in left:
+            pipe.send(Outcome(number=number, failure=f"SystemExit: {error}"))
 
 
 def _end_with(parent: int, pipe_file: int) -> None:

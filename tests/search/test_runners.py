@@ -158,6 +158,14 @@ class TestBatchedInProcessRunner(RunnerConformance):
         runner.submit(replace(job(1, "w1a1", tmp_path), share=0.5))
         assert {outcome.number: outcome.steps for outcome in runner.wait()} == {0: 2, 1: 1}
 
+    def test_what_one_pass_has_found_is_told_before_the_next_pass(self, space, tmp_path):
+        first, second = job(0, "w1a1", tmp_path), replace(job(1, "w1a1", tmp_path), share=0.5)
+        told = iter(work_of(space).load().run_together([first, second]))
+        assert next(told).number == 0
+        assert first.weights.exists()
+        assert not second.weights.exists()
+        assert next(told).number == 1
+
     def test_a_bad_policy_fails_alone_in_its_batch(self, space, tmp_path):
         runner = InProcessRunner(work_of(space).load(), 1, batch=4)
         runner.submit(job(0, "w4a8", tmp_path))
@@ -183,7 +191,7 @@ class OddWork:
         return Outcome(number=job.number, score=self.act(job), loss=0.0)
 
     def run_together(self, jobs, on_report=None):
-        return [self.run(job) for job in jobs]
+        return (self.run(job) for job in jobs)
 
 
 class TestProcessPoolRunner(RunnerConformance):
@@ -298,6 +306,21 @@ class TestProcessPoolRunner(RunnerConformance):
         assert "SIGKILL" in found[1].failure
         assert found[0].failure is None
         assert found[2].failure is None
+
+    def test_what_has_ended_of_a_batch_is_told_while_the_rest_runs(self, tmp_path):
+        def wait_if_second(job):
+            ends = time.monotonic() + 10 * (job.number == 1)
+            while time.monotonic() < ends and not (tmp_path / "go").exists():
+                time.sleep(0.01)
+            return 0.5
+
+        with ProcessPoolRunner(OddWork(wait_if_second), 1, batch=2) as runner:
+            runner.submit(job(0, "w8a8", tmp_path))
+            runner.submit(job(1, "w8a8", tmp_path))
+            assert [report.number for report in runner.wait()] == [0]
+            assert runner.running == 1
+            (tmp_path / "go").touch()
+            assert [report.number for report in runner.wait()] == [1]
 
     def test_a_batch_is_shared_out_among_idle_workers(self, tmp_path):
         with ProcessPoolRunner(OddWork(lambda job: os.getpid()), 2, batch=8) as runner:
