@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mpsearch.errors import ExportError, FormatError, RunError
+from mpsearch.errors import ExportError, RunError
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.pareto.hypervolume import hypervolume
@@ -20,6 +20,7 @@ from mpsearch.search.front import Front, FrontPoint, box_shares
 from mpsearch.search.further_profiles import read_further
 from mpsearch.search.measured import MeasuredLatency, read_measured
 from mpsearch.search.objective import Objective, all_objectives
+from mpsearch.search.one_run import require_one_run
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.pick import pick_trial
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, WidthFacts
@@ -355,26 +356,7 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
     space = load_stored_space(folder.space_file)
     facts = RunFacts.from_dict(folder.read_json(folder.facts_file, schema=FACTS_SCHEMA))
     records = tuple(folder.read_records())
-    layers = {layer.name for layer in facts.model.layers}
-    widths = (None,) if space.widths is None else space.widths.options
-    for record in records:
-        if record.policy.keys() != layers:
-            raise FormatError(
-                f"Trials in {path} must name the layers of its {folder.facts_file.name}; trial "
-                f"{record.number} differs in {', '.join(sorted(record.policy.keys() ^ layers))}. Restore the "
-                "file that is of another run."
-            )
-        if record.policy.width not in widths:
-            raise FormatError(
-                f"Trials in {path} must have the widths of its {folder.space_file.name}; trial "
-                f"{record.number} has {record.policy.summary}. Restore the file that is of another run."
-            )
-        if record.costs.device_names != facts.greatest_costs.device_names:
-            raise FormatError(
-                f"Trials in {path} must have costs on the devices of its {folder.facts_file.name}; trial "
-                f"{record.number} has them on {', '.join(record.costs.device_names) or 'no further ones'}. "
-                "Restore the file that is of another run."
-            )
+    require_one_run(folder, space, facts, records)
     run = Run(
         path=folder.path,
         space=space,

@@ -127,6 +127,15 @@ def test_a_record_of_a_width_that_the_space_lacks_is_damage(search, training, tm
         load_run(run.path)
 
 
+def test_a_run_whose_facts_lack_a_width_is_damage(search, training):
+    run = search(trials=3)
+    facts = json.loads((run.path / "run.json").read_text())
+    assert facts["other_widths"].pop()["width"] == 2
+    (run.path / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(FormatError, match=r"a model for each width of the space .* it has 0\.5 beside"):
+        load_run(run.path)
+
+
 @pytest.mark.parametrize(
     ("widths", "told"),
     [
