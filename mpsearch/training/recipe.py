@@ -155,7 +155,7 @@ class TrialRecipe:
         if self.freeze_oscillating is not None:
             positive(self, "freeze_oscillating")
         bits = self.gradient_bits
-        if bits is not None and not (isinstance(bits, int) and bits in GRADIENT_BITS):
+        if bits is not None and (type(bits) is not int or bits not in GRADIENT_BITS):
             raise ConfigError(
                 f"`gradient_bits` must be a whole number from {GRADIENT_BITS[0]} to {GRADIENT_BITS[-1]}, or "
                 f"left out; got {bits!r}."

@@ -37,6 +37,7 @@ def policy(*schemes: str) -> PrecisionPolicy:
         {"prune": 1.0},
         {"dense_sparse_dense": -0.5},
         {"gradient_bits": 9},
+        {"gradient_bits": True},
         {"gradient_bits": 4.0},
         {"reestimate_batch_norm": "no"},
         {"fold_batch_norm": 2},
