@@ -163,7 +163,7 @@ class Replay:
 
 def started(run: Run, *, total: int) -> SearchStarted:
     """The event that began the run's trials."""
-    known = KnownCosts(resolve(run.space, run.model), run.cost_model)
+    known = KnownCosts.of_model(resolve(run.space, run.model), run.cost_model)
     return SearchStarted(
         name=run.space.name,
         out=Path("runs") / run.space.name,
