@@ -18,7 +18,9 @@ def call_energy_j(shape: LayerShape, scheme: Scheme, *, layer_bytes: int, table:
 
     A MAC is charged by its scheme alone, also where our kernel computes it otherwise: a depthwise layer at
     w1a1 is charged XNOR energy, although the kernel multiplies bytes there (nine bits to a filter are
-    too few to be worth packing). The figure is that of an accelerator with the scheme's own operators.
+    too few to be worth packing). The figure is that of an accelerator with the scheme's own operators. What a
+    layer computes beside its scheme (`Extra`) is a few operations an input or output, and is not charged; the
+    bytes of its scales are.
 
     Units: joules.
     Source: the figures and their sources are in `hardware/energy_table.py`.

@@ -122,7 +122,7 @@ void construct(Layer* place, const std::string& scheme, nb::handle weight_object
       (has_threshold && static_cast<std::int64_t>(threshold.shape(0)) != spec.in_channels) ||
       zero_point < -128 || zero_point > 127 || (has_threshold && zero_point != 0) ||
       (negative_scale.is_valid() &&
-       (scheme == "w1a1" || static_cast<std::int64_t>(negative_scale.shape(0)) != spec.out_channels)) ||
+       (scheme != "w1.58a8" || static_cast<std::int64_t>(negative_scale.shape(0)) != spec.out_channels)) ||
       (input_scale == static_cast<int>(InputScale::kToken) &&
        (has_threshold || weight.shape(2) * weight.shape(3) != 1 || groups != 1 ||
         spec.height.stride * spec.width.stride != 1 || spec.height.padding + spec.width.padding != 0)) ||

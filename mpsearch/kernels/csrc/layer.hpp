@@ -35,7 +35,7 @@ struct LayerSpec {
   const float* threshold;       // in_channels, 1-bit activations only
   float inverse_scale;          // 8-bit activations only
   int zero_point;               // 8-bit activations only: -128..127
-  const float* negative_scale;  // out_channels: of the weights below 0, 8-bit activations only; or null
+  const float* negative_scale;  // out_channels: of the weights below 0, ternary only; or null
   InputScale input_scale;
   bool has_ternary_inputs;  // 8-bit activations only, zero point 0: integers are clipped to -1..1
 };
