@@ -6,6 +6,7 @@ import itertools
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from mpsearch.kernels.epilogue import Epilogue, apply_epilogue
 from mpsearch.kernels.program import NativeProgram
-from mpsearch.kernels.quantized_layer import WEIGHT_RANGES, ActivationFormat, QuantizedLayer
+from mpsearch.kernels.quantized_layer import SCALES, WEIGHT_RANGES, ActivationFormat, QuantizedLayer
 from mpsearch.kernels.reference import integer_output, quantize_activations, run_reference
 
 COMPILER = "aarch64-linux-gnu-g++"
@@ -75,15 +76,18 @@ def layer_bytes(layer: QuantizedLayer) -> bytes:
         layer.weight.shape[2:], layer.stride, layer.padding, layer.dilation, strict=True
     )
     sizes = (layer.out_channels, layer.in_channels, layer.groups, *vertical, *horizontal)
+    activation = layer.activation
+    kinds = (activation.zero_point, SCALES.index(activation.scale_of), activation.ternary)
     return b"".join(
         (
             text_bytes(layer.scheme.name),
-            array_bytes(np.array((*sizes, layer.activation.zero_point)), np.int64),
+            array_bytes(np.array((*sizes, *kinds)), np.int64),
             array_bytes(layer.weight, np.int8),
-            array_bytes(np.float32(layer.activation.scale) * layer.weight_scale, np.float32),
+            array_bytes(layer.scale, np.float32),
+            array_bytes(layer.negative_factor, np.float32),
             array_bytes(layer.bias, np.float32),
-            array_bytes(layer.activation.threshold, np.float32),
-            array_bytes(np.array(layer.activation.inverse_scale), np.float32),
+            array_bytes(activation.threshold, np.float32),
+            array_bytes(np.array(activation.inverse_scale), np.float32),
         )
     )
 
@@ -137,7 +141,7 @@ def random_cases(make_layer) -> Iterator[bytes]:
             dilation=tuple(dilation.tolist()),
             padding=tuple(padding.tolist()),
             stride=tuple(rng.integers(1, 4, 2).tolist()),
-            zero_point=int(rng.choice(zero_points(scheme))),
+            zero_point=0 if scheme == "w1a1" else int(rng.choice([0, -128, -37, 127])),
             seed=seed,
         )
         x = rng.normal(size=(rng.integers(1, 4), *size, layer.in_channels)).astype(np.float32)
@@ -190,6 +194,38 @@ def threaded_cases(make_layer) -> Iterator[bytes]:
             layer = make_layer(scheme, **fields)
             x = np.random.default_rng(1).normal(size=(*size, layer.in_channels)).astype(np.float32)
             yield case_bytes(f"two threads, {name}, {scheme}", layer, x)
+
+
+def extra_cases(make_layer) -> Iterator[bytes]:
+    """What layers compute beside their schemes: two weight scales, scales of tokens and pixels, three inputs."""
+    image, padded = (2, 6, 5), {"kernel": (3, 3), "padding": (1, 1)}
+    rng = np.random.default_rng(13)
+    for name, size, fields in (
+        ("one row", (1, 1, 1), {"channels": 257, "columns": 100}),
+        ("linear", (19, 1, 1), {"channels": 70, "columns": 130}),
+        ("3x3", image, {"channels": 20, "columns": 40, **padded}),
+        ("grouped", image, {"channels": 24, "columns": 72, "groups": 4, "stride": (2, 2), **padded}),
+        ("depthwise", image, {"channels": 69, "columns": 138, "groups": 69, **padded}),
+    ):
+        for scheme in SCHEMES:
+            layer = make_layer(scheme, **fields)
+            own_scale = replace(layer.activation, scale=np.float32(1))
+            layers = {}
+            if scheme == "w1a1":
+                layers["pixels"] = replace(layer, activation=replace(own_scale, scale_of="pixel"))
+            else:
+                ternary = replace(layer.activation, ternary_step=np.float32(0.8))
+                layers["ternary inputs"] = replace(layer, activation=ternary)
+            if scheme != "w1a1" and "kernel" not in fields:
+                tokens = replace(own_scale, scale_of="token")
+                layers["tokens"] = replace(layer, operator="linear", activation=tokens)
+            if scheme == "w1.58a8":
+                layers["nothing else"] = make_layer(scheme, zero_point=-37, **fields)
+                negative = rng.random(layer.out_channels, dtype=np.float32)
+                layers = {f"two scales, {k}": replace(v, negative_scale=negative) for k, v in layers.items()}
+            for kind, given in layers.items():
+                x = rng.normal(size=(*size, layer.in_channels)).astype(np.float32)
+                yield case_bytes(f"{name}, {scheme}, {kind}", given, x)
 
 
 BYTES, BITS, BINARY_BYTES = range(3)  # ImageKind of contract.hpp
@@ -332,7 +368,7 @@ def program_cases(make_layer) -> Iterator[bytes]:
         )
 
 
-KINDS = ("listed", "random", "extreme", "special", "threaded", "finished", "program")
+KINDS = ("listed", "random", "extreme", "special", "threaded", "extra", "finished", "program")
 
 
 @pytest.fixture(scope="session")
@@ -346,6 +382,7 @@ def case_files(tmp_path_factory, make_layer, layer_cases) -> dict[str, tuple[Pat
         ("extreme", extreme_cases(make_layer)),
         ("special", special_cases(make_layer)),
         ("threaded", threaded_cases(make_layer)),
+        ("extra", extra_cases(make_layer)),
         ("finished", finished_cases(make_layer)),
         ("program", program_cases(make_layer)),
     ):

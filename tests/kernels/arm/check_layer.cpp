@@ -68,6 +68,7 @@ std::unique_ptr<mpsearch::Layer> read_layer(Reader& reader, const mpsearch::Impl
   const auto sizes = reader.array<std::int64_t>();
   const auto weight = reader.array<std::int8_t>();
   const auto scale = reader.array<float>();
+  const auto negative_scale = reader.array<float>();
   const auto bias = reader.array<float>();
   const auto threshold = reader.array<float>();
   const auto inverse_scale = reader.array<float>();
@@ -77,8 +78,11 @@ std::unique_ptr<mpsearch::Layer> read_layer(Reader& reader, const mpsearch::Impl
   spec.height = {sizes.at(3), sizes.at(4), sizes.at(5), sizes.at(6)};
   spec.width = {sizes.at(7), sizes.at(8), sizes.at(9), sizes.at(10)};
   spec.zero_point = static_cast<int>(sizes.at(11));
+  spec.input_scale = static_cast<mpsearch::InputScale>(sizes.at(12));
+  spec.has_ternary_inputs = sizes.at(13) != 0;
   spec.weight = weight.data();
   spec.scale = scale.data();
+  spec.negative_scale = negative_scale.empty() ? nullptr : negative_scale.data();
   spec.bias = bias.empty() ? nullptr : bias.data();
   spec.threshold = threshold.empty() ? nullptr : threshold.data();
   spec.inverse_scale = inverse_scale.at(0);
