@@ -1,6 +1,6 @@
-// The loops of grid_rounding.hpp, compiled for each instruction set by a file that includes this one. Everything
-// is in an anonymous namespace and nothing comes from the standard library, so that no code of one instruction
-// set is taken for that of another.
+// The loops of grid_rounding.hpp, compiled for each instruction set by a file that includes this one.
+// Everything is in an anonymous namespace and nothing comes from the standard library, so that no code of one
+// instruction set is taken for that of another.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,6 @@
 #include <cstring>
 
 #include "grid_rounding.hpp"
-
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wpsabi"  // of vectors that only functions inlined here are given
-#endif
 
 namespace mpsearch {
 namespace {
@@ -124,7 +120,8 @@ void backward(const void* upstream_of_y, const void* input, void* output, std::s
 
 // By Number of x and y, and of grad and x.
 constexpr GridLoops kLoops = {
-    {{forward<float, float>, forward<float, Bfloat16>}, {forward<Bfloat16, float>, forward<Bfloat16, Bfloat16>}},
+    {{forward<float, float>, forward<float, Bfloat16>},
+     {forward<Bfloat16, float>, forward<Bfloat16, Bfloat16>}},
     {{backward<float, float>, backward<float, Bfloat16>},
      {backward<Bfloat16, float>, backward<Bfloat16, Bfloat16>}},
 };

@@ -51,13 +51,14 @@ void round_to_grid(const GridLoops& loops, const void* x, Number x_type, void* y
   });
 }
 
-GridGradients round_to_grid_backward(const GridLoops& loops, const void* grad, Number grad_type, const void* x,
-                                     Number x_type, void* grad_x, std::size_t count, const Grid& grid,
-                                     int threads) {
+GridGradients round_to_grid_backward(const GridLoops& loops, const void* grad, Number grad_type,
+                                     const void* x, Number x_type, void* grad_x, std::size_t count,
+                                     const Grid& grid, int threads) {
   const auto run = loops.backward[static_cast<int>(grad_type)][static_cast<int>(x_type)];
   std::vector<float> sums(2 * ((count + kChunk - 1) / kChunk));
   in_chunks(count, threads, [&](std::size_t chunk, std::size_t begin, std::size_t n) {
-    run(at(grad, grad_type, begin), at(x, x_type, begin), at(grad_x, x_type, begin), n, grid, &sums[2 * chunk]);
+    run(at(grad, grad_type, begin), at(x, x_type, begin), at(grad_x, x_type, begin), n, grid,
+        &sums[2 * chunk]);
   });
   GridGradients found{0, 0};
   for (std::size_t i = 0; i < sums.size(); i += 2) {

@@ -29,7 +29,8 @@ extern const GridLoops kGridAvx512;  // grid_avx512.cpp
 // Those of the best implementation of this machine, or of the one named.
 const GridLoops& grid_loops(const std::string& forced_isa);
 
-// y = scale * clip(round_half_even(x * inverse), low, high), each step rounded to float32, then to the type of y.
+// y = scale * clip(round_half_even(x * inverse), low, high), each step rounded to float32, then to the type
+// of y.
 void round_to_grid(const GridLoops& loops, const void* x, Number x_type, void* y, Number y_type,
                    std::size_t count, const Grid& grid, int threads);
 
@@ -39,8 +40,8 @@ struct GridGradients {
 };
 
 // grad_x = g where x is not clipped, else 0. Sums are taken in an order that depends on `count` alone.
-GridGradients round_to_grid_backward(const GridLoops& loops, const void* grad, Number grad_type, const void* x,
-                                     Number x_type, void* grad_x, std::size_t count, const Grid& grid,
-                                     int threads);
+GridGradients round_to_grid_backward(const GridLoops& loops, const void* grad, Number grad_type,
+                                     const void* x, Number x_type, void* grad_x, std::size_t count,
+                                     const Grid& grid, int threads);
 
 }  // namespace mpsearch
