@@ -11,4 +11,4 @@ def built_in_spaces() -> dict[str, Path]:
     checkout = package.parent
     in_checkout = (checkout / "pyproject.toml").is_file()
     folder = checkout / "search_spaces" if in_checkout else package / "resources" / "search_spaces"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}

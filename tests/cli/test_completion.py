@@ -67,10 +67,10 @@ def complete(capsys, monkeypatch):
     ("line", "offered"),
     [
         ("mpsearch pl", ["plan"]),
-        ("mpsearch plan dig", ["digits"]),
+        ("mpsearch plan dig", ["digits", "digits-widths"]),
         ("mpsearch plan ow", ["own.yaml"]),
         ("mpsearch space show cifar10-v", ["cifar10-vgg"]),
-        ("mpsearch search dig", ["digits"]),
+        ("mpsearch search dig", ["digits", "digits-widths"]),
         ("mpsearch search runs/d", ["runs/digits"]),
         ("mpsearch pareto runs/", ["runs/digits", "runs/vgg"]),
         ("mpsearch pareto run", ["runs/digits", "runs/vgg", "runs/"]),

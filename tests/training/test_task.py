@@ -55,7 +55,13 @@ def test_a_file_may_import_what_lies_beside_it(task_file):
     assert load_task(f"{task_file.parent / 'beside_it.py'}:make").name == "mine"
 
 
-@pytest.mark.parametrize(("name", "order"), [("cifar", "cifar10, digits"), ("digit", "digits, cifar10")])
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        ("cifar", "cifar10, shakespeare, speech_digits, digits"),
+        ("digit", "digits, speech_digits, cifar10, shakespeare"),
+    ],
+)
 def test_an_unknown_name_lists_the_known_ones_nearest_first(name, order):
     with pytest.raises(ConfigError, match=f"must be one of {order}, or `package.module:function`.*{name!r}"):
         load_task(name)
