@@ -13,6 +13,8 @@ from mpsearch.search.run import Run
 def csv_report(run: Run, selection: TrialSelection | None = None) -> str:
     """All scored trials, or those of `selection`; units are in the titles, precisions in `layer.NAME`.
 
+    `width` stands before these where the width of the model is a choice.
+
     What is unknown is left empty: test scores before the end of a search, latencies nobody measured.
     """
     layers = run.layers
@@ -25,6 +27,8 @@ def csv_report(run: Run, selection: TrialSelection | None = None) -> str:
         "seconds",
     ]
     titles += ["interval_low", "interval_high", "measured_latency_s", "seed"]
+    has_widths = run.space.widths is not None
+    titles += ["width"] if has_widths else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*titles, *(f"layer.{name}" for name in layers)])
@@ -43,6 +47,7 @@ def csv_report(run: Run, selection: TrialSelection | None = None) -> str:
                 *("" if math.isnan(bound) else bound for bound in (low, high)),
                 "" if measured is None else measured.latency_s,
                 record.seed,
+                *([record.policy.width] if has_widths else []),
                 *(record.policy[name].name for name in layers),
             ]
         )

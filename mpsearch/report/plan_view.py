@@ -276,6 +276,11 @@ def _time(estimate: TimeEstimate | None, plan: SearchPlan) -> Iterator[Renderabl
         ],
         justify="lrll",
     )
+    if plan.space.search.batch > 1:
+        yield Text(
+            f"for trials one by one: batches of {plan.space.search.batch} take less, which is not measured",
+            "dim",
+        )
     if plan.is_busy:
         yield Text(
             f"others compute on this machine (load {plan.load:.1f} on {plan.cores} cores): once they have "

@@ -125,8 +125,10 @@ class SearchPlan:
         return {
             "least": reach.least,
             "least_policy": reach.least_policy.names(),
+            "least_width": reach.least_policy.width,
             "greatest": reach.greatest,
             "greatest_policy": reach.greatest_policy.names(),
+            "greatest_width": reach.greatest_policy.width,
             "is_exact": reach.is_exact,
             "full_precision": self.full_precision_value(reach.cost),
             "histogram": list(reach.histogram),

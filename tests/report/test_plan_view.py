@@ -176,6 +176,14 @@ def test_a_busy_machine_is_told_since_it_makes_all_of_it_slower(plan_of):
     assert "others compute" not in shown(plan_view(quiet), 120)
 
 
+def test_a_batch_is_told_to_take_less_than_trials_one_by_one(plan_of):
+    alone = plan_of(time=estimate())
+    assert "one by one" not in shown(plan_view(alone), 120)
+    search = dataclasses.replace(alone.space.search, batch=8)
+    together = dataclasses.replace(alone, space=dataclasses.replace(alone.space, search=search))
+    assert "for trials one by one: batches of 8 take less" in shown(plan_view(together), 120)
+
+
 def test_a_span_without_ends_is_one_duration():
     assert span_text(Span.exactly(3)) == "3 s"
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from mpsearch.report.csv_report import csv_report
 from mpsearch.report.json_report import json_report
 from mpsearch.report.landmarks import landmarks
 from mpsearch.report.page.headline import headline
+from mpsearch.report.page.notes import honest_notes
 from mpsearch.report.page.settings import setting_groups
 from mpsearch.report.page.trial_columns import TrialColumns
 from mpsearch.report.pareto_table import pareto_table
@@ -47,6 +51,19 @@ def test_tables_have_a_column_of_widths(wide_run, finished_run):
     assert rows
     assert all(row[2] == str(1 + number % 2) for number, row in rows.items())
     assert "width" not in shown(pareto_table(finished_run, TrialSelection(is_of_all=True)))
+
+
+def test_a_spreadsheet_has_the_widths(wide_run, finished_run):
+    rows = list(csv.DictReader(io.StringIO(csv_report(wide_run))))
+    assert rows
+    assert all(row["width"] == str(1 + int(row["number"]) % 2) for row in rows)
+    assert "width" not in csv_report(finished_run).splitlines()[0].split(",")
+
+
+def test_the_page_notes_layers_that_were_interpolated_at_any_width(wide_run, monkeypatch):
+    of = {1: SimpleNamespace(interpolated_layers=()), 2: SimpleNamespace(interpolated_layers=("conv1",))}
+    monkeypatch.setattr(type(wide_run), "cost_model_at", lambda _, width: of[width])
+    assert any(note.startswith("Latencies of conv1 were interpolated") for note in honest_notes(wide_run))
 
 
 def test_trials_can_be_sorted_by_width(wide_run):

@@ -179,4 +179,6 @@ def test_a_plan_counts_prices_and_times_all_widths(wide_space, wide_profile):
     assert weights == sorted(weights)
     assert plan.reach.costs[0].least_policy.width == 0.5
     assert plan.reach.costs[0].greatest_policy.width == 2
+    latency = told["costs"]["latency_s"]
+    assert (latency["least_width"], latency["greatest_width"]) == (0.5, 2)
     assert any(part.name == "9 uniform policies" for part in plan.time.parts)

@@ -33,7 +33,9 @@ def honest_notes(run: Run) -> tuple[str, ...]:
         "The knee is the point of the front from which each step loses more than it gains, in shares of the "
         "box that the hypervolume measures. It is a suggestion; your budgets know better.",
     ]
-    interpolated = run.cost_model.interpolated_layers if run.records else ()
+    widths = run.baselines if run.records else ()
+    models = [run.cost_model_at(width) for width in widths]
+    interpolated = [*dict.fromkeys(layer for model in models for layer in model.interpolated_layers)]
     if interpolated:
         some = ", ".join(interpolated[:4]) + (" and others" if len(interpolated) > 4 else "")
         notes.append(
