@@ -197,7 +197,7 @@ def threaded_cases(make_layer) -> Iterator[bytes]:
 
 
 def extra_cases(make_layer) -> Iterator[bytes]:
-    """What layers compute beside their schemes: two weight scales, scales of tokens and pixels, three inputs."""
+    """Two weight scales, a scale of each token or pixel, and ternary inputs, alone and together."""
     image, padded = (2, 6, 5), {"kernel": (3, 3), "padding": (1, 1)}
     rng = np.random.default_rng(13)
     for name, size, fields in (
