@@ -49,7 +49,9 @@ def records_frame(records: Sequence[TrialRecord], front: Front) -> pd.DataFrame:
         for r in records
     ]
     frame = pd.DataFrame(rows, columns=[*FRAME_COLUMNS, *(cost.field for cost in further)])
-    return frame.assign(width=[r.policy.width or 0.0 for r in records]) if _have_widths(records) else frame
+    if _have_widths(records):
+        frame["width"] = [r.policy.width for r in records]
+    return frame
 
 
 def front_csv(records: Sequence[TrialRecord]) -> str:
