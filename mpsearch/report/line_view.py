@@ -122,6 +122,7 @@ def _plan(event: SearchStarted) -> str:
         f"{event.total} trials of {event.policies:,} policies",
         f"{event.finished} already there" if event.finished else "",
         f"{event.workers} workers" if event.workers > 1 else "",
+        f"batches of {event.batch}" if event.batch > 1 else "",
         f"budgets {budgets_text(event.budgets)}" if event.budgets else "no budgets",
         f"32-bit {percent_text(event.baseline_score)}",
         f"into {event.out}",

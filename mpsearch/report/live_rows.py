@@ -135,6 +135,8 @@ def pace_row(state: SearchState, width: int) -> Text:
         parts.append(Text(f"{rate:,.0f} trials/h" if rate >= 9.5 else f"{rate:.1f} trials/h"))
     if state.started.workers > 1:
         parts.append(Text(f"{state.started.workers} workers"))
+    if state.started.batch > 1:
+        parts.append(Text(f"batches of {state.started.batch}"))
     if state.waiting:
         parts.append(Text(f"{state.waiting} at a lower fidelity", "dim"))
     if state.failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 
@@ -51,6 +52,11 @@ def test_a_search_that_goes_on_says_what_is_there(finished_run, search_story):
     assert (
         "35 trials of 7,776 policies, 10 already there, budgets latency ≤ 70.0 µs, memory ≤ 40.0 KB" in plan
     )
+
+
+def test_a_search_of_batches_says_so(finished_run, search_started):
+    (plan,) = lines_of([dataclasses.replace(search_started(finished_run), workers=2, batch=8)])
+    assert "2 workers, batches of 8, budgets" in plan
 
 
 def test_quiet_asks_for_lines_on_a_terminal_too():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from mpsearch.report.budget_status import budget_statuses
@@ -36,6 +38,27 @@ def test_trials_of_earlier_calls_are_there_from_the_start(finished_run, search_s
     begun = after([search_started(finished_run, earlier=12)])
     assert begun.finished == len(begun.hypervolumes) == 12
     assert begun.best is not None
+
+
+def test_the_rate_of_trials_trained_together_is_right_from_the_first_batch_on(finished_run, search_started):
+    """Eight trials of one worker end together after 16 s, 2 s the share of each."""
+    now = [0.0]
+    state = SearchState(clock=lambda: now[0])
+    state.update(dataclasses.replace(search_started(finished_run), batch=8, total=24))
+    assert len(state.slots) == 8
+    trained = [record for record in finished_run.records if record.is_complete and record.steps][:8]
+    for record in trained:
+        state.update(TrialStarted(number=record.number, policy=record.policy, origin=record.origin))
+    now[0] = 16.0
+    for finished, record in enumerate(trained, start=1):
+        state.update(
+            TrialFinished(
+                record=dataclasses.replace(record, seconds=2.0),
+                finished=finished, total=24, front=(), knee=None, hypervolume=0.0, best=None, waiting=0,
+            )
+        )  # fmt: skip
+    assert state.trials_per_hour == pytest.approx(1800)
+    assert state.estimate().left_s == pytest.approx(32)
 
 
 def test_each_worker_keeps_its_place(finished_run, search_story):
