@@ -45,7 +45,7 @@ class Int8Activation(ActivationQuantizer):
     def _whole_zero_point(self) -> float:
         return float(self.zero_point)
 
-    def _grid(self, slack: float = 0.5) -> Grid:
+    def grid(self, slack: float = 0.5) -> Grid:
         zero_point = self._whole_zero_point()
         if not -128 <= zero_point <= 127:  # also refuses NaN
             raise ConfigError(
@@ -69,7 +69,7 @@ class Int8Activation(ActivationQuantizer):
 
     def _fit(self, samples: Tensor, least: float, greatest: float) -> None:
         self.zero_point.fill_(UNSIGNED_ZERO_POINT if least >= 0 else 0)
-        grid = self._grid()
+        grid = self.grid()
         self.log_scale.copy_(least_error_scale(samples, grid_reach(grid, least, greatest), grid).log())
 
     def end_calibration(self) -> None:
@@ -78,11 +78,11 @@ class Int8Activation(ActivationQuantizer):
     @torch.no_grad()
     def quantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
         scale = self.scale
-        return grid_integers(x, scale, self._grid()), scale
+        return grid_integers(x, scale, self.grid()), scale
 
     @torch.no_grad()
     def format(self) -> ActivationFormat:
-        grid = self._grid()
+        grid = self.grid()
         return ActivationFormat(bits=8, scale=np.float32(self.scale.item()), zero_point=-128 - grid.low)
 
 
@@ -102,7 +102,7 @@ class LsqActivation(Int8Activation):
         self.register_buffer("zero_point", torch.tensor(torch.nan))
 
     def forward(self, x: Tensor) -> Tensor:
-        grid = self._grid()
+        grid = self.grid()
         return round_to_grid(x, scale_grad(self.scale, gradient_share(x)), grid)
 
 
@@ -121,12 +121,12 @@ class MinmaxActivation(Int8Activation):
 
     def _fit(self, samples: Tensor, least: float, greatest: float) -> None:
         self.zero_point.fill_(UNSIGNED_ZERO_POINT if least >= 0 else 0)
-        grid = self._grid()
+        grid = self.grid()
         reach = grid_reach(grid, least, greatest)
         self.log_scale.copy_(samples.new_tensor(reach if reach > SMALLEST_SCALE else 1 / 127).log())
 
     def forward(self, x: Tensor) -> Tensor:
-        return round_to_grid(x, self.scale, self._grid())
+        return round_to_grid(x, self.scale, self.grid())
 
 
 def gradient_share(x: Tensor) -> float:

@@ -38,10 +38,10 @@ class LsqPlusActivation(Int8Activation):
         low, high = min(least, 0.0), max(greatest, 0.0)
         above_low = -low / (high - low) if high > low else 0.0  # 0 where no input is negative
         self.zero_point.fill_((round(255 * above_low) - 128) / 128)
-        grid = self._grid()
+        grid = self.grid()
         self.log_scale.copy_(least_error_scale(samples, grid_reach(grid, low, high), grid).log())
 
     def forward(self, x: Tensor) -> Tensor:
         share = gradient_share(x)
         offset = scale_grad(-128 * self.zero_point, share)
-        return round_to_grid(x, scale_grad(self.scale, share), self._grid(), offset)
+        return round_to_grid(x, scale_grad(self.scale, share), self.grid(), offset)

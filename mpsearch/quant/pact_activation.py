@@ -24,5 +24,5 @@ class PactActivation(LsqActivation):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        grid = self._grid(slack=0.0)
+        grid = self.grid(slack=0.0)
         return round_to_grid(x, scale_grad(self.scale, max(x[0].numel(), 1) ** -0.5), grid)

@@ -72,14 +72,14 @@ class SignActivation(ActivationQuantizer):
         self.slope = sign_slope(gradient)
         self.channels = channels
         self.channel_dim = -1 - spatial_dims
-        self._annealed = 0.0
+        self.annealed = 0.0
 
     @property
     def scale(self) -> Tensor:
         return self.log_scale.exp()
 
     def anneal(self, t: float) -> None:
-        self._annealed = t
+        self.annealed = t
 
     def _per_channel(self, values: Tensor) -> Tensor:
         return values.view(-1, *[1] * (-1 - self.channel_dim))
@@ -91,7 +91,7 @@ class SignActivation(ActivationQuantizer):
                 f"got {tuple(x.shape)}."
             )
 
-    def _check_calibrated(self) -> None:
+    def check_calibrated(self) -> None:
         if bool(self.log_scale.isnan()):
             raise ConfigError(
                 "A binary activation must be calibrated before it runs. Call `calibrate` first."
@@ -100,12 +100,12 @@ class SignActivation(ActivationQuantizer):
     @torch.no_grad()
     def quantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self._check(x)
-        self._check_calibrated()
+        self.check_calibrated()
         return binarize(x.float(), self._per_channel(self.threshold)), self.scale
 
     @torch.no_grad()
     def format(self) -> ActivationFormat:
-        self._check_calibrated()
+        self.check_calibrated()
         return ActivationFormat(
             bits=1,
             scale=np.float32(self.scale.item()),
@@ -115,9 +115,9 @@ class SignActivation(ActivationQuantizer):
     def _sign(self, x: Tensor, scale: Tensor, window: Tensor) -> Tensor:
         """S * sign(x - t_c); x gets g * slope((x - t_c) / window), t_c its negative sum."""
         self._check(x)
-        self._check_calibrated()
+        self.check_calibrated()
         threshold = self._per_channel(self.threshold)
-        y: Tensor = _Sign.apply(x, threshold, scale, window, self.slope, self._annealed)
+        y: Tensor = _Sign.apply(x, threshold, scale, window, self.slope, self.annealed)
         return y
 
 

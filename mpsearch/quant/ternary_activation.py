@@ -34,17 +34,17 @@ class TernaryActivation(Int8Activation):
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.register_buffer("zero_point", torch.tensor(torch.nan))
 
-    def _grid(self, slack: float = 0.5) -> Grid:
-        super()._grid()  # refuses to run uncalibrated
+    def grid(self, slack: float = 0.5) -> Grid:
+        super().grid()  # refuses to run uncalibrated
         return Grid(low=-1, high=1, slack=slack)
 
     def _fit(self, samples: Tensor, least: float, greatest: float) -> None:
         self.zero_point.fill_(0)
-        grid = self._grid()
+        grid = self.grid()
         self.log_scale.copy_(least_error_scale(samples, grid_reach(grid, least, greatest), grid).log())
 
     def forward(self, x: Tensor) -> Tensor:
-        grid = self._grid()
+        grid = self.grid()
         return round_to_grid(x, scale_grad(self.scale, _share(x)), grid)
 
     def _step(self) -> Tensor:
@@ -52,11 +52,11 @@ class TernaryActivation(Int8Activation):
 
     @torch.no_grad()
     def quantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return grid_integers(x, self._step(), self._grid()), self.scale
+        return grid_integers(x, self._step(), self.grid()), self.scale
 
     @torch.no_grad()
     def format(self) -> ActivationFormat:
-        self._grid()
+        self.grid()
         scale, step = (np.float32(number.item()) for number in (self.scale, self._step()))
         return ActivationFormat(bits=8, scale=scale, ternary_step=step)
 
@@ -107,7 +107,7 @@ class ThresholdTernaryActivation(TernaryActivation):
         self.log_scale.copy_((kept.mean() if len(kept) else delta).log())
 
     def forward(self, x: Tensor) -> Tensor:
-        self._grid()
+        self.grid()
         y: Tensor = _Threshold.apply(x.float(), scale_grad(self.scale, _share(x)), self.step)
         return y
 

@@ -44,7 +44,7 @@ def _rounded(x: Tensor, inverse: Tensor, scale: Tensor, grid: Grid, dtype: torch
 
     One pass over memory on the CPU, in the extension, four elsewhere.
     """
-    order = _native_order(x, dtype)
+    order = native_order(x, dtype)
     if order is None:
         return (x.float() * inverse).round_().clamp_(grid.low, grid.high).mul_(scale).to(dtype)
     y = torch.empty_like(x, dtype=dtype, memory_format=order)
@@ -56,7 +56,7 @@ def _rounded(x: Tensor, inverse: Tensor, scale: Tensor, grid: Grid, dtype: torch
         float(inverse),
         grid.low,
         grid.high,
-        _threads(),
+        native_threads(),
         forced_isa(),
     )
     return y
@@ -64,7 +64,7 @@ def _rounded(x: Tensor, inverse: Tensor, scale: Tensor, grid: Grid, dtype: torch
 
 def _gradients(grad: Tensor, x: Tensor, scale: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
     """Of x, of the scale, and of the place of the grid in steps, as `round_to_grid` says."""
-    order = _native_order(x, grad.dtype)
+    order = native_order(x, grad.dtype)
     if order is None:
         return _gradients_in_torch(grad.float(), x, scale, grid)
     grad = grad.contiguous(memory_format=order)
@@ -79,7 +79,7 @@ def _gradients(grad: Tensor, x: Tensor, scale: Tensor, grid: Grid) -> tuple[Tens
         grid.low,
         grid.high,
         grid.slack,
-        _threads(),
+        native_threads(),
         forced_isa(),
     )
     return grad_x, scale.new_tensor(by_scale), scale.new_tensor(by_offset)
@@ -97,7 +97,7 @@ def _gradients_in_torch(grad: Tensor, x: Tensor, scale: Tensor, grid: Grid) -> t
     return inside.to(x.dtype), by_scale, (grad.sum() - inside.sum()) * scale
 
 
-def _native_order(x: Tensor, other: torch.dtype) -> torch.memory_format | None:
+def native_order(x: Tensor, other: torch.dtype) -> torch.memory_format | None:
     """The order in which x fills its memory without a gap; None if the native kernels cannot take it."""
     if x.device.type != "cpu" or x.dtype not in NATIVE_TYPES or other not in NATIVE_TYPES:
         return None
@@ -113,7 +113,7 @@ def _place(x: Tensor) -> tuple[int, bool]:
     return x.data_ptr(), x.dtype == torch.bfloat16
 
 
-def _threads() -> int:
+def native_threads() -> int:
     return min(torch.get_num_threads(), MAX_THREADS)
 
 

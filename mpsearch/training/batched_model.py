@@ -1,4 +1,4 @@
-"""Several students of one model as one model: the policies lie one after the other in the batch dimension."""
+"""Several students of one model as one model."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from torch.nn.modules.dropout import _DropoutNd
 from mpsearch.errors import ShapeError
 from mpsearch.models.quantizable import is_candidate
 from mpsearch.models.trace import evaluating
+from mpsearch.training.joined_batch_norm import is_plain_batch_norm, joined_batch_norm
+from mpsearch.training.joined_layers import JoinedLayer, can_be_joined
 from mpsearch.training.joined_parameters import JoinedParameter
-from mpsearch.training.joined_weights import JoinedWeights, groups_to_join
 
 CHECK_SAMPLES = 2  # of each policy
 
 
 class EachPolicy(nn.Module):
-    """K modules in the place of one: each takes its share of the batch.
+    """K modules in the place of one: each takes its share of the inputs along dimension `dim`.
 
-    Shape: inputs (K * N, *) -> (K * N, *), policy by policy.
-    Raises: ShapeError if the batch is no multiple of K.
+    Shape: inputs (K * N, *) -> (K * N, *) or (N, K * C, *) -> (N, K * C, *), policy by policy.
+    Raises: ShapeError if that dimension is no multiple of K.
     """
 
-    def __init__(self, own: Sequence[nn.Module]) -> None:
+    def __init__(self, own: Sequence[nn.Module], *, dim: int) -> None:
         super().__init__()
         self.own = list(own)  # a plain list: their parameters are those of the students
+        self._dim = dim
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         count = len(self.own)
@@ -39,15 +41,17 @@ class EachPolicy(nn.Module):
             parts = [share[place] for share in shares]
             named = dict(zip(kwargs, parts[len(args) :], strict=True))
             outputs.append(self.own[place](*parts[: len(args)], **named))
-        return torch.cat(outputs)
+        return torch.cat(outputs, self._dim)
 
     def _share(self, value: Any) -> Sequence[Any]:
         count = len(self.own)
         if not isinstance(value, Tensor) or value.ndim == 0:
             return [value] * count
-        if len(value) % count:
-            raise ShapeError(f"A batch of {count} policies must divide by {count}; got {tuple(value.shape)}.")
-        return value.chunk(count)
+        if value.ndim <= self._dim or value.shape[self._dim] % count:
+            raise ShapeError(
+                f"Dimension {self._dim} of {count} policies must divide by {count}; got {tuple(value.shape)}."
+            )
+        return value.chunk(count, self._dim)
 
     def train(self, mode: bool = True) -> EachPolicy:  # noqa: FBT001 - as nn.Module has it
         super().train(mode)
@@ -59,19 +63,31 @@ class EachPolicy(nn.Module):
 class BatchedModel:
     """Students that are trained in one forward and one backward pass.
 
-    Modules with parameters or buffers run once per policy, on its share of the batch; weights of one kind are
-    quantized together; all else sees K times the batch. The students keep their parameters, as views: their
-    optimizers change what this model computes with. `release` when done.
+    The policies lie one after the other in the channels, dimension 1, where the model keeps these there: one
+    grouped convolution, one product of matrices and one BatchNorm then serve all policies. Where it does not,
+    they lie in the batch, dimension 0. Other modules with parameters or buffers run once per policy, on its
+    share; all else sees K times the numbers. The students keep their parameters, as views: their optimizers
+    change what this model computes with.
 
     Raises: ShapeError if the students' model cannot be batched so; `refusal` says why not, without trying.
     """
 
     def __init__(self, students: Sequence[nn.Module], inputs: Tensor) -> None:
         self.students = list(students)
-        self._weights: list[JoinedWeights] = []
         self._parameters = [parameter for student in students for parameter in student.parameters()]
+        self._in_channels = inputs.ndim > 1
+        try:
+            self._build(inputs[:CHECK_SAMPLES])
+        except ShapeError:
+            if not self._in_channels:
+                raise
+            self._in_channels = False
+            self._build(inputs[:CHECK_SAMPLES])
+
+    def _build(self, inputs: Tensor) -> None:
+        self._joined: list[JoinedParameter] = []
         self.model = self._batched()
-        self._check(inputs[:CHECK_SAMPLES])
+        self._check(inputs)
 
     def train(self) -> None:
         for student in self.students:
@@ -83,10 +99,16 @@ class BatchedModel:
 
         Shape: inputs (N, *) -> (K * N, *), of one student after the other.
         """
-        for weights in self._weights:
-            weights.quantize()
-        outputs: Tensor = self.model(self._repeated(inputs))
-        return outputs
+        count = len(self.students)
+        if not self._in_channels:
+            outputs: Tensor = self.model(_in_layout(torch.cat([inputs] * count)))
+            return outputs
+        outputs = self.model(_in_layout(torch.cat([inputs] * count, 1)))
+        if outputs.ndim < 2 or outputs.shape[1] % count:
+            raise ShapeError(
+                f"Outputs of {count} policies must divide by {count}; got {tuple(outputs.shape)}."
+            )
+        return outputs.unflatten(1, (count, -1)).transpose(0, 1).flatten(0, 1)
 
     def clear_gradients(self) -> None:
         for parameter in self._parameters:
@@ -96,19 +118,6 @@ class BatchedModel:
         """Give the students' parameters what the backward pass left at the joined ones."""
         for parameter in self._joined:
             parameter.hand_out()
-
-    def release(self) -> None:
-        """Let the students compute for themselves again."""
-        for weights in self._weights:
-            weights.release()
-
-    @property
-    def _joined(self) -> list[JoinedParameter]:
-        return [parameter for weights in self._weights for parameter in weights.parameters]
-
-    def _repeated(self, inputs: Tensor) -> Tensor:
-        layout = torch.channels_last if inputs.ndim == 4 else torch.contiguous_format
-        return torch.cat([inputs] * len(self.students)).contiguous(memory_format=layout)
 
     def _batched(self) -> nn.Module:
         first = self.students[0]
@@ -123,10 +132,21 @@ class BatchedModel:
         instead: dict[int, Any] = {}
         for name, module in _stateful_modules(first):
             own = [student.get_submodule(name) for student in self.students]
-            instead[id(module)] = EachPolicy(own)
-            if is_candidate(module) and not any(parameter in tied for parameter in module.parameters()):
-                self._weights += [JoinedWeights(group) for group in groups_to_join(own)]
+            is_tied = any(parameter in tied for parameter in module.parameters())
+            instead[id(module)] = self._in_place_of(own, is_tied=is_tied)
         return copy.deepcopy(first, instead)
+
+    def _in_place_of(self, own: Sequence[nn.Module], *, is_tied: bool) -> nn.Module:
+        if self._in_channels and not is_tied:
+            if can_be_joined(own):
+                layer = JoinedLayer(own)
+                self._joined += layer.joined
+                return layer
+            if is_plain_batch_norm(own[0]):
+                norm, parameters = joined_batch_norm(own)
+                self._joined += parameters
+                return norm
+        return EachPolicy(own, dim=int(self._in_channels))
 
     @torch.no_grad()
     def _check(self, inputs: Tensor) -> None:
@@ -134,7 +154,7 @@ class BatchedModel:
         given = 0
         with evaluating(self.model):
             try:
-                outputs = self.model(self._repeated(inputs))
+                outputs = self(inputs)
                 given = len(outputs)
             except Exception as error:  # the model's own code
                 raise ShapeError(
@@ -152,6 +172,11 @@ class BatchedModel:
                     "A model must compute each sample of a batch by itself, and read parameters in their own "
                     "module only; several policies in one batch gave other outputs than each alone."
                 )
+
+
+def _in_layout(inputs: Tensor) -> Tensor:
+    layout = torch.channels_last if inputs.ndim == 4 else torch.contiguous_format
+    return inputs.contiguous(memory_format=layout)
 
 
 def refusal(model: nn.Module) -> str | None:

@@ -79,8 +79,6 @@ def fit_together(
         remaining = [student for student in students if student.is_training]
         images = as_model_input(inputs)
         if together is None or remaining != training:
-            if together is not None:
-                together.release()
             training = remaining
             if not training:
                 return
@@ -98,5 +96,3 @@ def fit_together(
             student.end(loss)
             if on_step is not None and student.failure is None:
                 on_step(student.place, len(student.curve), student.steps, loss)
-    if together is not None:
-        together.release()

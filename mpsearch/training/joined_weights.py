@@ -17,38 +17,23 @@ class JoinedWeights:
     """The layers' latent weights under one quantizer, as further output channels.
 
     Quantizers work channel by channel, with parameters per channel, so one call serves all layers of a kind.
-    While it is in place, each layer's own quantizer gives its part of the last `quantize()`.
 
     Shape: weights (N, *) of K layers -> (K * N, *).
     """
 
     def __init__(self, layers: Sequence[QuantLayer]) -> None:
-        self._quantizers = [layer.weight_quantizer for layer in layers]
-        self._joined_weight = JoinedParameter([layer.get_parameter("weight") for layer in layers])
-        self._quantizer, self._joined = _joined_quantizer(self._quantizers)
+        self._count = len(layers)
+        self._weight = JoinedParameter([layer.get_parameter("weight") for layer in layers])
+        self._quantizer, self._joined = _joined_quantizer([layer.weight_quantizer for layer in layers])
 
     @property
     def parameters(self) -> list[JoinedParameter]:
-        return [self._joined_weight, *self._joined]
+        return [self._weight, *self._joined]
 
-    def quantize(self) -> None:
-        """All weights as they are now, for one forward pass with gradients."""
-        values = self._quantizer(self._joined_weight.whole).chunk(len(self._quantizers))
-        for quantizer, value in zip(self._quantizers, values, strict=True):
-            vars(quantizer)["forward"] = _Given(value)
-
-    def release(self) -> None:
-        """Let the layers quantize for themselves again."""
-        for quantizer in self._quantizers:
-            vars(quantizer).pop("forward", None)
-
-
-class _Given:
-    def __init__(self, value: Tensor) -> None:
-        self._value = value
-
-    def __call__(self, _weight: Tensor) -> Tensor:
-        return self._value
+    def quantized(self) -> Sequence[Tensor]:
+        """Of each layer, as the weights are now, with gradients."""
+        value: Tensor = self._quantizer(self._weight.whole)
+        return value.chunk(self._count)
 
 
 def _joined_quantizer(

@@ -8,12 +8,15 @@ from torch import nn
 from mpsearch.errors import ConfigError, TrialError
 from mpsearch.models.digits_cnn import DigitsCnn
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.quant.swap import calibrate
 from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.batched_model import BatchedModel
 from mpsearch.training.batched_trials import run_trials, why_one_by_one
 from mpsearch.training.evaluate import evaluate
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.split import Split
-from mpsearch.training.trial import restore_trial_model, run_trial
+from mpsearch.training.student import new_student
+from mpsearch.training.trial import baseline_model, restore_trial_model, run_trial
 
 RECIPE = TrialRecipe(steps=12, high_bit_steps=4, batch_size=32, calibration_samples=64, bn_samples=100)
 SCHEMES = ["w1a1", "w1a8", "w1.58a8", "w4a8", "w8a8", "w32a32"]
@@ -28,7 +31,8 @@ def baseline(tiny_task, tmp_path):
 @pytest.fixture
 def image_task(tiny_task):
     generator = torch.Generator().manual_seed(0)
-    images, targets = torch.randn(96, 1, 8, 8, generator=generator), torch.randint(10, (96,))
+    images = torch.randn(96, 1, 8, 8, generator=generator)
+    targets = torch.randint(10, (96,), generator=generator)
     split = Split(images, targets)
     return dataclasses.replace(
         tiny_task,
@@ -41,10 +45,14 @@ def image_task(tiny_task):
 
 
 def assert_alike(together, alone):
-    """The losses of the first steps to the precision of sums; later ones may drift apart."""
+    """The losses of the first steps to the precision of sums; later ones drift apart.
+
+    A gradient that is nothing but rounding moves a weight by a whole step of Adam, either way.
+    """
     assert together.steps == alone.steps
     assert together.calibrated_score == alone.calibrated_score
-    assert together.curve[:3] == pytest.approx(alone.curve[:3], rel=1e-4)
+    assert together.curve[0] == pytest.approx(alone.curve[0], rel=1e-5)
+    assert together.curve[:3] == pytest.approx(alone.curve[:3], rel=5e-3)
     assert together.curve == pytest.approx(alone.curve, rel=0.2)
 
 
@@ -71,6 +79,34 @@ def test_any_quantizer_may_be_trained_together(tiny_task, baseline, quantizers):
     together = run_trials(tiny_task, baseline, policies, recipe)
     for policy, result in list(zip(policies, together, strict=True))[::2]:
         assert_alike(result, run_trial(tiny_task, baseline, policy, recipe))
+
+
+def students_of(policies, task, baseline):
+    students = [new_student(baseline_model(task, baseline), policy, RECIPE) for policy in policies]
+    for student in students:
+        calibrate(student, [task.train.inputs])
+    return [student.train() for student in students]
+
+
+def test_every_parameter_and_statistic_gets_what_it_gets_alone(image_task, tmp_path):
+    baseline = trained_baseline(image_task, cache_dir=tmp_path)
+    names = ["conv1", "conv2", "conv3", "conv4", "fc1", "fc2"]
+    mixed = [dict(zip(names, SCHEMES[turn:] + SCHEMES[:turn], strict=True)) for turn in range(3)]
+    policies = [PrecisionPolicy(policy) for policy in mixed]
+    together, apart = (students_of(policies, image_task, baseline) for _ in range(2))
+    inputs, targets = image_task.train.inputs[:32], image_task.train.targets[:32]
+    batched = BatchedModel(together, inputs)
+    batched.train()
+    outputs = batched(inputs).chunk(len(together))
+    sum(nn.functional.cross_entropy(output, targets) for output in outputs).backward()
+    batched.hand_out_gradients()
+    for one, other in zip(together, apart, strict=True):
+        nn.functional.cross_entropy(other(inputs), targets).backward()
+        for (name, parameter), alone in zip(one.named_parameters(), other.parameters(), strict=True):
+            distance = (parameter.grad - alone.grad).norm()
+            assert distance <= 0.02 * alone.grad.norm() + 1e-6, name  # an input may round the other way
+        for (name, buffer), alone in zip(one.named_buffers(), other.buffers(), strict=True):
+            assert torch.allclose(buffer.float(), alone.float(), rtol=1e-2, atol=1e-3), name
 
 
 def test_convolutions_are_trained_together(image_task, tmp_path):
@@ -144,7 +180,7 @@ class ReadsAcross(nn.Module):
 
     def forward(self, x):
         h = self.fc1(x).relu()
-        return self.fc2(h + h.mean(0))
+        return self.fc2(h + h.mean())
 
 
 @pytest.mark.parametrize(

@@ -44,4 +44,18 @@ GridGradients round_to_grid_backward(const GridLoops& loops, const void* grad, N
                                      const void* x, Number x_type, void* grad_x, std::size_t count,
                                      const Grid& grid, int threads);
 
+// Pieces of `count` float32 numbers, whose starts lie `stride` numbers apart.
+struct Pieces {
+  std::size_t number;
+  std::size_t count;
+  std::size_t stride;
+};
+
+// Both, over pieces in place of one run of numbers: x, y, grad and grad_x lie alike.
+void round_pieces_to_grid(const GridLoops& loops, const float* x, float* y, const Pieces& pieces,
+                          const Grid& grid, int threads);
+GridGradients round_pieces_to_grid_backward(const GridLoops& loops, const float* grad, const float* x,
+                                            float* grad_x, const Pieces& pieces, const Grid& grid,
+                                            int threads);
+
 }  // namespace mpsearch

@@ -1,0 +1,198 @@
+"""One layer's inputs in several models, quantized together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from mpsearch.kernels.extension import forced_isa, load_extension
+from mpsearch.quant.int8_activation import LsqActivation
+from mpsearch.quant.quantizer import ActivationQuantizer
+from mpsearch.quant.sign_activation import RSignActivation
+from mpsearch.quant.ste import scale_grad
+from mpsearch.quant.uniform_grid import Grid, native_order, native_threads
+from mpsearch.training.joined_parameters import JoinedParameter
+
+
+class JoinedActivations(nn.Module):
+    """What each of K quantizers makes of its channels; those of None stay as they are.
+
+    Learnt scales on a grid (`LsqActivation`) and learnt thresholds (`RSignActivation`), which one pass and
+    one node of the graph serve: `serves` says whether all are such.
+
+    Shape: x (N, K * C, *) -> the same, policy by policy.
+    """
+
+    def __init__(self, quantizers: Sequence[ActivationQuantizer | None]) -> None:
+        super().__init__()
+        self.parts = list(quantizers)
+        grid = [quantizer for quantizer in quantizers if isinstance(quantizer, LsqActivation)]
+        sign = [quantizer for quantizer in quantizers if isinstance(quantizer, RSignActivation)]
+        self.grids = [quantizer.grid() for quantizer in grid]
+        for quantizer in sign:
+            quantizer.check_calibrated()
+        self.grid_scales = _joined([quantizer.log_scale for quantizer in grid])
+        self.sign_scales = _joined([quantizer.log_scale for quantizer in sign])
+        self.thresholds = _joined([quantizer.threshold for quantizer in sign])
+
+    @staticmethod
+    def serves(quantizers: Sequence[ActivationQuantizer | None]) -> bool:
+        kinds = (LsqActivation, RSignActivation, type(None))
+        return all(type(quantizer) in kinds for quantizer in quantizers)
+
+    @property
+    def joined(self) -> list[JoinedParameter]:
+        found = (self.grid_scales, self.sign_scales, self.thresholds)
+        return [parameter for parameter in found if parameter is not None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        inputs = max(x[0].numel() // len(self.parts), 1)
+        scales = [
+            None if joined is None else scale_grad(joined.whole.exp(), share)
+            for joined, share in (
+                (self.grid_scales, (inputs * 127) ** -0.5),
+                (self.sign_scales, inputs**-0.5),
+            )
+        ]
+        thresholds = None if self.thresholds is None else self.thresholds.whole
+        y: Tensor = _Quantized.apply(x.float(), *scales, thresholds, self)
+        return y
+
+
+def _joined(members: Sequence[Tensor]) -> JoinedParameter | None:
+    parameters = [member for member in members if isinstance(member, nn.Parameter)]
+    return JoinedParameter(parameters) if parameters else None
+
+
+class _Pieces:
+    """Where the channels of each policy lie in the memory of x and of tensors that lie alike."""
+
+    def __init__(self, x: Tensor, policies: int) -> None:
+        order = native_order(x, torch.float32)
+        self.order = torch.contiguous_format if order is None else order
+        self.is_last = self.order == torch.channels_last
+        self.number = x.numel() // x.shape[1] if self.is_last else len(x)
+        self.stride = x.numel() // max(self.number, 1)
+        self.count = self.stride // policies
+        self._channels = x.shape[1] // policies
+
+    def at(self, x: Tensor, place: int) -> int:
+        return x.data_ptr() + 4 * place * self.count
+
+    def part(self, x: Tensor, place: int) -> Tensor:
+        return x.narrow(1, place * self._channels, self._channels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.number, self.count, self.stride
+
+
+class _Quantized(Function):
+    @staticmethod
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        x, grid_scales, sign_scales, thresholds, joined = given
+        pieces = _Pieces(x, len(joined.parts))
+        x = x.contiguous(memory_format=pieces.order)
+        y = torch.empty_like(x)
+        numbers = _Numbers(grid_scales, sign_scales, joined.grids)
+        for place, quantizer in enumerate(joined.parts):
+            if quantizer is None:
+                pieces.part(y, place).copy_(pieces.part(x, place))
+            elif isinstance(quantizer, LsqActivation):
+                scale, inverse, grid = numbers.next_grid()
+                load_extension().round_pieces_to_grid(
+                    pieces.at(x, place),
+                    pieces.at(y, place),
+                    *pieces.shape,
+                    scale,
+                    inverse,
+                    grid.low,
+                    grid.high,
+                    native_threads(),
+                    forced_isa(),
+                )
+            else:
+                which, scale = numbers.next_sign()
+                out = pieces.part(y, place)
+                threshold = _per_channel(thresholds, which, quantizer.channels, x.ndim)
+                torch.ge(pieces.part(x, place), threshold, out=out).mul_(2 * scale).sub_(scale)
+        ctx.save_for_backward(x, y, grid_scales, sign_scales, thresholds)
+        ctx.joined, ctx.pieces, ctx.numbers = joined, pieces, numbers
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, grid_scales, _, thresholds = ctx.saved_tensors
+        pieces, numbers = ctx.pieces, ctx.numbers.again()
+        grad = grads[0].contiguous(memory_format=pieces.order)
+        grad_x = torch.empty_like(x)
+        by_grid: list[float] = []
+        by_sign: list[Tensor] = []
+        by_threshold: list[Tensor] = []
+        for place, quantizer in enumerate(ctx.joined.parts):
+            if quantizer is None:
+                pieces.part(grad_x, place).copy_(pieces.part(grad, place))
+            elif isinstance(quantizer, LsqActivation):
+                scale, inverse, grid = numbers.next_grid()
+                by_scale, _ = load_extension().round_pieces_to_grid_backward(
+                    pieces.at(grad, place),
+                    pieces.at(x, place),
+                    pieces.at(grad_x, place),
+                    *pieces.shape,
+                    scale,
+                    inverse,
+                    grid.low,
+                    grid.high,
+                    grid.slack,
+                    native_threads(),
+                    forced_isa(),
+                )
+                by_grid.append(by_scale)
+            else:
+                which, scale = numbers.next_sign()
+                out, g = pieces.part(grad_x, place), pieces.part(grad, place)
+                threshold = _per_channel(thresholds, which, quantizer.channels, x.ndim)
+                torch.sub(pieces.part(x, place), threshold, out=out).div_(scale)
+                slope = quantizer.slope(out, quantizer.annealed)
+                if slope is not out:
+                    out.copy_(slope)
+                out.mul_(g)
+                by_threshold.append(out.sum_to_size(threshold.shape).view(-1).neg())
+                by_sign.append((g * pieces.part(y, place)).sum() / scale)
+        return (
+            grad_x,
+            grid_scales.new_tensor(by_grid) if by_grid else None,
+            torch.stack(by_sign) if by_sign else None,
+            torch.cat(by_threshold) if by_threshold else None,
+            None,
+        )
+
+
+class _Numbers:
+    """Scales as Python's numbers, in the order of the quantizers that take them."""
+
+    def __init__(self, grid_scales: Tensor | None, sign_scales: Tensor | None, grids: Sequence[Grid]) -> None:
+        scales = [] if grid_scales is None else grid_scales.tolist()
+        inverses = [] if grid_scales is None else (1 / grid_scales).tolist()
+        self._grids = list(zip(scales, inverses, grids, strict=True))
+        self._signs = [] if sign_scales is None else list(enumerate(sign_scales.tolist()))
+        self.again()
+
+    def again(self) -> _Numbers:
+        self._next_grid, self._next_sign = iter(self._grids), iter(self._signs)
+        return self
+
+    def next_grid(self) -> tuple[float, float, Grid]:
+        return next(self._next_grid)
+
+    def next_sign(self) -> tuple[int, float]:
+        return next(self._next_sign)
+
+
+def _per_channel(thresholds: Tensor, which: int, channels: int, ndim: int) -> Tensor:
+    own = thresholds[which * channels : (which + 1) * channels]
+    return own.view(-1, *[1] * (ndim - 2))
