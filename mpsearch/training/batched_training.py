@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import AdamW
 
 from mpsearch.errors import TrialError
 from mpsearch.training.batched_loss import BatchedLoss
 from mpsearch.training.batched_model import BatchedModel
+from mpsearch.training.fused_steps import FusedSteps
 from mpsearch.training.layout import as_model_input
 from mpsearch.training.loop import cosine, reduced_precision, widened
 
@@ -24,13 +25,14 @@ class Student:
 
     place: int
     model: nn.Module
-    optimizer: Optimizer
+    optimizer: AdamW
     steps: int
     before_step: Sequence[Callable[[float], None]] = ()
     curve: list[float] = field(default_factory=list)
     failure: TrialError | None = None
 
     def __post_init__(self) -> None:
+        self._steps = FusedSteps(self.optimizer)
         self._own_rates = [group["lr"] for group in self.optimizer.param_groups]
 
     @property
@@ -48,7 +50,7 @@ class Student:
     def end(self, loss: float) -> None:
         """Step by the gradients that the parameters hold, or fail if that loss is not finite."""
         if math.isfinite(loss):
-            self.optimizer.step()
+            self._steps.step()
             self.curve.append(loss)
             return
         fastest = max(group["lr"] for group in self.optimizer.param_groups)

@@ -14,7 +14,7 @@ from mpsearch.training.recipe import TrialRecipe
 LOW_BIT = "low_bit"  # names the group of the weights below 2 bits
 
 
-def trial_optimizer(model: nn.Module, policy: PrecisionPolicy, recipe: TrialRecipe) -> torch.optim.Optimizer:
+def trial_optimizer(model: nn.Module, policy: PrecisionPolicy, recipe: TrialRecipe) -> torch.optim.AdamW:
     """AdamW with the recipe's rules, for a policy whose training this is in the end.
 
     Source: weight decay apart from the gradient: Loshchilov and Hutter 2017, arXiv:1711.05101; none on
