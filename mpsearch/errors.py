@@ -28,11 +28,12 @@ _MOST_LETTERS = 10_000
 class MpsearchError(Exception):
     """Base class: catch this to catch every deliberate error of mpsearch.
 
-    What it quotes may be as long as a damaged file: of a long text the beginning and the end are shown.
+    What it quotes may be of a damaged file: of a long text the beginning and the end are shown, and halves of
+    surrogate pairs, which no terminal takes, as their codes.
     """
 
     def __str__(self) -> str:
-        text = super().__str__()
+        text = super().__str__().encode("utf-8", "backslashreplace").decode()
         if len(text) <= _MOST_LETTERS:
             return text
         half = _MOST_LETTERS // 2

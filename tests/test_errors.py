@@ -28,3 +28,7 @@ def test_a_message_that_quotes_a_whole_file_is_shown_in_short():
     assert shown.startswith("The name must be known; got [[[")
     assert shown.endswith("[. Export it again.")
     assert str(errors.FormatError("short")) == "short"
+
+
+def test_a_message_that_quotes_half_a_character_can_be_shown():
+    assert str(errors.FormatError("got '\ud800'.")) == r"got '\ud800'."
