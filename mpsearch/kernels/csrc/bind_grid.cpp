@@ -40,9 +40,8 @@ void bind_grid(nb::module_& module) {
     return nb::make_tuple(found.scale, found.offset);
   });
   module.def("round_pieces_to_grid", [](std::uintptr_t x, std::uintptr_t y, std::size_t number,
-                                        std::size_t count, std::size_t stride, float scale,
-                                        float inverse, float low, float high,
-                                        int threads, const std::string& forced_isa) {
+                                        std::size_t count, std::size_t stride, float scale, float inverse,
+                                        float low, float high, int threads, const std::string& forced_isa) {
     const GridLoops& loops = grid_loops(forced_isa);
     const nb::gil_scoped_release release;
     round_pieces_to_grid(loops, reinterpret_cast<const float*>(x), reinterpret_cast<float*>(y),
@@ -56,10 +55,10 @@ void bind_grid(nb::module_& module) {
     GridGradients found;
     {
       const nb::gil_scoped_release release;
-      found = round_pieces_to_grid_backward(
-          loops, reinterpret_cast<const float*>(grad), reinterpret_cast<const float*>(x),
-          reinterpret_cast<float*>(grad_x), Pieces{number, count, stride},
-          Grid{scale, inverse, low, high, slack}, threads);
+      found = round_pieces_to_grid_backward(loops, reinterpret_cast<const float*>(grad),
+                                            reinterpret_cast<const float*>(x),
+                                            reinterpret_cast<float*>(grad_x), Pieces{number, count, stride},
+                                            Grid{scale, inverse, low, high, slack}, threads);
     }
     return nb::make_tuple(found.scale, found.offset);
   });
