@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mpsearch.errors import ConfigError, DataError
+from mpsearch.errors import ConfigError
 from mpsearch.models.binary_resnet import BinaryResNet20
 from mpsearch.models.mobilenet_v2 import MobileNetV2Small
 from mpsearch.models.resnet import ResNet18, resnet20
@@ -21,7 +20,7 @@ from mpsearch.models.vgg import VggSmall
 from mpsearch.models.width import CHANNEL_STEP, scaled_channels
 from mpsearch.training.augmentation import crop_and_flip
 from mpsearch.training.cifar10_files import read_cifar10
-from mpsearch.training.locations import cache_dir, data_dir
+from mpsearch.training.locations import cache_dir, data_set_folder
 from mpsearch.training.recipe import BaselineRecipe
 from mpsearch.training.split import Split
 from mpsearch.training.task import Task, top1_correct
@@ -79,7 +78,7 @@ def cifar10_task(
     if train_limit is not None and (not isinstance(train_limit, int) or train_limit < 1):
         raise ConfigError(f"`train_limit` must be a whole number of at least 1; got {train_limit!r}.")
     scaled_channels(CHANNEL_STEP, width)  # refuses what is no width before any data is read
-    arrays = read_cifar10(_folder(data), cache_dir=cache_dir())
+    arrays = read_cifar10(data_set_folder(data, "cifar10", what="CIFAR-10 needs"), cache_dir=cache_dir())
     order = np.random.default_rng(SPLIT_SEED).permutation(len(arrays.train_labels))
     kept_back = max(1, round(VALIDATION_FRACTION * len(order)))
     validation, train = order[:kept_back], order[kept_back:][:train_limit]
@@ -108,18 +107,6 @@ def cifar10_task(
         ),
         data_digest=arrays.digest,
     )
-
-
-def _folder(data: str | None) -> Path:
-    if data is not None:
-        return Path(data).expanduser()
-    folder = data_dir()
-    if folder is None:
-        raise DataError(
-            "CIFAR-10 needs a folder of data; none is set. Set MPSEARCH_DATA to the folder that holds "
-            "`cifar10/`, or the task argument `data` to the folder of the files."
-        )
-    return folder / "cifar10"
 
 
 def _split(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Split:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mpsearch.errors import DataError
+
 
 def cache_dir() -> Path:
     """The cache folder; it need not exist yet."""
@@ -21,3 +23,21 @@ def data_dir() -> Path | None:
     """The folder of data sets, or None where MPSEARCH_DATA is not set."""
     chosen = os.environ.get("MPSEARCH_DATA")
     return Path(chosen).expanduser() if chosen else None
+
+
+def data_set_folder(chosen: str | None, name: str, *, what: str, files: str = "the files") -> Path:
+    """The folder that a task was given, else `name` in the folder of data sets.
+
+    `what` begins the message where there is neither: whose data, with its verb.
+
+    Raises: DataError if neither is set.
+    """
+    if chosen is not None:
+        return Path(chosen).expanduser()
+    folder = data_dir()
+    if folder is None:
+        raise DataError(
+            f"{what} a folder of data; none is set. Set MPSEARCH_DATA to the folder that holds `{name}/`, or "
+            f"the task argument `data` to the folder of {files}."
+        )
+    return folder / name

@@ -15,7 +15,7 @@ from mpsearch.errors import ConfigError, DataError
 from mpsearch.models.gpt import Gpt
 from mpsearch.models.gpt2 import Gpt2
 from mpsearch.models.width import scaled_channels
-from mpsearch.training.locations import data_dir
+from mpsearch.training.locations import data_set_folder
 from mpsearch.training.recipe import BaselineRecipe
 from mpsearch.training.split import Split
 from mpsearch.training.task import Task, top1_correct
@@ -46,7 +46,7 @@ def shakespeare_task(*, model: str = "gpt", width: float = 1.0, data: str | None
     if model not in MODELS:
         raise ConfigError(f"`model` of task shakespeare must be one of {', '.join(MODELS)}; got {model!r}.")
     channels = scaled_channels(128, width)
-    text = _read(_folder(data) / FILE)
+    text = _read(data_set_folder(data, "tinyshakespeare", what="Shakespeare's plays need", files=FILE) / FILE)
     characters, tokens = torch.unique(torch.tensor(list(text)), return_inverse=True)
     ends = [round(share * len(tokens)) for share in (TRAINING_FRACTION, VALIDATION_FRACTION)]
     train, validation, test = tokens.split([*ends, len(tokens) - sum(ends)])
@@ -84,18 +84,6 @@ def nats(output: Tensor, targets: Tensor) -> Tensor:
 def _windows(tokens: Tensor, stride: int) -> Split:
     """Every `stride`-th stretch of 64 tokens, with the tokens that follow each."""
     return Split(tokens[:-1].unfold(0, CONTEXT, stride), tokens[1:].unfold(0, CONTEXT, stride))
-
-
-def _folder(data: str | None) -> Path:
-    if data is not None:
-        return Path(data).expanduser()
-    folder = data_dir()
-    if folder is None:
-        raise DataError(
-            "Shakespeare's plays need a folder of data; none is set. Set MPSEARCH_DATA to the folder that "
-            f"holds `tinyshakespeare/`, or the task argument `data` to the folder of {FILE}."
-        )
-    return folder / "tinyshakespeare"
 
 
 def _read(path: Path) -> bytes:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from mpsearch.errors import DataError
 from mpsearch.models.ds_cnn import DsCnn
 from mpsearch.models.width import scaled_channels
 from mpsearch.training.digits_task import stratified_split
 from mpsearch.training.fsdd_files import SAMPLE_RATE, Recordings, fsdd_files, read_recordings
-from mpsearch.training.locations import data_dir
+from mpsearch.training.locations import data_set_folder
 from mpsearch.training.log_mel import log_mel
 from mpsearch.training.recipe import BaselineRecipe
 from mpsearch.training.sound_augmentation import shift_gain_noise
@@ -43,7 +41,7 @@ def speech_digits_task(*, width: float = 1.0, data: str | None = None) -> Task:
     Source: https://github.com/Jakobovski/free-spoken-digit-dataset (CC BY-SA 4.0).
     """
     channels = scaled_channels(64, width)
-    train_file, test_file = fsdd_files(_folder(data))
+    train_file, test_file = fsdd_files(data_set_folder(data, "fsdd", what="The spoken digits need"))
     recorded, test = read_recordings(train_file), read_recordings(test_file)
     inputs, targets = features(recorded), torch.from_numpy(recorded.labels)
     who_said_what = np.char.add(recorded.speakers, recorded.labels.astype(np.str_))
@@ -84,15 +82,3 @@ def augment_features(inputs: Tensor, generator: Generator) -> Tensor:
     """Shift, loudness and noise of the recordings that standardized features come from."""
     changed = shift_gain_noise(inputs * STANDARD_DEVIATION + MEAN, generator)
     return changed.sub_(MEAN).div_(STANDARD_DEVIATION)
-
-
-def _folder(data: str | None) -> Path:
-    if data is not None:
-        return Path(data).expanduser()
-    folder = data_dir()
-    if folder is None:
-        raise DataError(
-            "The spoken digits need a folder of data; none is set. Set MPSEARCH_DATA to the folder that "
-            "holds `fsdd/`, or the task argument `data` to the folder of the files."
-        )
-    return folder / "fsdd"
