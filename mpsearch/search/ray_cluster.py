@@ -10,6 +10,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -136,7 +137,11 @@ class RayCluster:
                 )
             self._head = _host_and_port(connected)
             return
-        options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+        options: dict[str, Any] = {
+            "log_to_driver": False,
+            "configure_logging": False,
+            "job_config": _imports_as_here(),
+        }
         if address == LOCAL:
             options |= self._scope.enter_context(_private(self.folder))
         else:
@@ -167,6 +172,21 @@ class RayCluster:
         atexit.unregister(ray.shutdown)
         atexit.unregister(registry._unregister_all)
         ray._private.worker._global_node.kill_all_processes(check_alive=False, allow_graceful=False)
+
+
+def _imports_as_here() -> Any:
+    """Let actors find modules where this program does.
+
+    Ray puts the working directory first, though a program that was installed does not look there: in a
+    checkout of mpsearch, actors would take its sources, which have no built kernels. Ray spares jobs of its
+    client that, and is told that this is one; it says nothing else by it.
+    """
+    from ray.job_config import JobConfig  # noqa: PLC0415
+
+    ours = Path(__file__).resolve().parents[2]
+    path = [str(Path(entry).resolve()) for entry in sys.path]
+    upto = path[: path.index(str(ours)) + 1] if str(ours) in path else [str(ours)]
+    return JobConfig(_client_job=True, _py_driver_sys_path=upto[::-1])  # each is put before the last
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

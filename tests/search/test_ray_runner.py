@@ -160,6 +160,17 @@ def test_weights_come_back_to_the_machine_of_the_search_and_actors_need_no_torch
     assert len(actors) <= 4  # reused from trial to trial
 
 
+def test_actors_import_what_the_program_does_not_what_lies_in_its_folder(cluster, tmp_path, monkeypatch):
+    here = tmp_path / "checkout"
+    (here / "mpsearch").mkdir(parents=True)
+    (here / "mpsearch" / "__init__.py").write_text("raise ImportError('sources without built kernels')")
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])  # as of an installed command
+    monkeypatch.chdir(here)
+    with RayRunner(Sleep(tmp_path), Placement(ray=cluster.address, workers=1)) as runner:
+        found = outcomes_of(runner, [job(0, tmp_path)])
+    assert found[0].failure is None
+
+
 def test_a_trial_whose_actor_is_killed_is_run_again_and_counted_once(cluster, tmp_path):
     with RayRunner(Sleep(tmp_path, seconds=1.0), Placement(ray=cluster.address, workers=1)) as runner:
         runner.submit(job(0, tmp_path))
