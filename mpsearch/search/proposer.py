@@ -20,6 +20,7 @@ import numpy as np
 
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.objective import Objective
 from mpsearch.search.overrides import Overrides
@@ -46,8 +47,8 @@ class Proposer:
     """Asks a sampler, and answers for it where it repeats itself.
 
     `known` are the costs of the whole space, which the sampler chooses from; `allowed` those of the policies
-    that the overrides leave. `begin` and `finish` must be told of every trial. `is_reordered` as in
-    `SamplerMemory`.
+    that the overrides leave. `begin` and `finish` must be told of every trial. `is_reordered` and
+    `knowledge` as in `SamplerMemory`.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Proposer:
         overrides: Overrides,
         sampler: SamplerFactory,
         seed: int,
+        knowledge: Knowledge | None = None,
         history: Iterable[StoredTrial] = (),
         is_reordered: bool = False,
     ) -> None:
@@ -78,6 +80,7 @@ class Proposer:
             distributions_of(known.resolved),
             sampler,
             remembered,
+            knowledge=knowledge,
             is_reordered=is_reordered,
         )
 

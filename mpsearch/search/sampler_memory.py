@@ -14,6 +14,7 @@ from optuna.trial import TrialState, create_trial
 
 from mpsearch.pareto.crowding import crowding_distance
 from mpsearch.pareto.dominance import non_dominated
+from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.nsga2_sampler import join_generation
 from mpsearch.search.objective import Direction
 from mpsearch.search.samplers import GENERATION, KEPT_GENERATIONS, SamplerFactory, aged
@@ -50,7 +51,7 @@ class SamplerMemory:
 
     Running trials are always told, by the numbers that `begin` and `keep` give them. `directions` are
     Optuna's words; `notes` are what the sampler wrote on a trial (its generation, say) and will look for when
-    the search goes on.
+    the search goes on. `knowledge` is what the sampler is made with.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class SamplerMemory:
         sampler: SamplerFactory,
         history: Iterable[ToldTrial] = (),
         *,
+        knowledge: Knowledge | None = None,
         is_reordered: bool = False,
     ) -> None:
+        self._knowledge = knowledge
         self._is_reordered = is_reordered
         self._directions = list(directions)
         self._signs = np.array([-1.0 if direction == "maximize" else 1.0 for direction in directions])
@@ -75,7 +78,7 @@ class SamplerMemory:
         """A proposal; `keep` or `drop` must be called next."""
         if self._due != self._chosen_of or self._is_reordered:
             self._start_anew()
-        self._study.sampler = self._sampler(seed)
+        self._study.sampler = self._sampler(seed, self._knowledge)
         trial = self._study.ask(self._distributions)
         self._asked = trial.number
         return trial.params
@@ -97,7 +100,7 @@ class SamplerMemory:
         """Let trial `number` run that was not proposed; returns the notes on it."""
         if self._is_reordered:
             self._start_anew()
-        self._study.sampler = self._sampler(seed)
+        self._study.sampler = self._sampler(seed, self._knowledge)
         place = self._add_running(params, {})
         join_generation(self._study, place)
         notes = self._notes(self._study.get_trials(deepcopy=False)[place])

@@ -12,6 +12,8 @@ from mpsearch.search.nearest import did_you_mean
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
+    from mpsearch.search.knowledge import Knowledge
+
 STARTUP_TRIALS = 10  # random ones before a model is fitted; the anchors count
 GENERATION = "RestartableNsga2Sampler:generation"  # its note on a trial; who has none is no parent
 KEPT_GENERATIONS = 2  # when older trials are left out; a generation's parents come from the one before
@@ -19,16 +21,26 @@ KEPT_GENERATIONS = 2  # when older trials are left out; a generation's parents c
 
 @dataclass(frozen=True, slots=True)
 class SamplerFactory:
-    """Seed -> a sampler, which is told about `most_told` finished trials at most: see `SamplerMemory`."""
+    """Seed and knowledge -> a sampler, told about `most_told` finished trials at most: see `SamplerMemory`.
 
-    make: Callable[[int], BaseSampler]
+    One that `uses_knowledge` must be given it; to the others it may be None.
+    """
+
+    make: Callable[[int, Knowledge | None], BaseSampler]
     most_told: int
+    uses_knowledge: bool = False
 
-    def __call__(self, seed: int) -> BaseSampler:
-        return self.make(seed)
+    def __call__(self, seed: int, knowledge: Knowledge | None = None) -> BaseSampler:
+        """Raises: ConfigError if it needs knowledge and gets none."""
+        if self.uses_knowledge and knowledge is None:
+            raise ConfigError(
+                "This sampler must know the costs of policies; got none. Give it a `Knowledge`, or choose "
+                f"one of {', '.join(name for name, one in SAMPLERS.items() if not one.uses_knowledge)}."
+            )
+        return self.make(seed, knowledge)
 
 
-def _tpe(seed: int) -> BaseSampler:
+def _tpe(seed: int, _knowledge: Knowledge | None) -> BaseSampler:
     """Multivariate tree-structured Parzen estimator. Schemes are integers: they are ordered.
 
     Running trials count as bad ones (constant liar), so that several asked at a time lie apart.
@@ -38,14 +50,14 @@ def _tpe(seed: int) -> BaseSampler:
     return TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=STARTUP_TRIALS)
 
 
-def _nsga2(seed: int) -> BaseSampler:
+def _nsga2(seed: int, _knowledge: Knowledge | None) -> BaseSampler:
     """Genetic search with non-dominated sorting; a population that fits tens of trials, not thousands."""
     from mpsearch.search.nsga2_sampler import RestartableNsga2Sampler  # noqa: PLC0415
 
     return RestartableNsga2Sampler(seed=seed, population_size=20)
 
 
-def _gp(seed: int) -> BaseSampler:
+def _gp(seed: int, _knowledge: Knowledge | None) -> BaseSampler:
     """Gaussian process with expected hypervolume improvement, of a batch where trials run.
 
     Optuna takes seconds to find the best of its expectations, however short the history: for long trials.
@@ -55,7 +67,7 @@ def _gp(seed: int) -> BaseSampler:
     return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS, warn_independent_sampling=False)
 
 
-def _random(seed: int) -> BaseSampler:
+def _random(seed: int, _knowledge: Knowledge | None) -> BaseSampler:
     from optuna.samplers import RandomSampler  # noqa: PLC0415
 
     return RandomSampler(seed=seed)
@@ -70,7 +82,7 @@ SAMPLERS: dict[str, SamplerFactory] = {
 
 
 def sampler_named(name: str) -> SamplerFactory:
-    """Seed -> a sampler of that name.
+    """Seed and knowledge -> a sampler of that name.
 
     Raises: ConfigError if there is none.
     """

@@ -188,7 +188,7 @@ def test_a_long_search_proposes_the_same_after_a_restart(search, proposer_of, sa
 
 def test_a_proposal_that_was_tried_gives_way_to_its_neighbour(proposer_of, known):
     policy = known.resolved.anchors()[0]
-    stubborn = SamplerFactory(lambda _seed: _Stubborn(known.resolved.codes(policy).tolist()), 100)
+    stubborn = SamplerFactory(lambda _seed, _knowledge: _Stubborn(known.resolved.codes(policy).tolist()), 100)
     proposer = proposer_of(stubborn)
     proposer.begin(0, policy, "anchor")
     for number in range(1, 21):
@@ -217,7 +217,7 @@ def test_genetic_search_goes_on_after_hundreds_of_generations(search, proposer_o
 @pytest.mark.parametrize("ended_trials", [100, 101, 119, 120, 250])
 def test_a_sampler_is_told_a_bounded_number_of_trials(ended_trials):
     seen = []
-    memory = memory_of(lambda _seed: _Watching(seen), 100)
+    memory = memory_of(lambda _seed, _knowledge: _Watching(seen), 100)
     for number in range(ended_trials):
         memory.tell(told(number, (number % 7, number % 11)))
     memory.ask(0)
@@ -226,7 +226,7 @@ def test_a_sampler_is_told_a_bounded_number_of_trials(ended_trials):
 
 def test_running_trials_are_told_after_a_new_start():
     seen = []
-    memory = memory_of(lambda _seed: _Watching(seen, running=True), 10)
+    memory = memory_of(lambda _seed, _knowledge: _Watching(seen, running=True), 10)
     memory.begin(0, {"a": 1}, seed=0)
     for number in range(1, 30):
         memory.tell(told(number, (number, number)))
