@@ -12,6 +12,7 @@ from mpsearch.search.front import competitors
 from mpsearch.search.front_keeper import FrontKeeper
 from mpsearch.search.objective import Objective
 from mpsearch.search.overrides import Overrides
+from mpsearch.search.repeated_trials import PolicyScores, trainings_of
 from mpsearch.search.trial_record import TrialRecord
 
 if TYPE_CHECKING:
@@ -45,15 +46,26 @@ def history_of(
     reference: Mapping[str, float],
     overrides: Overrides,
 ) -> tuple[HistoryPoint, ...]:
-    """As `run_history`, of records that are not a run yet; `reference` as `Run.reference_point`."""
-    finished = sorted(records, key=lambda r: (r.ended, r.number))
+    """As `run_history`, of records that are not a run yet; `reference` as `Run.reference_point`.
+
+    A point with a second seed moves to the mean of both scores: the hypervolume may fall.
+    """
+    finished = sorted(trainings_of(records), key=lambda r: (r.ended, r.number))
     competing = {r.number for r in competitors(finished, overrides)}
     keeper = FrontKeeper(objectives, reference)
+    scores = PolicyScores()
     points: list[HistoryPoint] = []
     busy = _Busy(finished)
     for record in finished:
         busy_s = busy.until(record.ended)
-        keeper = keeper.with_record(record) if record.number in competing else keeper
+        if record.number in competing:
+            is_repeat = scores.is_repeat(record)
+            scores.add(record)
+            keeper = (
+                FrontKeeper(objectives, reference, scores.records)
+                if is_repeat
+                else keeper.with_record(record)
+            )
         points.append(
             HistoryPoint(
                 trials=len(points) + 1,

@@ -17,6 +17,7 @@ from mpsearch.search.events import (
     TrialFinished,
 )
 from mpsearch.search.front_keeper import FrontKeeper
+from mpsearch.search.repeated_trials import PolicyScores
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.study import StudyStore
@@ -26,6 +27,9 @@ from mpsearch.search.trial_record import TrialRecord, after_share, now_utc
 
 class Journal:
     """Records, weights of the front and front.csv of one run; `front` and `records` mirror them in memory.
+
+    `records` has each training, in the order of numbers up to here, then as they end; the front has one point
+    a policy, with the mean of its `scores`.
 
     A finished trial: (1) its weights get their final name, (2) trials.jsonl, which is synced: from then on it
     counts, whatever the study's database does; (3) the study, (4) front.csv, (5) weights that left the front
@@ -45,7 +49,13 @@ class Journal:
             (stored.record for stored in self.history if stored.record is not None),
             key=lambda record: record.number,
         )
-        self.front = FrontKeeper(space.objectives, reference, self.records, space.overrides)
+        self.scores = PolicyScores(self.records)
+        self._reference = reference
+        self.front = self._whole_front()
+
+    def _whole_front(self) -> FrontKeeper:
+        space = self._space
+        return FrontKeeper(space.objectives, self._reference, self.scores.records, space.overrides)
 
     def repair(self) -> None:
         """Make the other files agree with the study."""
@@ -68,7 +78,10 @@ class Journal:
                 "removed. Give the command again, with its new place as --out."
             )
         kept = self.folder.checkpoint(record.number)
-        is_kept = record.number in self.front.with_record(record).lasting
+        # The weights of a point are those of its first training.
+        is_kept = (
+            not self.scores.is_repeat(record) and record.number in self.front.with_record(record).lasting
+        )
         with storing(weights):
             if is_kept:
                 weights.replace(kept)
@@ -91,16 +104,18 @@ class Journal:
 
     def _count(self, record: TrialRecord) -> None:
         before = self.front.lasting
-        self.front = self.front.with_record(record)
+        is_repeat = self.scores.is_repeat(record)
+        self.scores.add(record)
+        self.front = self._whole_front() if is_repeat else self.front.with_record(record)
         self.records.append(record)
-        if record.number in self.front.lasting:
+        if is_repeat or record.number in self.front.lasting:
             self._write_front()
             for number in before - self.front.lasting:
                 with storing(self.folder.checkpoints):
                     self.folder.checkpoint(number).unlink(missing_ok=True)
 
     def without_weights(self) -> list[TrialRecord]:
-        """Trials on the front that overrides put there, long after their weights were removed."""
+        """Trials on the front that overrides or repeats put there, after their weights were removed."""
         return [
             record
             for record in self.front.records
@@ -114,7 +129,7 @@ class Journal:
 
     def best(self) -> TrialRecord | None:
         """The most accurate trial that meets budgets and overrides."""
-        feasible = [record for record in self.records if self._space.admits(record)]
+        feasible = [record for record in self.scores.records if self._space.admits(record)]
         return max(feasible, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
 
     def _write_front(self) -> None:

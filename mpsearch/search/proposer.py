@@ -13,7 +13,7 @@ proposal is moved to the nearest policy that they allow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -126,14 +126,17 @@ class Proposer:
             found = self.allowed.random_feasible(generator, self.budgets, self._seen_codes)
         return None if found is None else self.begin(number, self.allowed.resolved.policy(found), "random")
 
-    def begin(self, number: int, policy: PrecisionPolicy, origin: Origin) -> BegunTrial:
+    def begin(
+        self, number: int, policy: PrecisionPolicy, origin: Origin, *, seed: int | None = None
+    ) -> BegunTrial:
         """Begin a trial of a policy that was not proposed here.
 
-        An anchor, one that a killed process left, or one that another driver of the study has begun.
+        An anchor, one that a killed process left, one that another driver of the study has begun, or one that
+        has a score and is trained again with another `seed`.
         """
         params = self._params(policy)
         notes = self._memory.begin(number, params, self._seed_of(number, MAX_ASKS))
-        return self._begun(number, policy, origin, notes)
+        return replace(self._begun(number, policy, origin, notes), seed=seed)
 
     def resume(self, trial: BegunTrial) -> None:
         """Go on with a trial as it was proposed: one that a killed process left, or of another driver."""
@@ -151,12 +154,14 @@ class Proposer:
         if not record.is_failed:  # samplers make nothing of failures
             self._memory.tell(self._told_of(record, notes))
 
-    def forget(self, number: int, policy: PrecisionPolicy) -> None:
-        """A trial runs no longer and has not ended: its policy may be proposed again."""
-        self._memory.end(number)
-        self.seen.discard(policy)
-        if self.overrides.allows(policy):
-            self._seen_codes.discard(tuple(self.allowed.resolved.codes(policy).tolist()))
+    def forget(self, trial: BegunTrial) -> None:
+        """A trial runs no longer and has not ended: its policy may be proposed again, if it has no score."""
+        self._memory.end(trial.number)
+        if trial.origin == "repeat":
+            return
+        self.seen.discard(trial.policy)
+        if self.overrides.allows(trial.policy):
+            self._seen_codes.discard(tuple(self.allowed.resolved.codes(trial.policy).tolist()))
 
     def has_seen(self, policy: PrecisionPolicy) -> bool:
         return policy in self.seen

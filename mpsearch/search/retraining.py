@@ -13,7 +13,7 @@ from mpsearch.search.trial_record import TrialRecord
 
 
 class Retraining:
-    """Finished trials, without weights, that overrides put on the front: trained again for them alone.
+    """Finished trials, without weights, that overrides or repeats put on the front: trained for them alone.
 
     Their records stay as they are.
     """
@@ -23,6 +23,11 @@ class Retraining:
         self._running: dict[int, TrialRecord] = {}
         self._journal = journal
         self._emit = emit
+
+    def ask_for(self, records: Iterable[TrialRecord]) -> None:
+        """Of some that have come onto the front; those that are due or run stay so."""
+        known = {record.number for record in (*self._due, *self._running.values())}
+        self._due.extend(record for record in records if record.number not in known)
 
     @property
     def is_due(self) -> bool:
@@ -36,7 +41,7 @@ class Retraining:
         self._emit(
             Notice(
                 message=f"Trial {record.number} is trained again for its weights: they were not kept when it "
-                "ended, and these overrides put it on the front."
+                "ended, and it is on the front now."
             )
         )
         return record
@@ -53,9 +58,10 @@ class Retraining:
             self._emit(Notice(message=text, is_warning=True))
             return
         self._journal.keep_weights(record.number, weights)
-        if outcome.score != record.score:
+        first = record.every_training[0].accuracy
+        if outcome.score != first:
             text = (
                 f"Trial {record.number} scored {outcome.score:.4f} when it was trained again, "
-                f"{record.accuracy:.4f} before: this machine or its libraries compute otherwise."
+                f"{first:.4f} before: this machine or its libraries compute otherwise."
             )
             self._emit(Notice(message=text, is_warning=True))

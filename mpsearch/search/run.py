@@ -24,7 +24,9 @@ from mpsearch.search.one_run import require_one_run
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.pick import pick_trial
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, WidthFacts
+from mpsearch.search.repeated_trials import pooled, trainings_of
 from mpsearch.search.run_folder import RunFolder
+from mpsearch.search.seed_spread import samples_worth, seed_spread
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_stored_space
 from mpsearch.search.stored_records import read_open
@@ -54,8 +56,8 @@ class Viewer(Protocol):
 class Run:
     """What a run folder holds. Made by `load_run`; `mpsearch.search` returns one.
 
-    `records` are all finished trials in the order of their numbers, `feasible` judged by budgets and
-    overrides of `space`.
+    `records` are all finished trials in the order of their numbers, those of one policy as one (`pooled`);
+    `feasible` is judged by budgets and overrides of `space`.
     `baseline`, `model`: at the width of reference where the space names widths; `other_widths` has those of
     the others.
     `greatest_costs`: the greatest reachable ones of the space, which place the reference point.
@@ -106,6 +108,16 @@ class Run:
     def overrides(self) -> Overrides:
         return self.space.overrides
 
+    @cached_property
+    def trainings(self) -> tuple[TrialRecord, ...]:
+        """All finished trials, each with its own score: repeats too."""
+        return tuple(trainings_of(self.records))
+
+    @cached_property
+    def seed_spread(self) -> float | None:
+        """As the function `seed_spread`."""
+        return seed_spread(self.records, self.validation_samples)
+
     @property
     def layers(self) -> tuple[str, ...]:
         """What its policies name, in the order in which the model calls them."""
@@ -131,17 +143,17 @@ class Run:
         Raises: FormatError if the study is truncated or corrupt.
         """
         database = RunFolder(self.path).database
-        ended = {record.number for record in self.records}
+        ended = {training.number for training in self.trainings}
         begun = read_open(database) if database.exists() else ()
         return tuple(number for number in begun if number not in ended)
 
     def trial(self, number: int) -> TrialRecord:
-        """The finished trial of that number.
+        """The finished trial of that number; of a repeat, the one that it was pooled with.
 
         Raises: RunError if there is none.
         """
         for record in self.records:
-            if record.number == number:
+            if number in (training.number for training in record.every_training):
                 return record
         known = f"0 to {self.records[-1].number}" if self.records else "none"
         raise RunError(f"Trial {number} is not in {self.path}; it has {known}. `mpsearch pareto` lists them.")
@@ -159,9 +171,13 @@ class Run:
     def interval(self, record: TrialRecord) -> tuple[float, float]:
         """Where the record's score would lie on other validation samples, 95%; see `score_interval`.
 
+        Once some policy is trained with several seeds: where the mean over all seeds would; see `seed_spread`.
         NaN and NaN where the trial failed, or for a metric that leaves 0..1.
         """
-        return _interval(record.score, self.validation_samples)
+        samples: float = self.validation_samples
+        if self.seed_spread is not None:
+            samples = samples_worth(self.validation_samples, record.seeds, self.seed_spread)
+        return _interval(record.score, samples)
 
     def test_interval(self, number: int) -> tuple[float, float]:
         """As `interval`, for the score on the test split; NaN and NaN where there is none."""
@@ -293,7 +309,7 @@ class Run:
 
     def __repr__(self) -> str:
         complete, stopped, failed = (
-            sum(record.state == state for record in self.records)
+            sum(record.state == state for record in self.trainings)
             for state in ("complete", "stopped", "failed")
         )
         early = f"{stopped} stopped early, " if stopped else ""
@@ -303,13 +319,15 @@ class Run:
         )
 
 
-def _interval(score: float | None, samples: int | None) -> tuple[float, float]:
+def _interval(score: float | None, samples: float | None) -> tuple[float, float]:
     if score is None or samples is None or not 0 <= score <= 1:
         return math.nan, math.nan
     return score_interval(score, samples)
 
 
-def reference_point(objectives: tuple[Objective, ...], greatest: Costs) -> dict[str, float]:
+def reference_point(
+    objectives: tuple[Objective, ...], greatest: Costs, constant_loss: float | None = None
+) -> dict[str, float]:
     """Objective name -> the value that counts for nothing.
 
     Accuracy 0; each cost 1.1 times the greatest reachable one of the space. It depends on space, model
@@ -360,7 +378,7 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
     run = Run(
         path=folder.path,
         space=space,
-        records=records,
+        records=pooled(records),
         baseline=facts.baseline,
         model=facts.model,
         other_widths=facts.other_widths,

@@ -359,7 +359,8 @@ class _OutageError(Exception):
 def _is_about(news: News, trial: BegunTrial) -> bool:
     if isinstance(news, LostTrial):
         return False
-    return news.number == trial.number or news.policy == trial.policy
+    is_alike = (news.origin == "repeat") == (trial.origin == "repeat")
+    return news.number == trial.number or (is_alike and news.policy == trial.policy)
 
 
 def _is_outage(error: BaseException) -> bool:

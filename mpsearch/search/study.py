@@ -43,7 +43,8 @@ _T = TypeVar("_T")
 class BegunTrial:
     """A trial that was given a number and has not ended.
 
-    `attributes` are the sampler's own notes on it; `rungs` its scores at lower fidelities, lowest first.
+    `attributes` are the sampler's own notes on it; `rungs` its scores at lower fidelities, lowest first;
+    `seed` that of a policy that is trained again, None for the search's own.
     """
 
     number: int
@@ -51,6 +52,7 @@ class BegunTrial:
     origin: Origin
     attributes: Mapping[str, Any]
     rungs: tuple[Rung, ...] = ()
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +81,8 @@ News = BegunTrial | LostTrial | TrialRecord  # another driver has begun, lost or
 class StudyStore:
     """One study in one database. Use as a context manager; only the holder of the run's lock may open it.
 
-    Trial of the study = trial begun or policy refused; user attribute `begun` holds number and origin,
-    `rungs` its scores at lower fidelities, `record` the finished record. Parameters are codes of the choices.
+    Trial of the study = trial begun or policy refused; user attribute `begun` holds number, origin and
+    seed, `rungs` its scores at lower fidelities, `record` the finished record. Parameters are codes of the choices.
     Every step is one commit: a trial is begun or not, finished or not.
 
     Raises: FormatError if the database is truncated or corrupt; StorageError if it cannot be written.
@@ -256,6 +258,8 @@ class StudyStore:
     ) -> int:
         row = self._places.get(trial.number)
         begun = {"number": trial.number, "origin": trial.origin, **notes}
+        if trial.seed is not None:
+            begun["seed"] = trial.seed
         if row is not None:
             self._rows.set_attribute(connection, row, BEGUN, begun)
             return row
@@ -315,14 +319,16 @@ class StudyStore:
     def _running_trial(self, row: StudyRow) -> BegunTrial:
         try:
             begun = row.user[BEGUN]
+            seed = begun.get("seed")
             return BegunTrial(
                 number=int(begun["number"]),
                 policy=self._policy(row.params),
                 origin=begun["origin"],
                 attributes=row.system,
                 rungs=tuple(Rung.from_dict(rung) for rung in row.user.get(RUNGS, ())),
+                seed=None if seed is None else int(seed),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(
                 f"A running trial in {self.where} must have what mpsearch writes; got {row.user!r:.200}. "
                 "Restore the study, or search in another folder."

@@ -28,8 +28,7 @@ _SHOWN_OF_A_FAILURE = 500
 class TrainingWork:
     """Task and baseline, at each width of the space, and what the space says of trials.
 
-    Its seed is that of every trial: policies are compared on the same batches. `threads` are the most that
-    torch may use for one trial.
+    `threads` are the most that torch may use for one trial.
     """
 
     space: SearchSpace
@@ -62,9 +61,7 @@ class TrainingWork:
         trial_device(self.space.trial.device)
         tasks = self.tasks or load_tasks(self.space)
         baselines = self.baselines or {width: trained_baseline(task) for width, task in tasks.items()}
-        return LoadedTraining(
-            tasks=tasks, baselines=baselines, recipe=self.space.trial, seed=self.space.search.seed
-        )
+        return LoadedTraining(tasks=tasks, baselines=baselines, recipe=self.space.trial)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,7 +71,6 @@ class LoadedTraining:
     tasks: Tasks
     baselines: Baselines
     recipe: TrialRecipe
-    seed: int
 
     def run(self, job: TrialJob, on_step: OnStep | None = None) -> Outcome:
         """As `LoadedWork.run`."""
@@ -86,7 +82,7 @@ class LoadedTraining:
                 job.policy,
                 self.recipe,
                 share=job.share,
-                seed=self.seed,
+                seed=job.seed,
                 on_progress=_rarely(on_step),
             )
             return _outcome(job, result, started)
@@ -97,14 +93,14 @@ class LoadedTraining:
             return Outcome(number=job.number, failure=_reason(error), seconds=seconds)
 
     def run_together(self, jobs: Sequence[TrialJob], on_report: OnReport | None = None) -> Iterator[Outcome]:
-        """As `LoadedWork.run_together`; what one pass cannot do, such as two widths or shares, takes several.
+        """As `LoadedWork.run_together`; what one pass cannot do, such as two widths or seeds, takes several.
 
         If a pass fails as a whole, each of its jobs is run alone: one may be the cause.
         """
-        alike: dict[tuple[float | None, float], list[TrialJob]] = {}
+        alike: dict[tuple[float | None, float, int], list[TrialJob]] = {}
         for job in jobs:
-            alike.setdefault((job.policy.width, job.share), []).append(job)
-        for (width, share), together in alike.items():
+            alike.setdefault((job.policy.width, job.share, job.seed), []).append(job)
+        for (width, share, seed), together in alike.items():
             started = time.perf_counter()
             try:
                 results = run_trials(
@@ -113,7 +109,7 @@ class LoadedTraining:
                     [job.policy for job in together],
                     self.recipe,
                     share=share,
-                    seed=self.seed,
+                    seed=seed,
                     on_step=_reports(together, on_report),
                 )
             except (Exception, SystemExit):

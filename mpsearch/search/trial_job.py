@@ -16,13 +16,14 @@ OnStep = Callable[[int, int, float], None]
 class TrialJob:
     """One policy to score at one fidelity. The worker leaves the trained weights in `weights`.
 
-    `share` of the recipe's steps is trained, with a learning rate that falls to 0 within them. A job that has
-    not ended after `limit_s` seconds is ended, and fails.
+    `share` of the recipe's steps is trained, with a learning rate that falls to 0 within them; `seed` decides
+    their samples and every draw. A job that has not ended after `limit_s` seconds is ended, and fails.
     """
 
     number: int
     policy: PrecisionPolicy
     weights: Path
+    seed: int = 0
     share: float = 1.0
     limit_s: float | None = None
 

@@ -75,14 +75,15 @@ class TrialLoop:
         used = [record.number for record in self.journal.records] + [trial.number for trial in self.lost]
         self._next_number = max(used, default=-1) + 1
         for trial in self.lost:
-            if not self.proposer.has_seen(trial.policy):
+            if trial.origin == "repeat" or not self.proposer.has_seen(trial.policy):
                 self.proposer.resume(trial)
         self._anchors = deque(
             policy for policy in self.allowed.resolved.anchors() if not self.proposer.has_seen(policy)
         )
         self._is_exhausted = False
-        # Without overrides, whose weights are missing was copied without them on purpose.
-        without = self.journal.without_weights() if self.space.overrides else []
+        # Else, whose weights are missing was copied without them on purpose.
+        may_have_moved = bool(self.space.overrides) or any(r.origin == "repeat" for r in self.journal.records)
+        without = self.journal.without_weights() if may_have_moved else []
         self._retraining = Retraining(without, self.journal, self.emit)
         if len(self.journal.records) >= self.total:
             count = len(self.journal.records)
@@ -110,7 +111,7 @@ class TrialLoop:
         while True:
             while self._retraining.is_due and runner.running < runner.capacity and not self.clock.is_over:
                 record = self._retraining.begin()
-                self._submit(runner, record.number, record.policy)
+                self._submit(runner, record.number, record.policy, record.seed)
             while runner.running < runner.capacity and self._begin_next(runner):
                 pass
             if not runner.running:
@@ -165,7 +166,9 @@ class TrialLoop:
                 self.lost.append(news.trial)
                 self.proposer.resume(news.trial)
             case TrialRecord():
+                before = self.journal.front.lasting
                 self.journal.mirror(news)
+                self._ask_for_weights(news, before)
                 self.proposer.finish(news)
                 self._remember_rungs(news)
                 self._tell_finished(news)
@@ -208,7 +211,7 @@ class TrialLoop:
             if is_wanted and self.proposer.runs(trial):
                 return trial
             if self.proposer.runs(trial):
-                self.proposer.forget(trial.number, trial.policy)
+                self.proposer.forget(trial)
             self.store.abandon(trial.number)
         while self._anchors:
             policy = self._anchors.popleft()
@@ -223,7 +226,7 @@ class TrialLoop:
 
     def _begin(self, trial: BegunTrial, runner: Runner) -> None:
         if not self.store.begin(trial, self._cost_violations(trial)):
-            self.proposer.forget(trial.number, trial.policy)
+            self.proposer.forget(trial)
             if trial.origin == "anchor":
                 self._anchors.appendleft(trial.policy)
             return
@@ -235,9 +238,9 @@ class TrialLoop:
         self._run(*self._waiting.pop(number), runner)
 
     def _run(self, trial: BegunTrial, started: str, runner: Runner) -> None:
-        share = self._shares[len(trial.rungs)]
+        share = self._share(trial)
         self._running[trial.number] = (trial, started)
-        self._submit(runner, trial.number, trial.policy, share)
+        self._submit(runner, trial.number, trial.policy, self._seed(trial), share)
         self.emit(
             TrialStarted(
                 number=trial.number,
@@ -248,9 +251,26 @@ class TrialLoop:
             )
         )
 
-    def _submit(self, runner: Runner, number: int, policy: PrecisionPolicy, share: float = 1.0) -> None:
-        weights, limit_s = self._weights(number), self.space.search.trial_timeout_s
-        runner.submit(TrialJob(number=number, policy=policy, weights=weights, share=share, limit_s=limit_s))
+    def _share(self, trial: BegunTrial) -> float:
+        """The fidelity that a trial trains at next; one that has a score in full is repeated in full."""
+        return 1.0 if trial.origin == "repeat" else self._shares[len(trial.rungs)]
+
+    def _seed(self, trial: BegunTrial) -> int:
+        return self.space.search.seed if trial.seed is None else trial.seed
+
+    def _submit(
+        self, runner: Runner, number: int, policy: PrecisionPolicy, seed: int, share: float = 1.0
+    ) -> None:
+        runner.submit(
+            TrialJob(
+                number=number,
+                policy=policy,
+                weights=self._weights(number),
+                seed=seed,
+                share=share,
+                limit_s=self.space.search.trial_timeout_s,
+            )
+        )
 
     def _finish(self, outcome: Outcome) -> None:
         if outcome.number in self._retraining:
@@ -259,7 +279,7 @@ class TrialLoop:
         trial, started = self._running.pop(outcome.number)
         if outcome.failure is not None:
             record = self._record(trial, started, "failed", outcome)
-        elif self._shares[len(trial.rungs)] < 1:
+        elif self._share(trial) < 1:
             self._keep_rung(trial, started, outcome)
             return
         else:
@@ -272,7 +292,7 @@ class TrialLoop:
         assert outcome.score is not None
         assert outcome.loss is not None
         rung = Rung(
-            share=self._shares[len(trial.rungs)],
+            share=self._share(trial),
             score=outcome.score,
             loss=outcome.loss,
             seconds=outcome.seconds,
@@ -333,7 +353,7 @@ class TrialLoop:
             feasible=False,
             seconds=sum(rung.seconds for rung in trial.rungs) + last.seconds,
             steps=sum(rung.steps for rung in trial.rungs) + last.steps,
-            seed=self.space.search.seed,
+            seed=self._seed(trial),
             origin=trial.origin,
             started=started,
             ended=trial.rungs[-1].ended if state == "stopped" else now_utc(),
@@ -345,9 +365,17 @@ class TrialLoop:
     def _end(self, record: TrialRecord) -> None:
         """A trial has ended: write it down and tell of it."""
         judged = replace(record, feasible=self.space.admits(record))
+        before = self.journal.front.lasting
         counted = self.journal.add(judged, self._weights(record.number))
+        self._ask_for_weights(counted, before)
         self.proposer.finish(counted)
         self._tell_finished(counted)
+
+    def _ask_for_weights(self, record: TrialRecord, before: set[int]) -> None:
+        """A second seed may let a point fall, and what it had beaten come onto the front again."""
+        if record.origin == "repeat":
+            joined = (found for found in self.journal.without_weights() if found.number not in before)
+            self._retraining.ask_for(joined)
 
     def _tell_finished(self, record: TrialRecord) -> None:
         self.emit(

@@ -14,7 +14,7 @@ from mpsearch.search.costs import Costs, DeviceCosts
 RECORD_SCHEMA = 3
 
 State = Literal["complete", "stopped", "failed"]
-Origin = Literal["anchor", "sampler", "random"]
+Origin = Literal["anchor", "sampler", "random", "repeat"]
 
 
 def after_share(share: float) -> str:
@@ -64,9 +64,12 @@ class TrialRecord:
     lowest first. `score` (the metric, 0..1) and `loss` are of the validation split at full fidelity, and None
     where the trial was stopped at its last rung, or failed; `failure` then says why. `feasible` is judged by
     the budgets in force when the trial ended; a `Run` judges again by its own. `origin`: anchor (a uniform
-    policy), sampler, or random (the sampler had nothing new). `started` and `ended` are ISO 8601, UTC; a
-    trial ended with its last rung where it was stopped there.
+    policy), sampler, random (the sampler had nothing new), or repeat (a policy that has a score is trained
+    again with another `seed`). `started` and `ended` are ISO 8601, UTC; a trial ended with its last rung where
+    it was stopped there.
     `driver`: which of several drivers of one study ran it, and so keeps its weights; None where there is one.
+    `trainings`: only of a record that `pooled` made of several trainings of one policy: theirs, its own first;
+    `score` and `loss` are then the means. They are stored apart.
 
     Units: seconds of wall clock; `steps` are optimizer steps; both over all rungs.
     """
@@ -87,6 +90,17 @@ class TrialRecord:
     failure: str | None = None
     rungs: tuple[Rung, ...] = ()
     driver: str | None = None
+    trainings: tuple[TrialRecord, ...] = ()
+
+    @property
+    def every_training(self) -> tuple[TrialRecord, ...]:
+        """The records that this one was pooled of, or itself."""
+        return self.trainings or (self,)
+
+    @property
+    def seeds(self) -> int:
+        """How many trainings its score is the mean of."""
+        return len(self.every_training)
 
     @property
     def is_complete(self) -> bool:
@@ -138,8 +152,8 @@ class TrialRecord:
         return self.costs.on(device)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON object; `from_dict` is its inverse."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
+        """A JSON object of one training; `from_dict` is its inverse."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "trainings"}
         return {
             "schema": RECORD_SCHEMA,
             **fields,
@@ -164,7 +178,7 @@ class TrialRecord:
             values["policy"] = PrecisionPolicy.from_names(values["policy"], values.pop("width", None))
             values["costs"] = Costs.from_dict(values["costs"])
             values["rungs"] = tuple(Rung.from_dict(rung) for rung in values["rungs"])
-            record = cls(**values)
+            record = cls(trainings=(), **values)
             record._check_types()
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FormatError(f"Not a trial record ({error!r:.200}): {fields!r:.200}.") from error

@@ -9,7 +9,7 @@ from mpsearch.errors import ConfigError
 _Z = 1.959963984540054  # the normal quantile of 0.975
 
 
-def score_interval(score: float, samples: int) -> tuple[float, float]:
+def score_interval(score: float, samples: float) -> tuple[float, float]:
     """Wilson's 95% interval of a share that was found to be `score` on `samples` independent samples.
 
     (score + z²/2n ± z sqrt(score (1 - score) / n + z²/4n²)) / (1 + z²/n), z = 1.96
@@ -19,10 +19,10 @@ def score_interval(score: float, samples: int) -> tuple[float, float]:
     the seed of the training. Two policies scored on the same samples differ by less noise than two
     intervals suggest.
 
-    Raises: ConfigError if `samples` is below 1 or `score` lies outside of 0..1.
+    Raises: ConfigError if `samples` is not above 0 or `score` lies outside of 0..1.
     Source: Wilson 1927, J. Am. Stat. Assoc. 22.
     """
-    if samples < 1 or not 0 <= score <= 1:
+    if not samples > 0 or not 0 <= score <= 1:
         raise ConfigError(
             f"An interval needs a score in 0..1 on at least one sample; got {score} on {samples}."
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mpsearch.errors import FormatError, MpsearchError
 from mpsearch.search.run import Exporter, Run, load_run
+from mpsearch.search.repeated_trials import pooled
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.searching import is_searching
 from mpsearch.search.stored_json import parsed_json
@@ -106,12 +107,12 @@ class RunWatch:
             text = file.read()
         complete = text[: text.rfind(b"\n") + 1]  # the last line may be half-written
         self._read_bytes += len(complete)
-        records = {record.number: record for record in self._run.records}
+        records = {record.number: record for record in self._run.trainings}
         for line in complete.decode(errors="replace").split("\n"):
             with suppress(ValueError, FormatError):
                 record = TrialRecord.from_dict(parsed_json(line))
                 records[record.number] = replace(record, feasible=self._run.space.admits(record))
-        return replace(self._run, records=tuple(records[number] for number in sorted(records)))
+        return replace(self._run, records=pooled(records.values()))
 
 
 def begun_trials(database: Path) -> int:
