@@ -114,8 +114,8 @@ def factor_of(
 
     A term of too many variables keeps those that fit, and is a lower bound over the others.
 
-    Shape: costs (E,), of the term's entries; variable_of (L,), layer -> variable; codes[layer] (size of its
-    variable,), the layer's code for each value.
+    Shape: costs (E,) of the term's entries, or (E, K), and then the table has a last axis of K; variable_of
+    (L,), layer -> variable; codes[layer] (size of its variable,), the layer's code for each value.
     """
     offsets: dict[int, NDArray[np.int64]] = {}
     for layer, column in zip(term.layers, term.offsets, strict=True):

@@ -35,8 +35,8 @@ def _staircases(values: Floats, groups: Integers) -> Integers:
     _, rank = np.unique(values[order, 1], return_inverse=True)
     rank = rank - np.cumsum(starts) * len(order)
     least = np.minimum.accumulate(rank)
-    kept = order[starts | (rank < np.concatenate((least[:1], least[:-1])))]
-    return kept
+    falls: Integers = order[starts | (rank < np.concatenate((least[:1], least[:-1])))]
+    return falls
 
 
 def _block_filter(values: Floats) -> Integers:

@@ -54,7 +54,8 @@ class KnownPolicies:
     `objectives`: those of the study in its order, each a column, or None for the one that is learnt by
     training, which `is_maximized` or minimised. Where none is learnt, training still tells who meets
     `least_score`. `bounds` (K,): the most that a policy may cost, inf for no budget; `least_score`: what the
-    learnt score must reach (stay below, where it is minimised), None for no budget.
+    learnt score must reach (stay below, where it is minimised), None for no budget. `allowed` (C,): which
+    codes of each choice may be proposed (its size,), None for all.
 
     Raises: ConfigError if more than one objective is learnt.
     """
@@ -68,6 +69,7 @@ class KnownPolicies:
     is_maximized: bool
     bounds: Floats
     least_score: float | None = None
+    allowed: tuple[NDArray[np.bool_], ...] | None = None
 
     def __post_init__(self) -> None:
         if self.objectives.count(None) > 1:
@@ -123,6 +125,8 @@ class KnownPolicies:
         return found
 
     def feasible(self, codes: Codes) -> NDArray[np.bool_]:
-        """Which policies meet the bounds on costs. Shape: codes (P, C) -> (P,)."""
+        """Which policies are allowed and meet the bounds on costs. Shape: codes (P, C) -> (P,)."""
         met: NDArray[np.bool_] = np.all(self.evaluate(codes) <= self.bounds, axis=1)
+        for choice, allowed in enumerate(self.allowed or ()):
+            met &= allowed[codes[:, choice]]
         return met
