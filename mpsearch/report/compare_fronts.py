@@ -114,7 +114,7 @@ def fronts_json(comparison: FrontComparison) -> dict[str, Any]:
                 "name": name,
                 "path": str(run.path),
                 "space": run.space.name,
-                "trials": sum(record.is_complete for record in run.records),
+                "trials": sum(record.is_complete for record in run.trainings),
                 "front": [record.number for record in front],
                 "hypervolume": volume,
             }
@@ -155,7 +155,7 @@ def _runs_table(comparison: FrontComparison, names: Sequence[str]) -> FittedTabl
             most=max(map(len, names)),
         ),
         Column(title="space", cells=[run.space.name for run in runs], importance=2, justify="left"),
-        Column(title="trials", cells=[str(sum(r.is_complete for r in run.records)) for run in runs]),
+        Column(title="trials", cells=[str(sum(r.is_complete for r in run.trainings)) for run in runs]),
         Column(title="front", unit="trials", cells=[str(len(front)) for front in fronts], importance=8),
     ]
     if comparison.hypervolumes:

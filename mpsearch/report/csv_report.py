@@ -26,7 +26,7 @@ def csv_report(run: Run, selection: TrialSelection | None = None) -> str:
         "on_front",
         "seconds",
     ]
-    titles += ["interval_low", "interval_high", "measured_latency_s", "seed"]
+    titles += ["interval_low", "interval_high", "measured_latency_s", "seed", "seeds"]
     has_widths = run.space.widths is not None
     titles += ["width"] if has_widths else []
     text = io.StringIO()
@@ -47,6 +47,7 @@ def csv_report(run: Run, selection: TrialSelection | None = None) -> str:
                 *("" if math.isnan(bound) else bound for bound in (low, high)),
                 "" if measured is None else measured.latency_s,
                 record.seed,
+                record.seeds,
                 *([record.policy.width] if has_widths else []),
                 *(record.policy[name].name for name in layers),
             ]

@@ -65,7 +65,7 @@ def next_command(run: Run, effects: LayerEffects) -> Text:
         choice, effect = max(settled, key=lambda pair: _share_saved(effects, pair[1]))
         for pattern in _patterns(run, choice):
             words += ["--pin", f"{pattern}={effect.scheme}"]
-    words += ["--trials", str(len(run.records) + _MORE_TRIALS)]
+    words += ["--trials", str(len(run.trainings) + _MORE_TRIALS)]
     return Text.assemble(("next  ", "bold"), (shlex.join(words), "cyan"))
 
 

@@ -40,7 +40,7 @@ def _counts(run: Run, failures: list[TrialRecord]) -> RenderableType:
         reason = reason_of(record.failure or "")
         counts[reason] += 1
         words.setdefault(reason, record.failure or "")
-    trials, reasons = counted(len(run.records), "trial"), counted(len(counts), "reason")
+    trials, reasons = counted(len(run.trainings), "trial"), counted(len(counts), "reason")
     title = f"{len(failures)} of {trials} failed, for {reasons}"
     rows = [[Text(f"{count} ×"), Text(words[reason])] for reason, count in counts.most_common()]
     return Group(paragraph((title, "bold yellow")), AlignedLines(rows, justify="r"))

@@ -85,7 +85,7 @@ def front_figure(run: Run, format: FigureFormat, x: str | None = None, y: str | 
 
 
 def _title(run: Run) -> str:
-    complete = sum(record.is_complete for record in run.records)
+    complete = sum(record.is_complete for record in run.trainings)
     return _literal(f"{run.space.name}: {complete} trials, {len(run.front)} on the front")
 
 

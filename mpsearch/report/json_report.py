@@ -52,7 +52,8 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
     high], 95%, for the choice of validation samples; null for a metric that leaves 0..1), test_accuracy,
     test_interval, costs (latencies are predicted, `latency_s` a median), measured (null, or what `mpsearch
     bench` measured: latency_s, quartiles_s, p95_s, p99_s, torch_fp32_latency_s, repetitions, threads,
-    machine, isa and more), loss, feasible, on_front, seconds (of training), seed, origin.
+    machine, isa and more), loss, feasible, on_front, seconds (of training), seed, seeds (number, seed and
+    accuracy of each training of the policy: accuracy and loss are their means), origin.
 
     Units: by the suffix of the key (`_s`, `_bytes`, `_j`); accuracies are shares of 1, on validation.
     """
@@ -158,6 +159,10 @@ def trial_json(run: Run, record: TrialRecord) -> dict[str, Any]:
         "on_front": record.number in run.front,
         "seconds": record.seconds,
         "seed": record.seed,
+        "seeds": [
+            {"number": training.number, "seed": training.seed, "accuracy": training.score}
+            for training in record.every_training
+        ],
         "origin": record.origin,
     }
 

@@ -50,7 +50,7 @@ def strip_html(policy: PrecisionPolicy, layers: tuple[str, ...]) -> Markup:
 
 
 def _heading(run: Run) -> Markup:
-    complete = sum(record.is_complete for record in run.records)
+    complete = sum(record.is_complete for record in run.trainings)
     text = (
         f"{complete} trials{unscored_text(run.records)}, {len(run.front)} on the front of "
         f"{', '.join(o.name for o in run.objectives)}; latency predicted by profile {run.profile.name}"

@@ -14,6 +14,7 @@ from mpsearch.report.interval_bar import IntervalBars
 from mpsearch.report.landmarks import Landmark, landmarks
 from mpsearch.report.layer_ruler import layer_ruler
 from mpsearch.report.precision_strip import PrecisionStrip, layers_a_cell
+from mpsearch.report.seeds_text import seeds_text
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text, interval_text
 from mpsearch.report.width_text import width_columns
@@ -188,6 +189,8 @@ def _mark(run: Run, record: TrialRecord, landmark: Landmark | None) -> Text:
 def _note(run: Run, record: TrialRecord, landmark: Landmark | None) -> Text:
     """What is special about the row, in words."""
     note = Text(landmark.label if landmark is not None else "")
+    if record.seeds > 1:
+        note.append(", " if note else "").append(seeds_text(record), "dim")
     if broken := broken_rule(run, record):
         note.append(", " if note else "").append(broken, "red")
     return note

@@ -20,6 +20,7 @@ from mpsearch.report.policy_changes import (
 )
 from mpsearch.report.policy_table import layer_table
 from mpsearch.report.precision_strip import PrecisionStrip, precision_legend
+from mpsearch.report.seeds_text import seeds_text, trainings_text
 from mpsearch.report.stopped_text import stopped_text
 from mpsearch.report.units import (
     bytes_text,
@@ -157,7 +158,7 @@ def _facts(run: Run, record: TrialRecord, report: CostReport) -> list[tuple[str,
         ),
         (
             "trial",
-            f"{_standing(run, record)}; {record.steps} steps in {record.seconds:.1f} s, seed {record.seed}, "
+            f"{_standing(run, record)}; {record.steps} steps in {record.seconds:.1f} s, {trainings_text(record)}, "
             f"{_loss_text(record)}proposed by {_ORIGINS[record.origin]}",
         ),
     ]
@@ -173,6 +174,7 @@ _ORIGINS = {
     "anchor": "the list of uniform policies",
     "sampler": "the sampler",
     "random": "chance, where the sampler had nothing new",
+    "repeat": "what another seed tells",
 }
 
 
@@ -201,6 +203,7 @@ def _width(run: Run, record: TrialRecord) -> str:
 def _score(run: Run, record: TrialRecord) -> str:
     interval = run.interval(record)
     text = f"{percent_text(record.accuracy)} {run.metric}"
+    text += f", mean of {seeds_text(record)}" if record.seeds > 1 else ""
     if math.isnan(interval[0]):
         return f"{text} on {run.validation_samples} validation samples"
     difference = score_difference(run.baseline.score, record.accuracy, run.validation_samples)

@@ -65,17 +65,20 @@ def run_heading(run: Run) -> RenderableType:
 
 def _title(run: Run) -> Text:
     """How far the search is, and whether it goes on."""
-    complete = sum(record.is_complete for record in run.records)
+    complete = sum(record.is_complete for record in run.trainings)
     planned = run.space.search.trials
     title = Text.assemble((run.space.name, "bold"), "  ")
     title.append(
-        f"{len(run.records)} of {planned} trials"
-        if len(run.records) < planned
+        f"{len(run.trainings)} of {planned} trials"
+        if len(run.trainings) < planned
         else counted(complete, "trial")
     )
     stopped = sum(record.is_stopped for record in run.records)
     if stopped:
         title.append(f", {stopped} stopped early", "dim")
+    repeats = sum(record.seeds - 1 for record in run.records)
+    if repeats:
+        title.append(f", {repeats} of them {'a repeat' if repeats == 1 else 'repeats'}", "dim")
     if complete:
         title.append(f", {len(run.front)} on the front")
     if is_searching(run.path):
@@ -94,9 +97,11 @@ def _accuracy_origin(run: Run) -> str:
     text = f"{run.metric}, 95% interval from {run.validation_samples} validation samples"
     if run.test_scores:
         text += f"; test: {run.test_samples} others"
-    seeds = sorted({record.seed for record in run.records})
+    seeds = sorted({training.seed for training in run.trainings})
+    most = max((record.seeds for record in run.records), default=1)
     if seeds:
-        text += f"; one training each, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds[:5]))}"
+        each = "one training" if most == 1 else f"mean of 1 to {most} trainings"
+        text += f"; {each} each, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds[:5]))}"
     return text + (f" and {len(seeds) - 5} more" if len(seeds) > 5 else "")
 
 

@@ -40,7 +40,7 @@ def run_overview(
     if failed or (failures and not is_scored):
         parts += [Text(), failed_table(run)]
     elif failures:
-        told = f"{len(failures)} of {len(run.records)} trials failed; --failed says why."
+        told = f"{len(failures)} of {len(run.trainings)} trials failed; --failed says why."
         parts += [Text(), paragraph((told, "yellow"))]
     return Group(*parts)
 

@@ -22,6 +22,7 @@ from mpsearch.search.events import (
     TrialProgress,
     TrialStarted,
 )
+from mpsearch.search.repeated_trials import pooled
 from mpsearch.search.trial_record import Origin, Rung, TrialRecord
 
 STAGES: tuple[Stage, ...] = ("task", "profile", "baseline", "search", "test")
@@ -184,7 +185,7 @@ def _search_started(state: SearchState, event: SearchStarted) -> None:
     _enter(state, "search")
     state.stage_progress = None
     state.started = event
-    state.records = {record.number: record for record in event.records}
+    state.records = {record.number: record for record in pooled(event.records)}
     state.recent = sorted(event.records, key=lambda record: (record.ended, record.number))
     state.failures = [record for record in state.recent if record.is_failed]
     state.finished, state.total, state.waiting = event.finished, event.total, event.waiting
@@ -236,7 +237,10 @@ def _trial_finished(state: SearchState, event: TrialFinished) -> None:
             trial.record = record
     joined = set(event.front) - set(state.front)
     state._joined.update(dict.fromkeys(joined, state.clock()))
-    state.records[record.number] = record
+    if record.origin == "repeat":  # it moves the point of its policy
+        state.records = {each.number: each for each in pooled([*state.records.values(), record])}
+    else:
+        state.records[record.number] = record
     state.recent.append(record)
     if record.is_failed:
         state.failures.append(record)

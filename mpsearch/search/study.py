@@ -82,7 +82,8 @@ class StudyStore:
     """One study in one database. Use as a context manager; only the holder of the run's lock may open it.
 
     Trial of the study = trial begun or policy refused; user attribute `begun` holds number, origin and
-    seed, `rungs` its scores at lower fidelities, `record` the finished record. Parameters are codes of the choices.
+    seed, `rungs` its scores at lower fidelities, `record` the finished record. Parameters are codes of the
+    choices.
     Every step is one commit: a trial is begun or not, finished or not.
 
     Raises: FormatError if the database is truncated or corrupt; StorageError if it cannot be written.

@@ -64,12 +64,12 @@ class TrialRecord:
     lowest first. `score` (the metric, 0..1) and `loss` are of the validation split at full fidelity, and None
     where the trial was stopped at its last rung, or failed; `failure` then says why. `feasible` is judged by
     the budgets in force when the trial ended; a `Run` judges again by its own. `origin`: anchor (a uniform
-    policy), sampler, random (the sampler had nothing new), or repeat (a policy that has a score is trained
-    again with another `seed`). `started` and `ended` are ISO 8601, UTC; a trial ended with its last rung where
-    it was stopped there.
+    policy), sampler, random (the sampler had nothing new), or repeat (another `seed` for a policy that has a
+    score). `started` and `ended` are ISO 8601, UTC; a trial ended with its last rung where it was stopped
+    there.
     `driver`: which of several drivers of one study ran it, and so keeps its weights; None where there is one.
-    `trainings`: only of a record that `pooled` made of several trainings of one policy: theirs, its own first;
-    `score` and `loss` are then the means. They are stored apart.
+    `trainings`: only of a record that `pooled` made of several trainings of one policy: theirs, its own
+    first; `score` and `loss` are then the means. They are stored apart.
 
     Units: seconds of wall clock; `steps` are optimizer steps; both over all rungs.
     """

@@ -14,6 +14,7 @@ from mpsearch.report.inspector.plot_picture import kind_of, mark_ink, symbol_of
 from mpsearch.report.inspector.trade import beaten_by, neighbours, trade
 from mpsearch.report.inspector.view_state import MARK_LETTERS, Scene
 from mpsearch.report.ranking_text import tau_text
+from mpsearch.report.seeds_text import seeds_text
 from mpsearch.report.shortened import shortened
 from mpsearch.report.stopped_text import stopped_text
 from mpsearch.report.units import (
@@ -111,6 +112,10 @@ def _ranking(scene: Scene) -> str:
     return "" if ranking is None else f", ranks by {tau_text(ranking)}"
 
 
+def _seeds(record: TrialRecord) -> str:
+    return f", {seeds_text(record)}" if record.seeds > 1 else ""
+
+
 def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) -> list[Text]:
     """Scores and costs, each with its spread and what it is against 32 bits."""
     run, base = scene.run, scene.run.baseline
@@ -135,7 +140,7 @@ def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) ->
             percent_text(record.accuracy),
             spread=range_text(*run.interval(record)),
             gain=points_text(record.accuracy - base.score),
-            origin=f"validation, n = {run.validation_samples}{_ranking(scene)}",
+            origin=f"validation, n = {run.validation_samples}{_seeds(record)}{_ranking(scene)}",
             ink="accent",
         )
     if (test := run.test_scores.get(number)) is not None:

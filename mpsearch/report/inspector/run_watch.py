@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpsearch.errors import FormatError, MpsearchError
-from mpsearch.search.run import Exporter, Run, load_run
 from mpsearch.search.repeated_trials import pooled
+from mpsearch.search.run import Exporter, Run, load_run
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.searching import is_searching
 from mpsearch.search.stored_json import parsed_json

@@ -18,7 +18,7 @@ def header_text(scene: Scene, sight: Sight, palette: Palette, width: int) -> Tex
     left = Text(no_wrap=True)
     left.append(run.path.name or run.space.name, palette.ink("text", "bold"))
     front = f"{len(run.front)} on the front"
-    left.append(f"  {counted(scene.complete, 'trial')} · {front}", palette.ink("dim"))
+    left.append(f"  {counted(sum(r.is_complete for r in run.trainings), 'trial')} · {front}", palette.ink("dim"))
     if stopped:
         left.append(f" · {stopped} stopped early", palette.ink("dim"))
     if scene.failures:
@@ -38,7 +38,7 @@ def state_text(scene: Scene, sight: Sight, palette: Palette) -> Text:
         return Text.assemble(
             ("! ", palette.ink("loss", "bold")), (f"{word}, showing the last state", palette.ink("loss"))
         )
-    done, total = len(scene.run.records), scene.run.space.search.trials
+    done, total = len(scene.run.trainings), scene.run.space.search.trials
     if sight.is_searching:
         ink = palette.ink("front")
         running = f"{sight.running} running, " if sight.running else ""

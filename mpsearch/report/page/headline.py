@@ -86,7 +86,7 @@ def _gain(ratio: float, better: str, worse: str) -> tuple[str]:
 
 
 def _trials_line(run: Run, history: Sequence[HistoryPoint]) -> str:
-    complete = sum(record.is_complete for record in run.records)
+    complete = sum(record.is_complete for record in run.trainings)
     names = ", ".join(objective.name for objective in run.objectives)
     spent = f" in {wait_text(history[-1].search_s)} of search" if history else ""
     scored = f"{counted(complete, 'trial')}{unscored_text(run.records)}"

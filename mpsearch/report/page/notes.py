@@ -8,6 +8,14 @@ from mpsearch.search.run import Run
 from mpsearch.search.score_ranking import score_ranking
 
 
+def _seeds_note(run: Run) -> str:
+    if run.seed_spread is None:
+        return ". They do not cover the seed of the training: each policy was trained once."
+    repeated = sum(record.seeds > 1 for record in run.records)
+    policies = "one policy" if repeated == 1 else f"{repeated} policies"
+    return f" and the seed of the training, as far as {policies} with several seeds tell."
+
+
 def honest_notes(run: Run) -> tuple[str, ...]:
     """One sentence or two each; only those that hold for this run."""
     recipe = run.space.trial
@@ -15,9 +23,8 @@ def honest_notes(run: Run) -> tuple[str, ...]:
     notes = [
         f"{run.metric.capitalize()} is on the {run.validation_samples} samples of the validation split. The "
         "search chose among its trials by it, so the best of many look a little better than they are.",
-        "± and thin bars are 95% intervals (Wilson) for the choice of samples. They do not cover the seed "
-        "of the training: each policy was trained once. Two trials scored on the same samples differ by "
-        "less noise than their intervals suggest.",
+        f"± and thin bars are 95% intervals (Wilson) for the choice of samples{_seeds_note(run)} Two trials "
+        "scored on the same samples differ by less noise than their intervals suggest.",
         _test_note(run),
         f"A trial is a short fine-tune of at most {recipe.steps} steps from the 32-bit model. Trained for "
         "longer, a policy may score differently. " + _ranking_note(run),

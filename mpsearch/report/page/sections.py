@@ -341,7 +341,7 @@ def failures_section(data: PageData) -> Markup:
     return section(
         "failed",
         "Trials that failed",
-        f"{len(failed)} of {len(data.run.records)}. The search went on without them.",
+        f"{len(failed)} of {len(data.run.trainings)}. The search went on without them.",
         _panel(element("div", table, class_="scroll")),
     )
 

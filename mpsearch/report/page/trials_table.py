@@ -99,6 +99,10 @@ def _columns(run: Run, shown: list[TrialRecord]) -> list[_Column]:
         _Column(title=run.metric, unit="% on validation", cell=lambda r: _score(r.accuracy, run.interval(r)),
                 value=lambda r: r.accuracy, first="descending")
     ]  # fmt: skip
+    if any(record.seeds > 1 for record in shown):
+        columns.append(
+            _Column(title="seeds", unit="its mean is of", cell=lambda r: str(r.seeds), value=lambda r: r.seeds)
+        )
     if run.test_scores:
         columns.append(
             _Column(title="test", unit="%", cell=lambda r: _score(run.test_scores.get(r.number, math.nan)),
