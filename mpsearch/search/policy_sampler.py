@@ -1,0 +1,113 @@
+"""A sampler of Optuna that proposes a whole policy at a time, of those whose costs are known."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from mpsearch.errors import ConfigError
+from mpsearch.search.known_policies import Codes, Floats, KnownPolicies
+from mpsearch.search.random_policies import Policy, random_unseen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ToldPolicies:
+    """The trials of a study as a sampler needs them, in the order of their numbers.
+
+    Of the trials that have a score in full, `codes` (N, C) and `scores` (N,), to be maximised; `seen`: the
+    policies of all trials, running and failed ones too.
+    """
+
+    codes: Codes
+    scores: Floats
+    seen: Set[Policy]
+
+
+class PolicySampler(BaseSampler, ABC):
+    """Proposes codes of `policies`: parameters named as its choices, integers from 0.
+
+    It keeps nothing between asks: what it proposes follows from the trials of the study and the seed. Never a
+    policy beyond the bounds, nor one that a trial has, while another can be found.
+
+    Raises: ConfigError if a parameter is none of the choices.
+    """
+
+    def __init__(self, policies: KnownPolicies, *, seed: int) -> None:
+        self.policies = policies
+        self.generator = np.random.default_rng(seed)
+
+    @abstractmethod
+    def propose(self, told: ToldPolicies) -> Policy | None:
+        """The next policy; None where the method has none that is new, and a random one is taken."""
+
+    def infer_relative_search_space(
+        self,
+        study: Study,  # noqa: ARG002 - Optuna's signature
+        trial: FrozenTrial,  # noqa: ARG002 - Optuna's signature
+    ) -> dict[str, BaseDistribution]:
+        sizes = zip(self.policies.names, self.policies.sizes.tolist(), strict=True)
+        return {name: IntDistribution(0, size - 1) for name, size in sizes}
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002 - Optuna's signature
+    ) -> dict[str, Any]:
+        told = told_policies(study, self.policies, but=trial.number)
+        proposed = self.propose(told)
+        if proposed is None:
+            proposed = random_unseen(self.policies, told.seen, self.generator)
+        return dict(zip(self.policies.names, proposed, strict=True))
+
+    def sample_independent(
+        self,
+        study: Study,  # noqa: ARG002 - Optuna's signature
+        trial: FrozenTrial,  # noqa: ARG002 - Optuna's signature
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        raise ConfigError(
+            "The parameters must be the choices of the space, each an integer from 0 to its size less 1; got "
+            f"{param_name!r}, {param_distribution}. The choices are {', '.join(self.policies.names)!s:.200}."
+        )
+
+    def reseed_rng(self) -> None:
+        self.generator = np.random.default_rng()
+
+
+def told_policies(study: Study, policies: KnownPolicies, *, but: int) -> ToldPolicies:
+    """What the trials of a study tell, all `but` the one that is asked for.
+
+    Where the learnt score is no objective, it is known by how much it misses `least_score`.
+    """
+    sign = 1.0 if policies.is_maximized else -1.0
+    codes, scores, seen = [], [], set()
+    for trial in study.get_trials(deepcopy=False):
+        if trial.number == but or not all(name in trial.params for name in policies.names):
+            continue
+        policy = tuple(trial.params[name] for name in policies.names)
+        seen.add(policy)
+        score = _score(trial, policies)
+        if score is not None:
+            codes.append(policy)
+            scores.append(sign * score)
+    return ToldPolicies(
+        codes=np.array(codes, dtype=np.int64).reshape(len(codes), len(policies.names)),
+        scores=np.array(scores, dtype=float),
+        seen=seen,
+    )
+
+
+def _score(trial: FrozenTrial, policies: KnownPolicies) -> float | None:
+    if trial.state != TrialState.COMPLETE or None not in policies.objectives:
+        return None
+    return float(trial.values[policies.objectives.index(None)])
