@@ -11,7 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from mpsearch.cost.cost_report import BatchCosts, CostReport, LayerCost
 from mpsearch.cost.cost_term import COST_COLUMNS, CostSum, CostTerm
 from mpsearch.cost.extremes import CostExtremes, Extremes
-from mpsearch.cost.layer_terms import LatencyTerms, call_terms, plan_terms, weight_terms
+from mpsearch.cost.layer_terms import (
+    CompressedWeights,
+    LatencyTerms,
+    call_terms,
+    compressed_terms,
+    plan_terms,
+    weight_terms,
+)
 from mpsearch.errors import ConfigError
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace
@@ -26,7 +33,8 @@ class CostModel:
 
     For a model with a graph the terms are the groups of its compiled plan, which depend on a layer's scheme
     and on those of its readers; for one that runs in torch, the calls of its layers. Memory and energy are of
-    each layer alone.
+    each layer alone, and so is the compressed size: the memory with each layer's packed weights compressed,
+    None where `is_compressed` is False because nobody knows how far they can be.
 
     A code of a layer is the place of its scheme in `schemes[layer]`, lowest precision first. Built by
     `CostModel.build`.
@@ -38,7 +46,10 @@ class CostModel:
         schemes: Mapping[str, tuple[Scheme, ...]],
         latency: LatencyTerms,
         weights: Sequence[CostTerm],
+        compressed: Sequence[CostTerm] = (),
     ) -> None:
+        self.is_compressed = bool(compressed)
+        self._trace = trace
         self.layers: tuple[str, ...] = tuple(layer.name for layer in trace.layers)
         self.schemes = {layer: schemes[layer] for layer in self.layers}
         self._codes = {
@@ -50,9 +61,15 @@ class CostModel:
         self._macs = [layer.macs for layer in trace.layers]
         self._latency = latency
         self._weights = tuple(weights)
-        self.terms: tuple[CostTerm, ...] = (*(owned.term for owned in latency.terms), *self._weights)
+        self.terms: tuple[CostTerm, ...] = (
+            *(owned.term for owned in latency.terms),
+            *self._weights,
+            *compressed,
+        )
         self.constant = latency.constant.copy()
         self.constant[COST_COLUMNS.index("memory_bytes")] += trace.other_parameter_bytes
+        if self.is_compressed:
+            self.constant[COST_COLUMNS.index("compressed_bytes")] += trace.other_parameter_bytes
         self._sizes = [len(self.schemes[layer]) for layer in self.layers]
         self._sum = CostSum(self.terms, self.constant, self._sizes)
 
@@ -86,6 +103,11 @@ class CostModel:
         else:
             latency = plan_terms(trace, trace.graph, allowed, profile)
         return cls(trace, allowed, latency, weight_terms(trace, allowed, profile.energy))
+
+    def with_compressed(self, weights: CompressedWeights) -> CostModel:
+        """The same, which knows the compressed size: of `weights`, layer -> scheme -> bytes when compressed."""
+        sizes = compressed_terms(self._trace, self.schemes, weights)
+        return CostModel(self._trace, self.schemes, self._latency, self._weights, sizes)
 
     @property
     def interpolated_layers(self) -> tuple[str, ...]:
@@ -135,6 +157,7 @@ class CostModel:
             layers=layers,
             remainder_latency_s=float(rest[0]),
             other_memory_bytes=self.other_parameter_bytes,
+            compressed_bytes=None if totals.compressed_bytes is None else int(totals.compressed_bytes[0]),
         )
 
     def evaluate_batch(self, codes: ArrayLike) -> BatchCosts:
@@ -160,6 +183,7 @@ class CostModel:
             latency_p99_s=costs[:, 2],
             memory_bytes=np.rint(costs[:, 3]).astype(np.int64),
             energy_j=costs[:, 4],
+            compressed_bytes=np.rint(costs[:, 5]).astype(np.int64) if self.is_compressed else None,
         )
 
     def codes(self, policy: PrecisionPolicy) -> NDArray[np.int64]:

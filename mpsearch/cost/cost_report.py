@@ -39,7 +39,7 @@ class CostReport:
 
     latency_s = remainder_latency_s + the layers'; memory_bytes = other_memory_bytes + the layers'. The
     remainder is what belongs to no layer: pooling and the like, and the call of the model itself.
-    `peak_activation_bytes` is float32 and the same for every policy.
+    `peak_activation_bytes` is float32 and the same for every policy. `compressed_bytes`: see `CostModel`.
     """
 
     latency_s: float
@@ -51,14 +51,18 @@ class CostReport:
     layers: tuple[LayerCost, ...]
     remainder_latency_s: float
     other_memory_bytes: int
+    compressed_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BatchCosts:
-    """Costs of P policies. Shape: each array (P,); memory int64, the others float64."""
+    """Costs of P policies. Shape: each array (P,); bytes int64, the others float64. `compressed_bytes` as
+    in `CostReport`.
+    """
 
     latency_s: NDArray[np.float64]
     latency_p95_s: NDArray[np.float64]
     latency_p99_s: NDArray[np.float64]
     memory_bytes: NDArray[np.int64]
     energy_j: NDArray[np.float64]
+    compressed_bytes: NDArray[np.int64] | None = None

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-COST_COLUMNS = ("latency_s", "latency_p95_s", "latency_p99_s", "memory_bytes", "energy_j")
+COST_COLUMNS = ("latency_s", "latency_p95_s", "latency_p99_s", "memory_bytes", "energy_j", "compressed_bytes")
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-_BLOCK_ENTRIES = 2048  # five columns of them fit an L2 cache
+_BLOCK_ENTRIES = 2048  # six columns of them fit an L2 cache
 _CHUNK = 4096  # policies at a time
 
 
@@ -20,7 +20,7 @@ _CHUNK = 4096  # policies at a time
 class CostTerm:
     """costs = table[sum over i of offsets[i][code of layers[i]]]
 
-    Shape: offsets[i] (schemes of layers[i],); table (E, 5), columns as `COST_COLUMNS`; entries that no codes
+    Shape: offsets[i] (schemes of layers[i],); table (E, 6), columns as `COST_COLUMNS`; entries that no codes
     lead to are NaN.
     """
 
@@ -50,7 +50,7 @@ class CostSum:
         self._blocks = [_transposed(block) for block in _joined(terms, sizes)]
 
     def evaluate(self, codes: NDArray[np.integer]) -> tuple[Floats, bool]:
-        """Costs (P, 5) of codes (P, L), and whether all codes were in range; memory stays O(P)."""
+        """Costs (P, 6) of codes (P, L), and whether all codes were in range; memory stays O(P)."""
         costs = np.empty((len(codes), len(COST_COLUMNS)))
         columns = np.empty((codes.shape[1], min(_CHUNK, len(codes))), dtype=np.intp)
         for start in range(0, len(codes), _CHUNK):

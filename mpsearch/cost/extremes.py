@@ -35,13 +35,14 @@ class CostRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostExtremes:
-    """Fields as `COST_COLUMNS`."""
+    """Fields as `COST_COLUMNS`; `compressed_bytes` is None where the model does not know it."""
 
     latency_s: CostRange
     latency_p95_s: CostRange
     latency_p99_s: CostRange
     memory_bytes: CostRange
     energy_j: CostRange
+    compressed_bytes: CostRange | None = None
 
 
 class Extremes:
@@ -80,7 +81,7 @@ class Extremes:
     def least(self, weights: NDArray[np.float64]) -> tuple[float, PrecisionPolicy, bool]:
         """The least weighted sum of costs, a policy near it, and whether that reaches it.
 
-        Shape: weights (5 a model,), as `COST_COLUMNS` of each.
+        Shape: weights (6 a model,), as `COST_COLUMNS` of each.
         """
         factors, is_exact, constant = [], True, 0.0
         for model, own in zip(self._models, weights.reshape(len(self._models), -1), strict=True):
@@ -101,7 +102,8 @@ class Extremes:
 
     def all(self) -> CostExtremes:
         """Those of the first model."""
-        return CostExtremes(**{name: self.range(name) for name in COST_COLUMNS})
+        known = COST_COLUMNS if self._model.is_compressed else COST_COLUMNS[:-1]
+        return CostExtremes(**{name: self.range(name) for name in known})
 
     def range(self, name: str, place: int = 0) -> CostRange:
         """The range of one of `COST_COLUMNS` of the model at that place."""

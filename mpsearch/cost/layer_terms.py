@@ -13,6 +13,7 @@ from mpsearch.cost.latency import StepPrices, StepsCost
 from mpsearch.cost.memory import layer_memory_bytes
 from mpsearch.hardware.energy_table import EnergyTable
 from mpsearch.hardware.profile import HardwareProfile
+from mpsearch.kernels.packing import packed_size_bytes
 from mpsearch.models.graph import ModelGraph
 from mpsearch.models.model_trace import ModelTrace, TracedLayer
 from mpsearch.plan.compile import store_step
@@ -22,6 +23,7 @@ from mpsearch.plan.step import StepShape, call_step
 from mpsearch.precision.scheme import Scheme
 
 Allowed = Mapping[str, tuple[Scheme, ...]]
+CompressedWeights = Mapping[str, Mapping[Scheme, int]]  # layer -> scheme -> bytes of its weights, compressed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,7 +40,7 @@ class OwnedTerm:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LatencyTerms:
-    """latency = constant + the terms. Shape: constant (5,), as `COST_COLUMNS`."""
+    """latency = constant + the terms. Shape: constant (6,), as `COST_COLUMNS`."""
 
     terms: tuple[OwnedTerm, ...]
     constant: Floats
@@ -116,7 +118,7 @@ def call_terms(trace: ModelTrace, allowed: Allowed, profile: HardwareProfile) ->
         terms.append(OwnedTerm(owner=number, term=_own_term(number, table), is_measured=measured))
     prices.require_all()
     rest = profile.remainder(trace.fingerprint)
-    constant = np.array([rest.latency_s, rest.p95_s, rest.p99_s, 0.0, 0.0])
+    constant = np.array([rest.latency_s, rest.p95_s, rest.p99_s, 0.0, 0.0, 0.0])
     return LatencyTerms(terms=tuple(terms), constant=constant)
 
 
@@ -129,20 +131,34 @@ def weight_terms(trace: ModelTrace, allowed: Allowed, energy: EnergyTable) -> tu
     return tuple(terms)
 
 
-_IS_LATENCY = np.array([1.0, 1.0, 1.0, 0.0, 0.0])
+_IS_LATENCY = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 
 
 def _row(cost: StepsCost) -> Floats:
-    return np.array([cost.latency_s, cost.latency_p95_s, cost.latency_p99_s, 0.0, 0.0])
+    return np.array([cost.latency_s, cost.latency_p95_s, cost.latency_p99_s, 0.0, 0.0, 0.0])
 
 
 def _own_term(number: int, table: Floats) -> CostTerm:
     return CostTerm(layers=(number,), offsets=(np.arange(len(table)),), table=table)
 
 
-def _weight_row(layer: TracedLayer, scheme: Scheme, energy: EnergyTable) -> Floats:
+def compressed_terms(
+    trace: ModelTrace, allowed: Allowed, compressed: CompressedWeights
+) -> tuple[CostTerm, ...]:
+    """The compressed size, one term a layer, of its own scheme: the memory with its weights compressed."""
+    terms = []
+    for number, layer in enumerate(trace.layers):
+        table = np.zeros((len(allowed[layer.name]), len(COST_COLUMNS)))
+        for row, scheme in zip(table, allowed[layer.name], strict=True):
+            packed_bytes = packed_size_bytes(layer.weight_count, scheme)
+            row[-1] = _memory_bytes(layer, scheme) - packed_bytes + compressed[layer.name][scheme]
+        terms.append(_own_term(number, table))
+    return tuple(terms)
+
+
+def _memory_bytes(layer: TracedLayer, scheme: Scheme) -> int:
     first = layer.calls[0]
-    memory_bytes = layer_memory_bytes(
+    return layer_memory_bytes(
         weight_count=layer.weight_count,
         in_channels=first.in_channels,
         out_channels=first.out_channels,
@@ -150,7 +166,11 @@ def _weight_row(layer: TracedLayer, scheme: Scheme, energy: EnergyTable) -> Floa
         scheme=scheme,
         extras=first.at(scheme).extras,
     )
+
+
+def _weight_row(layer: TracedLayer, scheme: Scheme, energy: EnergyTable) -> Floats:
+    memory_bytes = _memory_bytes(layer, scheme)
     energy_j = sum(
         call_energy_j(call, scheme, layer_bytes=memory_bytes, table=energy) for call in layer.calls
     )
-    return np.array([0.0, 0.0, 0.0, memory_bytes, energy_j])
+    return np.array([0.0, 0.0, 0.0, memory_bytes, energy_j, 0.0])

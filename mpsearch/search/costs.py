@@ -29,7 +29,8 @@ class DeviceCosts:
 class Costs:
     """What a policy costs on the profiled machine; known before training.
 
-    `latency_s` is a median; the others are percentiles. `devices`: the same on each further device, in the
+    `latency_s` is a median; the others are percentiles. `compressed_bytes` is an estimate (see
+    `compressed_weights`), None where the run knows none. `devices`: the same on each further device, in the
     order in which their profiles were given.
     """
 
@@ -38,6 +39,7 @@ class Costs:
     latency_p99_s: float
     memory_bytes: int
     energy_j: float
+    compressed_bytes: int | None = None
     devices: tuple[DeviceCosts, ...] = ()
 
     @property
@@ -60,6 +62,7 @@ class Costs:
         return cls(
             **{name: getattr(report, name) for name in _OF_DEVICE},
             memory_bytes=report.memory_bytes,
+            compressed_bytes=report.compressed_bytes,
             devices=tuple(
                 DeviceCosts(device=device, **{name: getattr(further, name) for name in _OF_DEVICE})
                 for device, further in (on_devices or {}).items()
@@ -70,6 +73,8 @@ class Costs:
         """A JSON object, with `devices` where there are further ones; `from_dict` is its inverse."""
         fields = asdict(self)
         devices = {costs.pop("device"): costs for costs in fields.pop("devices")}
+        if self.compressed_bytes is None:
+            fields.pop("compressed_bytes")
         return {**fields, "devices": devices} if devices else fields
 
     @classmethod
@@ -79,6 +84,9 @@ class Costs:
             return cls(
                 **{name: _cost(fields[name]) for name in _OF_DEVICE},
                 memory_bytes=round(_cost(fields["memory_bytes"])),
+                compressed_bytes=round(_cost(fields["compressed_bytes"]))
+                if "compressed_bytes" in fields
+                else None,
                 devices=tuple(
                     DeviceCosts(
                         device=device_name(device), **{name: _cost(costs[name]) for name in _OF_DEVICE}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mpsearch.cost.cost_model import CostModel
 from mpsearch.cost.extremes import CostRange
+from mpsearch.cost.layer_terms import CompressedWeights
 from mpsearch.errors import BudgetError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
@@ -24,6 +25,7 @@ _DRAWS = 4096
 _ROUNDS = 16
 _NEIGHBOURS = 256
 _ROUNDING = 1e-9
+_SIZES = ("memory_bytes", "compressed_bytes")  # whole numbers
 
 CostTable = NDArray[np.float64]
 Models = Mapping[float | None, Mapping[str | None, CostModel]]
@@ -36,15 +38,17 @@ class KnownCosts:
     the main profile, then the names of further ones. The models may know more than the space allows: a space
     that overrides narrowed costs what it did before.
 
-    Shape: codes (P, C) -> costs (P, K), in the order of `columns`: s, s, s, bytes, J, then s, s, s, J of each
-    further device.
+    Shape: codes (P, C) -> costs (P, K), in the order of `columns`: s, s, s, bytes, J, bytes where the
+    compressed size is known, then s, s, s, J of each further device.
     """
 
     def __init__(self, resolved: ResolvedSpace, models: Models) -> None:
         self.resolved = resolved
         self.models = {width: dict(on_devices) for width, on_devices in models.items()}
         self._devices = tuple(next(iter(self.models.values())))
-        self.columns = costs_on([device for device in self._devices if device is not None])
+        first = next(iter(self.models.values()))[None]
+        further = [device for device in self._devices if device is not None]
+        self.columns = costs_on(further, is_compressed=first.is_compressed)
         self._widths = [
             WidthCosts(resolved, on_devices, self.columns, width) for width, on_devices in self.models.items()
         ]
@@ -60,6 +64,16 @@ class KnownCosts:
     ) -> KnownCosts:
         """Of a space without widths."""
         return cls(resolved, {None: on_all_devices(model, on_devices or {})})
+
+    def with_compressed(self, weights: Mapping[float | None, CompressedWeights]) -> KnownCosts:
+        """The same, which knows the compressed size too; `weights` by width."""
+        return KnownCosts(
+            self.resolved,
+            {
+                width: {device: model.with_compressed(weights[width]) for device, model in on_devices.items()}
+                for width, on_devices in self.models.items()
+            },
+        )
 
     def evaluate(self, codes: Codes) -> CostTable:
         if len(self._widths) == 1:
@@ -209,8 +223,9 @@ class KnownCosts:
         for cost, value in zip(self.columns, row, strict=True):
             values[cost.device][cost.attribute] = value
         own = values.pop(None)
+        own.update({name: round(own[name]) for name in _SIZES if name in own})
         return Costs(
-            **{**own, "memory_bytes": round(own["memory_bytes"])},
+            **own,
             devices=tuple(DeviceCosts(device=str(device), **of_it) for device, of_it in values.items()),
         )
 

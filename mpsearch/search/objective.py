@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,10 +16,12 @@ from mpsearch.search.nearest import did_you_mean
 from mpsearch.search.quantities import (
     format_duration,
     format_energy,
+    format_number,
     format_size,
     parse_duration_s,
     parse_energy_j,
     parse_fraction,
+    parse_number,
     parse_size_bytes,
 )
 
@@ -34,8 +37,10 @@ AT = "@"  # latency@pi5
 class Objective:
     """One axis of the front.
 
-    `field` is the key in tables and JSON, with its unit in its name; `unit` is that unit (1: none). `device`
-    is the profile that it is of, None where that is the search's main one: `latency@pi5`, `latency_s@pi5`.
+    `field` is the key in tables and JSON, with its unit in its name; `unit` is that unit (1: a share of 1,
+    nothing: the task's own). `device` is the profile that it is of, None where that is the search's main one:
+    `latency@pi5`, `latency_s@pi5`. One that `is_learnt` is known of a policy once it was trained, the others
+    before.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Objective:
     direction: Direction
     unit: str
     device: str | None = None
+    is_learnt: bool = False
 
     @property
     def kind(self) -> str:
@@ -60,12 +66,13 @@ class Objective:
         return -1.0 if self.direction == "maximize" else 1.0
 
     def of(self, scored: TrialRecord | Costs) -> float:
-        """The value of a trial, or of what a policy costs.
+        """The value of a trial, or of what a policy costs; NaN where there is none.
 
         Raises: FormatError if nothing is known of the device.
         """
-        value: float = getattr(scored if self.device is None else scored.on(self.device), self.attribute)
-        return value
+        holder = scored if self.device is None else scored.on(self.device)
+        value: float | None = getattr(holder, self.attribute)
+        return math.nan if value is None else value
 
     def on(self, device: str) -> Objective:
         """The same cost on another device."""
@@ -87,6 +94,7 @@ class Objective:
 
 _FORMATS = {
     "1": lambda value: f"{100 * value:.2f}%",
+    "": format_number,
     "s": format_duration,
     "B": format_size,
     "J": format_energy,
@@ -94,6 +102,7 @@ _FORMATS = {
 
 _PARSERS: dict[str, Callable[[Any], float]] = {
     "1": parse_fraction,
+    "": parse_number,
     "s": parse_duration_s,
     "B": parse_size_bytes,
     "J": parse_energy_j,
@@ -102,27 +111,49 @@ _PARSERS: dict[str, Callable[[Any], float]] = {
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
-        Objective(name="accuracy", field="accuracy", direction="maximize", unit="1"),
+        Objective(name="accuracy", field="accuracy", direction="maximize", unit="1", is_learnt=True),
+        Objective(name="loss", field="loss", direction="minimize", unit="", is_learnt=True),
         Objective(name="latency", field="latency_s", direction="minimize", unit="s"),
         Objective(name="latency_p95", field="latency_p95_s", direction="minimize", unit="s"),
         Objective(name="latency_p99", field="latency_p99_s", direction="minimize", unit="s"),
         Objective(name="memory", field="memory_bytes", direction="minimize", unit="B"),
         Objective(name="energy", field="energy_j", direction="minimize", unit="J"),
+        Objective(name="compressed_size", field="compressed_bytes", direction="minimize", unit="B"),
     )
 }
 
-COSTS: tuple[Objective, ...] = tuple(o for o in OBJECTIVES.values() if o.direction == "minimize")
+COMPRESSED_SIZE = OBJECTIVES["compressed_size"]
+LEARNT: tuple[Objective, ...] = tuple(o for o in OBJECTIVES.values() if o.is_learnt)
+# What every run knows; the compressed size only one whose baseline's weights were compressed.
+COSTS: tuple[Objective, ...] = tuple(
+    o for o in OBJECTIVES.values() if not o.is_learnt and o is not COMPRESSED_SIZE
+)
 OF_DEVICES: tuple[Objective, ...] = tuple(cost for cost in COSTS if cost.unit in {"s", "J"})
 
 
-def costs_on(devices: Iterable[str]) -> tuple[Objective, ...]:
-    """All costs: those of the main profile, then of each further device what differs there."""
-    return (*COSTS, *(cost.on(device) for device in devices for cost in OF_DEVICES))
+def costs_on(devices: Iterable[str], *, is_compressed: bool = False) -> tuple[Objective, ...]:
+    """All costs: those of the main profile, then of each further device what differs there.
+
+    `is_compressed`: whether the compressed size is known too.
+    """
+    own = (*COSTS, COMPRESSED_SIZE) if is_compressed else COSTS
+    return (*own, *(cost.on(device) for device in devices for cost in OF_DEVICES))
 
 
-def all_objectives(devices: Iterable[str]) -> dict[str, Objective]:
-    """Name -> accuracy and all costs, of the main profile and of each further device."""
-    return {**OBJECTIVES, **{cost.name: cost for cost in costs_on(devices)}}
+def all_objectives(devices: Iterable[str], *, is_compressed: bool = True) -> dict[str, Objective]:
+    """Name -> accuracy, loss and all costs, of the main profile and of each further device."""
+    found = (*LEARNT, *costs_on(devices, is_compressed=is_compressed))
+    return {objective.name: objective for objective in found}
+
+
+def learnt_of(objectives: Iterable[Objective]) -> Objective | None:
+    """The one that training tells, None where all are known before."""
+    return next((objective for objective in objectives if objective.is_learnt), None)
+
+
+def is_learnt_named(name: str) -> bool:
+    """Whether an objective or budget of that name is known only once a policy was trained."""
+    return any(objective.name == name for objective in LEARNT)
 
 
 def objective_named(name: str) -> Objective:
@@ -145,21 +176,28 @@ def objective_named(name: str) -> Objective:
 
 def first_cost(objectives: Sequence[Objective]) -> Objective:
     """The cost that a picture shows unless it is told another: the first of `objectives`, else latency."""
-    return next((o for o in objectives if o.direction == "minimize"), OBJECTIVES["latency"])
+    return next((o for o in objectives if not o.is_learnt), OBJECTIVES["latency"])
+
+
+def first_learnt(objectives: Sequence[Objective]) -> Objective:
+    """What a picture shows upwards unless it is told another: what is learnt of `objectives`, else accuracy."""
+    return learnt_of(objectives) or OBJECTIVES["accuracy"]
 
 
 def objectives_named(names: Sequence[str]) -> tuple[Objective, ...]:
     """The objectives of those names, in that order.
 
-    Raises: ConfigError if one is unknown or named twice, accuracy is not among them, or they are too many.
+    Raises: ConfigError if there is none, one is unknown or named twice, two are learnt, or they are too many.
     """
     objectives = tuple(objective_named(name) for name in names)
     if len(set(names)) != len(names):
         raise ConfigError(f"Each objective must be named once; got {', '.join(names)}.")
-    if "accuracy" not in names:
+    if not names:
+        raise ConfigError(f"`objectives` must name at least one of {', '.join(OBJECTIVES)}; got none.")
+    if sum(objective.is_learnt for objective in objectives) > 1:
         raise ConfigError(
-            f"`objectives` must hold accuracy, the only one that must be learnt; got {list(names)}. "
-            "For costs alone, `mpsearch plan` prints the cheapest policies."
+            f"`objectives` must hold accuracy or loss, not both: they are one trade-off; got {list(names)}. "
+            "Make one of them a budget."
         )
     if len(names) > MAX_OBJECTIVES:
         raise ConfigError(

@@ -85,12 +85,33 @@ def parse_fraction(value: str | float) -> float:
     return share
 
 
+def parse_number(value: str | float) -> float:
+    """A number above 0 without a unit, such as a loss of `0.25`.
+
+    Raises: ConfigError if it is anything else.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ConfigError(
+            f"A loss must be a number above 0 without a unit, such as 0.25; got {value!r:.100}."
+        )
+    return number
+
+
 def parse_shares(text: str) -> tuple[float, ...]:
     """Shares with commas between them: `0.1,0.3` or `10%, 30%`.
 
     Raises: ConfigError if a part is no number from 0 to 1.
     """
     return tuple(parse_fraction(part) for part in text.split(","))
+
+
+def format_number(value: float) -> str:
+    """`0.2513`: four figures, for what has no unit."""
+    return f"{value:.4g}"
 
 
 def format_size(size_bytes: float) -> str:

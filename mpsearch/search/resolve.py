@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mpsearch.cost.cost_model import CostModel
 from mpsearch.cost.cost_report import CostReport
+from mpsearch.cost.layer_terms import CompressedWeights
 from mpsearch.errors import ConfigError, UnmeasuredError
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace, TracedLayer
@@ -174,12 +175,18 @@ def resolve(space: SearchSpace, trace: ModelTrace) -> ResolvedSpace:
     )
 
 
-def cost_model_of(space: SearchSpace, trace: ModelTrace, profile: HardwareProfile) -> CostModel:
-    """Costs of every policy of the space.
+def cost_model_of(
+    space: SearchSpace,
+    trace: ModelTrace,
+    profile: HardwareProfile,
+    compressed: CompressedWeights | None = None,
+) -> CostModel:
+    """Costs of every policy of the space, the compressed size too where `compressed` is known.
 
     Raises: UnmeasuredError if the profile lacks a layer; ConfigError as `resolve`.
     """
-    return CostModel.build(trace, schemes_per_layer=resolve(space, trace).schemes, profile=profile)
+    model = CostModel.build(trace, schemes_per_layer=resolve(space, trace).schemes, profile=profile)
+    return model if compressed is None else model.with_compressed(compressed)
 
 
 def device_models(
@@ -197,7 +204,10 @@ def device_models(
 
 
 def full_precision_costs(
-    trace: ModelTrace, profile: HardwareProfile, further: Iterable[HardwareProfile] = ()
+    trace: ModelTrace,
+    profile: HardwareProfile,
+    further: Iterable[HardwareProfile] = (),
+    compressed: CompressedWeights | None = None,
 ) -> Costs:
     """What the model costs with every layer at w32a32, in the same runtime, there and on `further` devices.
 
@@ -207,7 +217,8 @@ def full_precision_costs(
     policy = PrecisionPolicy.uniform(list(schemes), FULL_PRECISION)
 
     def report(measured: HardwareProfile) -> CostReport:
-        return CostModel.build(trace, schemes_per_layer=schemes, profile=measured).evaluate(policy)
+        model = CostModel.build(trace, schemes_per_layer=schemes, profile=measured)
+        return (model if compressed is None else model.with_compressed(compressed)).evaluate(policy)
 
     return Costs.of(report(profile), {device.name: report(device) for device in further})
 

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mpsearch.errors import ExportError, RunError
+from mpsearch.errors import ExportError, FormatError, RunError
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.pareto.hypervolume import hypervolume
@@ -93,8 +93,8 @@ class Run:
 
     @cached_property
     def quantities(self) -> dict[str, Objective]:
-        """Name -> accuracy and every cost, on each device: all that may be an objective of this run."""
-        return all_objectives(self.devices)
+        """Name -> accuracy, loss and every cost, on each device: all that may be an objective of this run."""
+        return all_objectives(self.devices, is_compressed=self.baseline.compressed is not None)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -161,7 +161,7 @@ class Run:
     @property
     def reference_point(self) -> dict[str, float]:
         """As the function `reference_point`."""
-        return reference_point(self.objectives, self.greatest_costs)
+        return reference_point(self.objectives, self.greatest_costs, self.baseline.constant_loss)
 
     @property
     def hypervolume(self) -> float:
@@ -214,7 +214,10 @@ class Run:
         from mpsearch.search.resolve import cost_model_of  # noqa: PLC0415 - only some commands need it
 
         if width not in self._cost_models:
-            self._cost_models[width] = cost_model_of(self.space, self.model_at(width), self.profile)
+            compressed = self.baselines.get(width, self.baseline).compressed_weights
+            self._cost_models[width] = cost_model_of(
+                self.space, self.model_at(width), self.profile, compressed
+            )
         return self._cost_models[width]
 
     def device_models_at(self, width: float | None) -> dict[str, CostModel]:
@@ -330,10 +333,26 @@ def reference_point(
 ) -> dict[str, float]:
     """Objective name -> the value that counts for nothing.
 
-    Accuracy 0; each cost 1.1 times the greatest reachable one of the space. It depends on space, model
-    and profile only, so hypervolumes of searches over the same three compare.
+    Accuracy 0; a loss that of a constant answer; each cost 1.1 times the greatest reachable one of the space.
+    It depends on space, model, its 32-bit weights and profile only, so hypervolumes of searches over the same
+    compare.
+
+    Raises: FormatError if loss is an objective, and that of a constant answer is not known.
     """
-    return {o.name: 0.0 if o.direction == "maximize" else 1.1 * o.of(greatest) for o in objectives}
+    found = {}
+    for objective in objectives:
+        if not objective.is_learnt:
+            found[objective.name] = 1.1 * objective.of(greatest)
+        elif objective.direction == "maximize":
+            found[objective.name] = 0.0
+        elif constant_loss is None:
+            raise FormatError(
+                "run.json must tell the loss of a constant answer where loss is an objective; it does not. "
+                "`mpsearch search RUN --objectives ...` finds it out."
+            )
+        else:
+            found[objective.name] = constant_loss
+    return found
 
 
 def normalised_hypervolume(

@@ -11,6 +11,7 @@ from typing import Any
 from mpsearch.errors import FormatError
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.precision.policy import is_width
+from mpsearch.precision.scheme import SCHEMES, Scheme
 from mpsearch.search.costs import Costs
 
 FACTS_SCHEMA = 3
@@ -21,7 +22,9 @@ class BaselineScore:
     """The 32-bit model that every trial started from. `key` names its weights in the cache.
 
     `costs` are those of all layers at w32a32 in the same runtime; `test_score` is None until the search
-    has ended.
+    has ended. `compressed`: layer -> name of a scheme -> bytes of its weights as `compressed_weights` finds
+    them, None in a run that knows no compressed size. `constant_loss`: see the function of that name; None
+    where loss has been no objective.
     """
 
     key: str
@@ -29,21 +32,37 @@ class BaselineScore:
     loss: float
     costs: Costs
     test_score: float | None = None
+    compressed: Mapping[str, Mapping[str, int]] | None = None
+    constant_loss: float | None = None
+
+    @property
+    def compressed_weights(self) -> dict[str, dict[Scheme, int]] | None:
+        """As `CostModel.with_compressed` takes them."""
+        if self.compressed is None:
+            return None
+        return {
+            layer: {SCHEMES[name]: size for name, size in sizes.items()}
+            for layer, sizes in self.compressed.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object; `from_dict` is its inverse."""
-        return {**asdict(self), "costs": self.costs.to_dict()}
+        fields = {**asdict(self), "costs": self.costs.to_dict()}
+        optional = ("compressed", "constant_loss")
+        return {name: value for name, value in fields.items() if name not in optional or value is not None}
 
     @classmethod
     def from_dict(cls, fields: Any) -> BaselineScore:
         """Raises: KeyError, TypeError or ValueError if it is not what `to_dict` writes."""
-        test_score = fields["test_score"]
+        test_score, constant_loss = fields["test_score"], fields.get("constant_loss")
         return cls(
             key=str(fields["key"]),
             score=float(fields["score"]),
             loss=float(fields["loss"]),
             costs=Costs.from_dict(fields["costs"]),
             test_score=None if test_score is None else float(test_score),
+            compressed=None if fields.get("compressed") is None else _sizes(fields["compressed"]),
+            constant_loss=None if constant_loss is None else float(constant_loss),
         )
 
 
@@ -143,10 +162,23 @@ class RunFacts:
         scores = [*self.test_scores.values()]
         for base in self.baselines:
             scores += [base.score, base.loss, *([] if base.test_score is None else [base.test_score])]
+            if base.constant_loss is not None and not 0 < base.constant_loss < math.inf:
+                raise ValueError("the loss of a constant answer must be finite and above 0")
         if not all(map(is_width, self.other_widths)):
             raise ValueError("a width must be a number above 0")
         if not all(1 <= count < 2**63 for count in samples) or not all(map(math.isfinite, scores)):
             raise ValueError("samples must be counted from 1, scores be finite")
+
+
+def _sizes(compressed: Any) -> dict[str, dict[str, int]]:
+    """Raises: KeyError, TypeError or ValueError if it is not layer -> scheme -> bytes."""
+    found = {
+        str(layer): {SCHEMES[name].name: int(size) for name, size in sizes.items()}
+        for layer, sizes in compressed.items()
+    }
+    if not all(0 <= size < 2**63 for sizes in found.values() for size in sizes.values()):
+        raise ValueError("a compressed size must be a count of bytes")
+    return found
 
 
 def installed_version() -> str:

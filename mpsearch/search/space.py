@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import Scheme
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.objective import Objective
+from mpsearch.search.objective import Objective, is_learnt_named, learnt_of
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.trial_record import TrialRecord
 from mpsearch.search.widths import Widths
@@ -156,6 +157,16 @@ class SearchSpace:
         """
         mine, theirs = _comparable(self), _comparable(other)
         return tuple(key for key in mine if mine[key] != theirs[key])
+
+
+def require_learnt(objectives: Iterable[Objective], budgets: Budgets) -> None:
+    """Raises: ConfigError if nothing asks for training: neither an objective nor a budget is learnt by it."""
+    if learnt_of(objectives) is None and not any(map(is_learnt_named, budgets.bounds())):
+        names = [objective.name for objective in objectives]
+        raise ConfigError(
+            f"`objectives` must hold accuracy or loss, or `budgets` bound one of them, such as accuracy: 98%; "
+            f"got {names} alone. For the cheapest policies, whatever they answer, ask `mpsearch plan`."
+        )
 
 
 def _search_texts(search: SearchSettings) -> dict[str, Any]:

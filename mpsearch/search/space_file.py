@@ -23,6 +23,7 @@ from mpsearch.search.space import (
     LayerRule,
     SearchSpace,
     TaskReference,
+    require_learnt,
 )
 from mpsearch.search.space_schema import space_form, valid_keys
 from mpsearch.search.widths import Widths
@@ -144,13 +145,19 @@ def build_space(
         )
         for index, rule in enumerate(form.layers)
     )
+    objectives, budgets = objectives_named(form.objectives), Budgets.parse(form.budgets.model_dump())
+    try:
+        require_learnt(objectives, budgets)
+    except ConfigError as error:
+        line = _line_of(("objectives",), places)
+        raise ConfigError(f"{source}{f', line {line}' if line else ''}: {error}") from None
     return SearchSpace(
         name=form.name or name,
         task=TaskReference(name=form.task.name, args=form.task.args),
         widths=_widths(form, source, places),
         layers=rules,
-        objectives=objectives_named(form.objectives),
-        budgets=Budgets.parse(form.budgets.model_dump()),
+        objectives=objectives,
+        budgets=budgets,
         overrides=Overrides.parse(form.overrides.pin, form.overrides.forbid),
         trial=TrialRecipe(**form.trial.model_dump()),
         search=form.search.settings(),

@@ -147,6 +147,10 @@ class TrialRecord:
     def energy_j(self) -> float:
         return self.costs.energy_j
 
+    @property
+    def compressed_bytes(self) -> int | None:
+        return self.costs.compressed_bytes
+
     def on(self, device: str) -> DeviceCosts:
         """As `Costs.on`."""
         return self.costs.on(device)

@@ -100,15 +100,39 @@ def test_energy_is_work_plus_weights_from_dram_plus_activations_through_cache(mo
     assert head.energy_j == pytest.approx(expected)
 
 
+def compressible(model):
+    """Sizes in an order that is not that of the bits."""
+    return {
+        layer: {scheme: 100 + (37 * place + 11 * len(layer)) % 53 for place, scheme in enumerate(allowed)}
+        for layer, allowed in model.schemes.items()
+    }
+
+
 def all_policies(model):
     return [
         model.policy(code) for code in product(*[range(len(model.schemes[name])) for name in model.layers])
     ]
 
 
+def test_the_compressed_size_is_the_memory_with_the_weights_compressed(model, layers):
+    report = model.evaluate(PrecisionPolicy.uniform(model.layers, SCHEMES["w4a8"]))
+    assert report.compressed_bytes is None
+    assert model.extremes().compressed_bytes is None
+    sizes = {"conv": 100, "step": 2000, "head": 301}
+    known = model.with_compressed(
+        {name: dict.fromkeys(model.schemes[name], size) for name, size in sizes.items()}
+    )
+    compressed = known.evaluate(PrecisionPolicy.uniform(model.layers, SCHEMES["w4a8"]))
+    packed = sum(-(-layer.weight_count // 2) for layer in layers)
+    assert compressed.compressed_bytes == report.memory_bytes - packed + sum(sizes.values())
+    assert compressed.memory_bytes == report.memory_bytes
+    assert compressed.energy_j == report.energy_j
+
+
 @pytest.mark.parametrize("cost", COST_COLUMNS)
 @pytest.mark.parametrize("groups", [(), (("conv", "head"),)])
 def test_extremes_are_those_of_all_policies(model, cost, groups):
+    model = model.with_compressed(compressible(model))
     policies = [
         p for p in all_policies(model) if all(len({p[name] for name in group}) == 1 for group in groups)
     ]

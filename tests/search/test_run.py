@@ -212,14 +212,15 @@ def test_the_front_of_a_run_without_trials_is_empty(run):
         empty.front.knee()
 
 
-@pytest.mark.parametrize("names", [["speed"], ["accuracy", "accuracy"], ["latency"], []])
+@pytest.mark.parametrize("names", [["speed"], ["accuracy", "accuracy"], ["accuracy", "loss"], []])
 def test_objectives_that_make_no_search_are_refused(names):
     with pytest.raises(ConfigError):
         objectives_named(names)
 
 
 def test_all_objectives_together_have_a_hypervolume(run):
-    every = replace(run.space, objectives=objectives_named(list(OBJECTIVES)))
+    names = [name for name in OBJECTIVES if name not in {"loss", "compressed_size"}]
+    every = replace(run.space, objectives=objectives_named(names))
     assert 0 < replace(run, space=every).hypervolume < run.hypervolume
 
 

@@ -93,7 +93,7 @@ def test_the_built_in_spaces_are_these():
         (
             "search:",
             "objectives: [latency]\nsearch:",
-            r"line 11: `objectives`: `objectives` must hold accuracy",
+            r"line 11: `objectives` must hold accuracy or loss, or `budgets` bound one of them",
         ),
         ("search:", "trial: {}\nsearch:", r"line 11: `trial` is there twice \(first in line 10\)"),
         ("search:", "budgets: {", r"not valid YAML"),
