@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
 
 from mpsearch.errors import ConfigError, ShapeError, TrialError
 from mpsearch.kernels.quantized_layer import ActivationFormat
-from mpsearch.quant.cache_blocks import cache_blocks
-from mpsearch.quant.quantizer import SMALLEST_SCALE, ActivationQuantizer, flat_dot
+from mpsearch.quant.quantizer import SMALLEST_SCALE, ActivationQuantizer
 from mpsearch.quant.quantizer_choice import SignGradient
+from mpsearch.quant.sign_pass import take_signs
 from mpsearch.quant.sign_slope import sign_slope
 from mpsearch.quant.ste import binarize, scale_grad
-from mpsearch.quant.uniform_grid import product_type
-
-
-class _Sign(Function):
-    @staticmethod
-    def forward(ctx: Any, *given: Any) -> Tensor:
-        x, threshold, scale, window, slope, t = given
-        y = torch.empty_like(x, dtype=product_type(x))
-        twice = 2 * scale
-        for values, out in cache_blocks(x, y):
-            wide = out if out.dtype == torch.float32 else torch.empty_like(values, dtype=torch.float32)
-            # 1 or 0, times 2s, minus s: exact. A comparison that writes floats is far quicker than a where.
-            torch.ge(values.float(), threshold, out=wide).mul_(twice).sub_(scale)
-            if wide is not out:
-                out.copy_(wide)
-        ctx.save_for_backward(x, threshold, scale, window, y)
-        ctx.slope, ctx.t = slope, t
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, threshold, scale, window, y = ctx.saved_tensors
-        grad_x = torch.empty_like(x)
-        grad_threshold = torch.zeros_like(threshold) if ctx.needs_input_grad[1] else None
-        grad_scale = torch.zeros_like(scale) if ctx.needs_input_grad[2] else None
-        for upstream, values, signs, out in cache_blocks(grads[0], x, y, grad_x):
-            g = upstream.float()
-            u = out if out.dtype == torch.float32 else torch.empty_like(values, dtype=torch.float32)
-            torch.sub(values.float(), threshold, out=u).div_(window)
-            product = ctx.slope(u, ctx.t).mul_(g)
-            if product is not out:
-                out.copy_(product)
-            if grad_threshold is not None:
-                grad_threshold -= product.sum_to_size(threshold.shape)
-            if grad_scale is not None:
-                grad_scale += flat_dot(g, signs.float())
-        if grad_scale is not None:
-            grad_scale /= scale
-        return grad_x, grad_threshold, grad_scale, None, None, None
 
 
 class SignActivation(ActivationQuantizer):
@@ -69,7 +27,8 @@ class SignActivation(ActivationQuantizer):
 
     def __init__(self, channels: int, *, spatial_dims: int, gradient: SignGradient = "clipped") -> None:
         super().__init__()
-        self.slope = sign_slope(gradient)
+        sign_slope(gradient)  # refuses a name that there is none of
+        self.gradient = gradient
         self.channels = channels
         self.channel_dim = -1 - spatial_dims
         self.annealed = 0.0
@@ -117,8 +76,7 @@ class SignActivation(ActivationQuantizer):
         self._check(x)
         self.check_calibrated()
         threshold = self._per_channel(self.threshold)
-        y: Tensor = _Sign.apply(x, threshold, scale, window, self.slope, self.annealed)
-        return y
+        return take_signs(x, threshold, scale, window, gradient=self.gradient, t=self.annealed)
 
 
 class RSignActivation(SignActivation):

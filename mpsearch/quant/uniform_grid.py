@@ -10,10 +10,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from mpsearch.kernels.extension import forced_isa, load_extension
-from mpsearch.kernels.quantized_layer import MAX_THREADS
+from mpsearch.quant.native_memory import memory_place, native_order, native_threads
 from mpsearch.quant.quantizer import flat_dot
-
-NATIVE_TYPES = (torch.float32, torch.bfloat16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +47,8 @@ def _rounded(x: Tensor, inverse: Tensor, scale: Tensor, grid: Grid, dtype: torch
         return (x.float() * inverse).round_().clamp_(grid.low, grid.high).mul_(scale).to(dtype)
     y = torch.empty_like(x, dtype=dtype, memory_format=order)
     load_extension().round_to_grid(
-        *_place(x),
-        *_place(y),
+        *memory_place(x),
+        *memory_place(y),
         x.numel(),
         float(scale),
         float(inverse),
@@ -70,8 +68,8 @@ def _gradients(grad: Tensor, x: Tensor, scale: Tensor, grid: Grid) -> tuple[Tens
     grad = grad.contiguous(memory_format=order)
     grad_x = torch.empty_like(x, memory_format=order)
     by_scale, by_offset = load_extension().round_to_grid_backward(
-        *_place(grad),
-        *_place(x),
+        *memory_place(grad),
+        *memory_place(x),
         grad_x.data_ptr(),
         x.numel(),
         float(scale),
@@ -95,26 +93,6 @@ def _gradients_in_torch(grad: Tensor, x: Tensor, scale: Tensor, grid: Grid) -> t
     # y = s * q gives g * q where clipped, g * (q - x / s) inside; without slack g * 0 inside.
     by_scale = (flat_dot(grad, y) - flat_dot(inside, wide if grid.slack else y)) / scale
     return inside.to(x.dtype), by_scale, (grad.sum() - inside.sum()) * scale
-
-
-def native_order(x: Tensor, other: torch.dtype) -> torch.memory_format | None:
-    """The order in which x fills its memory without a gap; None if the native kernels cannot take it."""
-    if x.device.type != "cpu" or x.dtype not in NATIVE_TYPES or other not in NATIVE_TYPES:
-        return None
-    if x.is_contiguous():
-        return torch.contiguous_format
-    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        return torch.channels_last
-    return None
-
-
-def _place(x: Tensor) -> tuple[int, bool]:
-    """Address, and whether the numbers have 16 bits."""
-    return x.data_ptr(), x.dtype == torch.bfloat16
-
-
-def native_threads() -> int:
-    return min(torch.get_num_threads(), MAX_THREADS)
 
 
 class _RoundToGrid(Function):

@@ -11,10 +11,12 @@ from torch.autograd import Function
 
 from mpsearch.kernels.extension import forced_isa, load_extension
 from mpsearch.quant.int8_activation import LsqActivation
+from mpsearch.quant.native_memory import native_order, native_threads
 from mpsearch.quant.quantizer import ActivationQuantizer
 from mpsearch.quant.sign_activation import RSignActivation
+from mpsearch.quant.sign_slope import sign_slope
 from mpsearch.quant.ste import scale_grad
-from mpsearch.quant.uniform_grid import Grid, native_order, native_threads
+from mpsearch.quant.uniform_grid import Grid
 from mpsearch.training.joined_parameters import JoinedParameter
 
 
@@ -157,7 +159,7 @@ class _Quantized(Function):
                 out, g = pieces.part(grad_x, place), pieces.part(grad, place)
                 threshold = _per_channel(thresholds, which, quantizer.channels, x.ndim)
                 torch.sub(pieces.part(x, place), threshold, out=out).div_(scale)
-                slope = quantizer.slope(out, quantizer.annealed)
+                slope = sign_slope(quantizer.gradient)(out, quantizer.annealed)
                 if slope is not out:
                     out.copy_(slope)
                 out.mul_(g)

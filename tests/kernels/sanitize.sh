@@ -24,4 +24,4 @@ cmake --build "$build/cmake"
 cd "$build/package"
 preload="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)"
 env LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1 \
-    "$python" -m pytest tests/kernels tests/quant/test_uniform_grid.py --ignore tests/kernels/test_arm.py -q -p no:cacheprovider "$@"
+    "$python" -m pytest tests/kernels tests/quant/test_uniform_grid.py tests/quant/test_sign_pass.py --ignore tests/kernels/test_arm.py -q -p no:cacheprovider "$@"

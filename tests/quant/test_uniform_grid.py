@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mpsearch.kernels.native import available_isas
-from mpsearch.quant import uniform_grid
+from mpsearch.quant import native_memory
 from mpsearch.quant.uniform_grid import Grid, grid_integers, round_to_grid
 
 GRIDS = {
@@ -24,7 +24,7 @@ def numbers(dtype):
 
 def both_ways(monkeypatch, x, grid, *, dtype, native):
     if not native:
-        monkeypatch.setattr(uniform_grid, "NATIVE_TYPES", ())
+        monkeypatch.setattr(native_memory, "NATIVE_TYPES", ())
     x = x.clone().requires_grad_()
     scale, offset = torch.tensor(0.5, requires_grad=True), torch.tensor(0.0, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):

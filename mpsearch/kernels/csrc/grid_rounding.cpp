@@ -1,25 +1,13 @@
 #include "grid_rounding.hpp"
 
 #include <algorithm>
-#include <cstdint>
 #include <vector>
 
 #include "implementations.hpp"
-#include "thread_pool.hpp"
+#include "tensor_chunks.hpp"
 
 namespace mpsearch {
 namespace {
-
-constexpr std::size_t kChunk = 1 << 15;  // elements a thread takes at a time
-
-template <class Body>
-void in_chunks(std::size_t count, std::size_t size, int threads, Body body) {
-  const std::size_t chunks = (count + size - 1) / size;
-  for_each_chunk(static_cast<std::int64_t>(chunks), threads, [&](std::int64_t index, int) {
-    const auto chunk = static_cast<std::size_t>(index);
-    body(chunk, chunk * size, std::min(size, count - chunk * size));
-  });
-}
 
 std::size_t pieces_of_a_chunk(const Pieces& pieces) {
   return std::max<std::size_t>(1, kChunk / std::max<std::size_t>(1, pieces.count));
@@ -27,16 +15,6 @@ std::size_t pieces_of_a_chunk(const Pieces& pieces) {
 
 GridGradients in_units(double by_scale, double by_offset, const Grid& grid) {
   return {by_scale * static_cast<double>(grid.inverse), by_offset * static_cast<double>(grid.scale)};
-}
-
-std::size_t bytes(Number number) { return number == Number::kFloat32 ? 4 : 2; }
-
-const char* at(const void* start, Number number, std::size_t index) {
-  return static_cast<const char*>(start) + index * bytes(number);
-}
-
-char* at(void* start, Number number, std::size_t index) {
-  return static_cast<char*>(start) + index * bytes(number);
 }
 
 }  // namespace

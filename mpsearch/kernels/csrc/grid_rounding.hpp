@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <string>
 
+#include "number.hpp"
+
 namespace mpsearch {
 
 struct Grid {
@@ -13,8 +15,6 @@ struct Grid {
   float high;
   float slack;  // x is clipped unless (low - slack) * scale < x < (high + slack) * scale
 };
-
-enum class Number : int { kFloat32 = 0, kBfloat16 = 1 };
 
 struct GridLoops {
   void (*forward[2][2])(const void* x, void* y, std::size_t count, const Grid& grid) noexcept;

@@ -65,6 +65,7 @@ NB_MODULE(_native, module) {
   bind_layer(module);
   bind_program(module);
   bind_peak(module);
+  bind_sign(module);
 }
 
 }  // namespace mpsearch

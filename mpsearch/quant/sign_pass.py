@@ -1,0 +1,140 @@
+"""The sign of activations, with gradients: in one pass over memory each way on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from mpsearch.kernels.extension import forced_isa, load_extension
+from mpsearch.quant.cache_blocks import cache_blocks
+from mpsearch.quant.native_memory import memory_place, native_order, native_threads
+from mpsearch.quant.quantizer import flat_dot
+from mpsearch.quant.quantizer_choice import SignGradient
+from mpsearch.quant.sign_slope import sign_slope
+from mpsearch.quant.uniform_grid import product_type
+
+# `Slope` in sign_pass.hpp. The others need a tanh, which costs more than the passes over memory do.
+NATIVE_SLOPES: dict[SignGradient, int] = {"identity": 0, "clipped": 1, "approx_sign": 2}
+
+
+def take_signs(
+    x: Tensor, threshold: Tensor, scale: Tensor, window: Tensor, *, gradient: SignGradient, t: float
+) -> Tensor:
+    """Compute s * sign(x - t_c), sign(0) = +1 and sign(NaN) = -1, in the type of `product_type`.
+
+    x gets g * slope((x - t_c) / window), with the slope that `gradient` names at the share t of the training;
+    t_c gets its negative sum, s the sum of g * sign(x - t_c).
+
+    Shape: x (*, C, *spatial) -> the same; threshold (C, 1, ..., 1), a 1 for each spatial dimension; scale and
+        window ().
+    """
+    y: Tensor = _TakeSigns.apply(x, threshold, scale, window, gradient, t)
+    return y
+
+
+class _TakeSigns(Function):
+    @staticmethod
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        x, threshold, scale, window, gradient, t = given
+        ctx.gradient, ctx.t = gradient, t
+        dtype = product_type(x)
+        ctx.order = _native_order(x, threshold, gradient, dtype)
+        if ctx.order is None:
+            y = _signs_in_torch(x, threshold, scale, dtype)
+            ctx.save_for_backward(x, threshold, window, scale, y)
+            return y
+        y = torch.empty_like(x, dtype=dtype, memory_format=ctx.order)
+        load_extension().take_signs(
+            *memory_place(x),
+            *memory_place(y),
+            *_layout(x, threshold),
+            threshold.data_ptr(),
+            float(scale),
+            native_threads(),
+            forced_isa(),
+        )
+        ctx.save_for_backward(x, threshold, window)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        gradients = _gradients_in_torch if ctx.order is None else _gradients
+        grad_x, grad_threshold, grad_scale = gradients(ctx, grads[0])
+        by_threshold, by_scale = ctx.needs_input_grad[1:3]
+        return (
+            grad_x,
+            grad_threshold if by_threshold else None,
+            grad_scale if by_scale else None,
+            None,
+            None,
+            None,
+        )
+
+
+def _native_order(
+    x: Tensor, threshold: Tensor, gradient: SignGradient, dtype: torch.dtype
+) -> torch.memory_format | None:
+    if gradient not in NATIVE_SLOPES or threshold.dtype != torch.float32 or x.numel() == 0:
+        return None
+    return native_order(x, dtype)
+
+
+def _layout(x: Tensor, threshold: Tensor) -> tuple[int, int, int, int]:
+    """`Channels` in sign_pass.hpp; x fills its memory without a gap."""
+    channels = threshold.numel()
+    # The stride of a dimension of one is arbitrary.
+    inner = x.stride(-threshold.ndim) if channels > 1 else x.numel()
+    stride = channels * inner
+    return x.numel() // stride, channels, inner, stride
+
+
+def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    x, threshold, window = ctx.saved_tensors
+    grad = grad.contiguous(memory_format=ctx.order)
+    grad_x = torch.empty_like(x, memory_format=ctx.order)
+    grad_threshold = torch.empty_like(threshold)
+    by_scale = load_extension().take_signs_backward(
+        *memory_place(grad),
+        *memory_place(x),
+        grad_x.data_ptr(),
+        *_layout(x, threshold),
+        threshold.data_ptr(),
+        float(window),
+        NATIVE_SLOPES[ctx.gradient],
+        grad_threshold.data_ptr(),
+        native_threads(),
+        forced_isa(),
+    )
+    return grad_x, grad_threshold, window.new_tensor(by_scale)
+
+
+def _signs_in_torch(x: Tensor, threshold: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    y = torch.empty_like(x, dtype=dtype)
+    twice = 2 * scale
+    for values, out in cache_blocks(x, y):
+        wide = out if out.dtype == torch.float32 else torch.empty_like(values, dtype=torch.float32)
+        # 1 or 0, times 2s, minus s: exact. A comparison that writes floats is far quicker than a where.
+        torch.ge(values.float(), threshold, out=wide).mul_(twice).sub_(scale)
+        if wide is not out:
+            out.copy_(wide)
+    return y
+
+
+def _gradients_in_torch(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    x, threshold, window, scale, y = ctx.saved_tensors
+    slope = sign_slope(ctx.gradient)
+    grad_x = torch.empty_like(x)
+    grad_threshold, grad_scale = torch.zeros_like(threshold), torch.zeros_like(scale)
+    for upstream, values, signs, out in cache_blocks(grad, x, y, grad_x):
+        g = upstream.float()
+        u = out if out.dtype == torch.float32 else torch.empty_like(values, dtype=torch.float32)
+        torch.sub(values.float(), threshold, out=u).div_(window)
+        product = slope(u, ctx.t).mul_(g)
+        if product is not out:
+            out.copy_(product)
+        grad_threshold -= product.sum_to_size(threshold.shape)
+        grad_scale += flat_dot(g, signs.float())
+    return grad_x, grad_threshold, grad_scale / scale.to(y.dtype)
