@@ -46,6 +46,7 @@ def search(
     timeout: str | float | None = None,
     trial_timeout: str | float | None = None,
     sampler: str | None = None,
+    sensitivity: str | None = None,
     fidelities: Sequence[float] | None = None,
     seed: int | None = None,
     workers: int | None = None,
@@ -80,6 +81,8 @@ def search(
     trial_timeout  a trial that takes longer is ended, and fails: "10m", or seconds
     workers     trials at a time, each in a process of its own; 0: one, in this process
     ray         run trials over Ray: "local", "auto" or "HOST:PORT"; see docs/scaling-out.md
+    sensitivity how a sampler that asks learns which layers lose most: loss, gradient, hessian, supernet,
+                sqnr or none
     fidelities  shares of a trial's steps, such as (0.1, 0.3): only the best third of each goes on to the next
     out         the run folder; default `runs/NAME`, or that of the run that goes on
     hw          a hardware profile, or several, the main one first: each further one gives latency@NAME and
@@ -143,6 +146,7 @@ def search(
             free=[free] if isinstance(free, str) else free,
             seed=seed,
             sampler=sampler,
+            sensitivity=sensitivity,
             fidelities=fidelities,
             threads=threads,
             storage=storage,

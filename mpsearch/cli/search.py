@@ -36,6 +36,13 @@ class Sampler(StrEnum):
     RANDOM = "random"
 
 
+class SensitivityName(StrEnum):
+    """How layers are compared before the first trial; the table of `mpsearch.search.sensitivity`."""
+
+    LOSS = "loss"
+    NONE = "none"
+
+
 def search(
     space: Annotated[
         str,
@@ -92,6 +99,14 @@ def search(
     sampler: Annotated[
         Sampler | None,
         typer.Option(help="What proposes policies.", show_default="the space's", rich_help_panel=_HOW),
+    ] = None,
+    sensitivity: Annotated[
+        SensitivityName | None,
+        typer.Option(
+            help="How a sampler that asks for it learns which layers lose most.",
+            show_default="the space's",
+            rich_help_panel=_HOW,
+        ),
     ] = None,
     fidelities: Annotated[
         str | None,
@@ -243,6 +258,7 @@ def search(
                 free=free or (),
                 seed=seed,
                 sampler=None if sampler is None else sampler.value,
+                sensitivity=None if sensitivity is None else sensitivity.value,
                 fidelities=shares,
                 threads=threads,
                 storage=storage,

@@ -29,7 +29,7 @@ from mpsearch.report.live_rows import (
 )
 from mpsearch.report.live_screen import Row
 from mpsearch.report.precision_strip import precision_legend
-from mpsearch.report.search_state import STAGES, RunningTrial, SearchState
+from mpsearch.report.search_state import RunningTrial, SearchState
 
 _HIGHEST = 60  # rows; a plot higher than that is none the better
 _TWO_COLUMNS = (100, 20)
@@ -113,7 +113,9 @@ class LivePanel:
             gap,
         ]
         if state.started is None:
-            parts.append(_Part(3, len(STAGES), lambda *_: stage_list(state, is_ascii=is_ascii), by_trial))
+            parts.append(
+                _Part(3, len(state.stages), lambda *_: stage_list(state, is_ascii=is_ascii), by_trial)
+            )
             return self._stacked(parts, width, height)
         parts += [
             _Part(4, 1, lambda w, _: [hypervolume_row(state, w, is_ascii=is_ascii)], by_trial, "hypervolume"),

@@ -11,7 +11,7 @@ from mpsearch.report.axis import trimmed
 from mpsearch.report.budget_status import BudgetStatus
 from mpsearch.report.pace import about_text
 from mpsearch.report.precision_strip import mark_cells, precision_strip
-from mpsearch.report.search_state import STAGES, RunningTrial, SearchState
+from mpsearch.report.search_state import RunningTrial, SearchState
 from mpsearch.report.sparkline import sparkline
 from mpsearch.report.stopped_text import stopped_text
 from mpsearch.report.units import UNIT_TEXTS, factor_text, percent_text, wait_text
@@ -27,6 +27,7 @@ _TITLES: dict[Stage, str] = {
     "task": "loading the task",
     "profile": "measuring this machine",
     "baseline": "training the 32-bit baseline",
+    "sensitivity": "lowering one layer at a time",
     "search": "searching",
     "test": "scoring the front",
 }
@@ -34,6 +35,7 @@ _MEANINGS: dict[Stage, str] = {
     "task": "load the data, find the layers of the model",
     "profile": "time its layers on this machine at every precision",
     "baseline": "train the 32-bit model, unless it is known already",
+    "sensitivity": "see what each layer loses at few bits, where the sampler asks",
     "search": "try one precision for all layers, then mixtures of them",
     "test": "score the front on data that the search has not seen",
 }
@@ -51,13 +53,15 @@ def stages_row(state: SearchState, width: int, *, is_ascii: bool) -> Text:
     elapsed = clock_text(state.elapsed_s)
     row = Text()
     for is_full in (True, False):
-        row = Text("  ").join(_stage(state, stage, is_full=is_full, is_ascii=is_ascii) for stage in STAGES)
+        row = Text("  ").join(
+            _stage(state, stage, is_full=is_full, is_ascii=is_ascii) for stage in state.stages
+        )
         if row.cell_len + 2 + len(elapsed) <= width:
             break
     else:
         if state.stage is not None:
             row = Text(_TITLES[state.stage], "bold cyan")
-            row.append(f"  {STAGES.index(state.stage) + 1} of {len(STAGES)}", "dim")
+            row.append(f"  {state.stages.index(state.stage) + 1} of {len(state.stages)}", "dim")
     return between(row, Text(elapsed, "bold"), width)
 
 
@@ -75,10 +79,10 @@ def _stage(state: SearchState, stage: Stage, *, is_full: bool, is_ascii: bool) -
 def stage_list(state: SearchState, *, is_ascii: bool) -> list[Text]:
     """What the stages are for, while there is nothing else to show."""
     return [
-        Text.assemble(_stage(state, stage, is_full=False, is_ascii=is_ascii), " " * (10 - len(stage))).append(
+        Text.assemble(_stage(state, stage, is_full=False, is_ascii=is_ascii), " " * (13 - len(stage))).append(
             _MEANINGS[stage], "dim" if stage != state.stage else ""
         )
-        for stage in STAGES
+        for stage in state.stages
     ]
 
 

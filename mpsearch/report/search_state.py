@@ -25,7 +25,7 @@ from mpsearch.search.events import (
 from mpsearch.search.repeated_trials import pooled
 from mpsearch.search.trial_record import Origin, Rung, TrialRecord
 
-STAGES: tuple[Stage, ...] = ("task", "profile", "baseline", "search", "test")
+STAGES: tuple[Stage, ...] = ("task", "profile", "baseline", "sensitivity", "search", "test")
 NEW_S = 6.0  # for so long a point counts as new on the front
 _MOST_LOSSES = 400
 
@@ -115,6 +115,16 @@ class SearchState:
         if times is None:
             return None
         return (self.clock() if times.ended is None else times.ended) - times.began
+
+    @property
+    def stages(self) -> list[Stage]:
+        """All but one that was passed over: sensitivities are found out where a sampler asks for them."""
+        reached = STAGES.index(self.stage) if self.stage is not None else 0
+        return [
+            stage
+            for stage in STAGES
+            if stage != "sensitivity" or stage in self.stage_times or STAGES.index(stage) >= reached
+        ]
 
     @property
     def running(self) -> list[RunningTrial]:

@@ -82,6 +82,7 @@ def run_search(
     free: Sequence[str] = (),
     seed: int | None = None,
     sampler: str | None = None,
+    sensitivity: str | None = None,
     fidelities: Sequence[float] | None = None,
     threads: int = 1,
     storage: str | None = None,
@@ -120,6 +121,7 @@ def run_search(
             free=free,
             seed=seed,
             sampler=sampler,
+            sensitivity=sensitivity,
             fidelities=fidelities,
             trial_timeout_s=trial_timeout_s,
         )

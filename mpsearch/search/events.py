@@ -15,7 +15,7 @@ from mpsearch.search.objective import Objective
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.trial_record import Origin, Rung, TrialRecord
 
-Stage = Literal["task", "profile", "baseline", "search", "test"]
+Stage = Literal["task", "profile", "baseline", "sensitivity", "search", "test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStarted(Event):
-    """task (load and trace), profile, baseline, search, test (the front on the test split), in this order."""
+    """task (load and trace), profile, baseline, sensitivity (where the sampler uses it and it is not known),
+    search, test (the front on the test split), in this order.
+    """
 
     stage: Stage
     detail: str

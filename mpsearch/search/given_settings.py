@@ -10,6 +10,7 @@ from mpsearch.errors import ConfigError
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.samplers import sampler_named
+from mpsearch.search.sensitivity import require_sensitivity
 from mpsearch.search.space import SearchSpace
 
 
@@ -23,6 +24,7 @@ def with_settings(
     free: Sequence[str] = (),
     seed: int | None = None,
     sampler: str | None = None,
+    sensitivity: str | None = None,
     fidelities: Sequence[float] | None = None,
     trial_timeout_s: float | None = None,
 ) -> SearchSpace:
@@ -40,7 +42,14 @@ def with_settings(
             raise ConfigError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
     if sampler is not None:
         sampler_named(sampler)
-    settings: dict[str, Any] = {**given, "sampler": sampler, "trial_timeout_s": trial_timeout_s}
+    if sensitivity is not None:
+        require_sensitivity(sensitivity)
+    settings: dict[str, Any] = {
+        **given,
+        "sampler": sampler,
+        "sensitivity": sensitivity,
+        "trial_timeout_s": trial_timeout_s,
+    }
     changes = {name: value for name, value in settings.items() if value is not None}
     trial = space.trial
     if fidelities is not None:

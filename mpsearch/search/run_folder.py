@@ -36,6 +36,7 @@ class RunFolder:
     study.json     where the study lies, without passwords
     trials.jsonl   the finished trials again, one JSON object a line, for other programs
     front.csv      the front
+    sensitivity.json how much each layer loses at few bits, by each method that was asked; may not be there
     measured.jsonl latencies that `mpsearch bench RUN` measured, one JSON object a line; not there before
     checkpoints/   NUMBER.safetensors: the weights of the trials on the front
     log.txt        what happened, with times
@@ -82,6 +83,10 @@ class RunFolder:
     @property
     def measured_file(self) -> Path:
         return self.path / "measured.jsonl"
+
+    @property
+    def sensitivity_file(self) -> Path:
+        return self.path / "sensitivity.json"
 
     @property
     def checkpoints(self) -> Path:

@@ -59,6 +59,7 @@ class LayerRule:
 class SearchSettings:
     """How the space is searched. `seed` enters every random choice, training included.
 
+    `sensitivity` is the method by which a sampler that uses it is told which layers lose most, or `none`.
     `workers` are processes that run trials, one at a time each; 0: the process that searches runs them. A
     worker trains `batch` policies together, in one pass over the same batches of data. A trial that takes
     longer than `trial_timeout_s` (times the trials that it is trained with) is ended and fails; None for no
@@ -66,6 +67,7 @@ class SearchSettings:
     """
 
     sampler: str = "tpe"
+    sensitivity: str = "loss"
     trials: int = 40
     seed: int = 0
     workers: int = 1
@@ -101,7 +103,7 @@ class SearchSpace:
         """Whether a trial is complete and meets budgets and overrides."""
         return (
             record.is_complete
-            and self.budgets.are_met_by(record.costs, record.accuracy)
+            and self.budgets.are_met_by(record.costs, record.accuracy, record.loss)
             and self.overrides.allows(record.policy)
         )
 
@@ -152,8 +154,8 @@ class SearchSpace:
     def differences(self, other: SearchSpace) -> tuple[str, ...]:
         """Keys in which the two ask for different searches; what may change from call to call is left out.
 
-        That is the name, budgets and overrides, the number of trials, of workers and of trials that are
-        trained together, the time limit of a trial, and the folder of the task's file.
+        That is the name, budgets and overrides, the sensitivity, the number of trials, of workers and of
+        trials that are trained together, the time limit of a trial, and the folder of the task's file.
         """
         mine, theirs = _comparable(self), _comparable(other)
         return tuple(key for key in mine if mine[key] != theirs[key])
@@ -164,8 +166,8 @@ def require_learnt(objectives: Iterable[Objective], budgets: Budgets) -> None:
     if learnt_of(objectives) is None and not any(map(is_learnt_named, budgets.bounds())):
         names = [objective.name for objective in objectives]
         raise ConfigError(
-            f"`objectives` must hold accuracy or loss, or `budgets` bound one of them, such as accuracy: 98%; "
-            f"got {names} alone. For the cheapest policies, whatever they answer, ask `mpsearch plan`."
+            f"`objectives` must hold accuracy or loss, or `budgets` bound one of them, such as accuracy: "
+            f"98%; got {names} alone. For the cheapest policies, whatever they answer, ask `mpsearch plan`."
         )
 
 

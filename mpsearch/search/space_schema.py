@@ -13,6 +13,7 @@ from mpsearch.search.budgets import Budgets
 from mpsearch.search.objective import OBJECTIVES, objective_named, objectives_named
 from mpsearch.search.quantities import parse_duration_s
 from mpsearch.search.samplers import sampler_named
+from mpsearch.search.sensitivity import require_sensitivity
 from mpsearch.search.space import SPACE_SCHEMA, SearchSettings
 from mpsearch.search.widths import WIDTH_ARGUMENT, Widths
 from mpsearch.training.recipe import TrialRecipe
@@ -33,6 +34,12 @@ def _checked_scheme(value: Any) -> Any:
 def _checked_sampler(value: Any) -> Any:
     if isinstance(value, str):
         _explained(sampler_named, value)
+    return value
+
+
+def _checked_sensitivity(value: Any) -> Any:
+    if isinstance(value, str):
+        _explained(require_sensitivity, value)
     return value
 
 
@@ -154,6 +161,7 @@ def _checked_duration(value: Any) -> Any:
 
 class SearchForm(Strict):
     sampler: Annotated[str, BeforeValidator(_checked_sampler)] = "tpe"
+    sensitivity: Annotated[str, BeforeValidator(_checked_sensitivity)] = "loss"
     trials: int = Field(default=40, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     workers: int = Field(default=1, ge=0, le=1024)

@@ -46,7 +46,8 @@ def test_every_built_in_space_loads_and_writes_itself_in_full(name):
     assert parse_space(text) == space
     shown = yaml.safe_load(text)
     assert {"steps", "learning_rate", "ternary"} <= set(shown["trial"])
-    assert set(shown["search"]) == {"sampler", "trials", "seed", "workers", "batch", "trial_timeout"}
+    own = {"sampler", "sensitivity", "trials", "seed", "workers", "batch", "trial_timeout"}
+    assert set(shown["search"]) == own
 
 
 def test_a_trial_of_a_space_may_have_a_time_limit():

@@ -156,6 +156,7 @@ def _search(run: Run) -> dict[str, str]:
         "layers": "; ".join(rules),
         "overrides": str(space.overrides) if space.overrides else "",
         "sampler": space.search.sampler,
+        "sensitivity": space.search.sensitivity,
         "trials asked for": str(space.search.trials),
         "seed": str(space.search.seed),
         "workers": str(space.search.workers),

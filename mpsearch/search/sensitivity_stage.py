@@ -1,0 +1,119 @@
+"""The stage of a search that finds out how much each choice loses, before the first trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from mpsearch.errors import ConfigError, TrialError
+from mpsearch.profiling.torch_threads import torch_threads
+from mpsearch.search.events import Event, Notice, StageProgress, StageStarted
+from mpsearch.search.preparation import TracedTask
+from mpsearch.search.proxy import Proxy
+from mpsearch.search.run_folder import RunFolder
+from mpsearch.search.sensitivity import NO_SENSITIVITY, SENSITIVITIES, Sensitivity, WidthSensitivity
+from mpsearch.search.sensitivity_file import read_sensitivities, write_sensitivity
+from mpsearch.search.space import SearchSpace
+from mpsearch.search.width_tasks import Baselines
+from mpsearch.training.sensitivity.probe import SAMPLES, LoweredChoice, SensitivityProbe
+
+Emit = Callable[[Event], None]
+
+
+def search_proxy(
+    space: SearchSpace,
+    traced: TracedTask,
+    baselines: Baselines,
+    *,
+    folder: RunFolder,
+    threads: int,
+    emit: Emit,
+) -> Proxy | None:
+    """The proxy by the method that the space names: read from the folder, or found out now and put there.
+
+    None where the space names none, leaves nothing to choose, or the method fails: the search does without.
+
+    Raises: FormatError if sensitivity.json cannot be read; StorageError if it cannot be written.
+    """
+    method = space.search.sensitivity
+    if method == NO_SENSITIVITY or not traced.resolved.choices:
+        return None
+    found = known_sensitivity(folder, method, baselines)
+    if found is None:
+        emit(StageStarted(stage="sensitivity", detail=f"sensitivity of each layer: {method}"))
+        try:
+            found = measured_sensitivity(method, space, traced, baselines, threads=threads, emit=emit)
+        except (ConfigError, TrialError) as error:
+            emit(
+                Notice(
+                    message=f"The search begins without sensitivities: {method!r} failed. {error}",
+                    is_warning=True,
+                )
+            )
+            return None
+        write_sensitivity(folder, found)
+    return found.proxy(traced.resolved)
+
+
+def known_sensitivity(folder: RunFolder, method: str, baselines: Baselines) -> Sensitivity | None:
+    """What the folder holds of that method, if it is of these 32-bit weights.
+
+    Raises: FormatError if sensitivity.json cannot be read.
+    """
+    found = read_sensitivities(folder).get(method)
+    keys = [baseline.key for baseline in baselines.values()]
+    return found if found is not None and found.is_of(keys) else None
+
+
+def measured_sensitivity(
+    method: str,
+    space: SearchSpace,
+    traced: TracedTask,
+    baselines: Baselines,
+    *,
+    threads: int,
+    emit: Emit,
+) -> Sensitivity:
+    """Of the whole space, whatever the overrides forbid; at each width.
+
+    Raises: TrialError or ConfigError as the method; TaskError if the task's own code fails.
+    """
+    resolved = traced.resolved
+    choices = tuple(
+        LoweredChoice(name=choice.name, layers=choice.layers, schemes=choice.schemes)
+        for choice in resolved.choices
+    )
+    started = time.perf_counter()
+    widths = []
+    for width, task in traced.tasks.items():
+        probe = SensitivityProbe(
+            task=task,
+            baseline=baselines[width],
+            recipe=space.trial,
+            choices=choices,
+            pinned=resolved.pinned,
+            seed=space.search.seed,
+        )
+        at = "" if width is None else f" at width {width:g}"
+        with torch_threads(threads):
+            added = SENSITIVITIES[method].measure(probe, partial(_progress, emit, at))
+        widths.append(
+            WidthSensitivity(
+                width=width,
+                baseline=baselines[width].key,
+                loss=baselines[width].validation_loss,
+                added={
+                    choice.name: dict(zip(choice.schemes, of_choice.tolist(), strict=True))
+                    for choice, of_choice in zip(choices, added, strict=True)
+                },
+            )
+        )
+    samples = min(SAMPLES, len(traced.task.validation))
+    return Sensitivity(
+        method=method, samples=samples, seconds=time.perf_counter() - started, widths=tuple(widths)
+    )
+
+
+def _progress(emit: Emit, at: str, done: int, total: int, what: str) -> None:
+    emit(StageProgress(stage="sensitivity", done=done, total=total, what=f"{what}{at}"))

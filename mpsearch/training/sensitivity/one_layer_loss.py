@@ -1,0 +1,77 @@
+"""`loss`: how much the validation loss grows when one choice alone is lowered, and nothing is trained."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from mpsearch.errors import TrialError
+from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.quant.batch_norm import reestimate_batch_norm
+from mpsearch.quant.swap import calibrate
+from mpsearch.training.device import seeded, trial_device
+from mpsearch.training.evaluate import evaluate
+from mpsearch.training.sensitivity.probe import Added, OnProgress, SensitivityProbe
+from mpsearch.training.student import folded, new_student
+from mpsearch.training.trial import baseline_model
+from mpsearch.training.trial_data import inputs_of
+
+
+def one_layer_losses(probe: SensitivityProbe, on_progress: OnProgress) -> Added:
+    """added[c][s] = max(0, L(choice c at scheme s, all others at their highest) - L(all at their highest)).
+
+    L is the task's loss on validation samples after calibration, BatchNorm re-estimated: that of a trial of
+    share 0. A lowering whose loss is not finite counts as the worst that is.
+
+    Raises: TrialError if the loss of the highest policy is not finite; as `quantize_model` and `evaluate`.
+    """
+    device = trial_device(probe.recipe.device)
+    teacher = baseline_model(probe.task, probe.baseline).to(device)
+    lowered = probe.lowered()
+    total = len(lowered) + 1
+    with seeded(probe.seed, device):
+        on_progress(0, total, "all at their highest")
+        highest = _loss(probe, teacher, probe.policy(probe.highest))
+        if not math.isfinite(highest):
+            raise TrialError(
+                f"The loss with every layer at its highest scheme must be finite; got {highest}. Allow "
+                "a higher scheme, or search with `sensitivity: none`."
+            )
+        losses = []
+        for done, (place, code, policy) in enumerate(lowered, start=1):
+            choice = probe.choices[place]
+            on_progress(done, total, f"{choice.name} at {choice.schemes[code]}")
+            losses.append(_loss(probe, teacher, policy))
+    on_progress(total, total, "")
+    return added_over(probe, highest, losses)
+
+
+def added_over(probe: SensitivityProbe, highest: float, losses: list[float]) -> Added:
+    """The losses of `probe.lowered()` as what they add to that of the highest policy."""
+    worst = max((loss for loss in losses if math.isfinite(loss)), default=highest + 1)
+    added = tuple(np.zeros(len(choice.schemes)) for choice in probe.choices)
+    for (place, code, _), loss in zip(probe.lowered(), losses, strict=True):
+        added[place][code] = max(0.0, (loss if math.isfinite(loss) else worst) - highest)
+    return added
+
+
+def _loss(probe: SensitivityProbe, teacher: nn.Module, policy: PrecisionPolicy) -> float:
+    device = trial_device(probe.recipe.device)
+    if policy.is_full_precision:
+        return evaluate(teacher, probe.validation, probe.task)[1]
+    source = teacher
+    if probe.recipe.fold_batch_norm:
+        trace = probe.baseline.memory.traced(teacher, probe.task.example_inputs)
+        source = folded(teacher, policy, trace)
+    student = new_student(source, policy, probe.recipe)
+    try:
+        with torch.no_grad():
+            calibrate(student, inputs_of(probe.calibration, device))
+    except TrialError:  # an input of a layer is not finite
+        return math.nan
+    if probe.recipe.reestimate_batch_norm:
+        reestimate_batch_norm(student, inputs_of(probe.statistics, device))
+    return evaluate(student, probe.validation, probe.task)[1]
