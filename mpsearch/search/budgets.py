@@ -47,8 +47,8 @@ class Budgets:
     def parse(cls, texts: Mapping[str, Any]) -> Budgets:
         """From `{"memory": "60KB", "latency_p95": "400us", "latency@pi5": "2ms", "accuracy": 0.9}`.
 
-        Sizes may be numbers (bytes), a loss is one. A bare number of seconds or joules is refused: 400 would be
-        a latency budget that bounds nothing.
+        Sizes may be numbers (bytes), a loss is one. A bare number of seconds or joules is refused: 400 would
+        be a latency budget that bounds nothing.
 
         Raises: ConfigError if a name is unknown or a value is not a quantity of its kind.
         """

@@ -14,7 +14,9 @@ from mpsearch.errors import BudgetError, RunError
 from mpsearch.pareto.dominance import non_dominated
 from mpsearch.pareto.knee import knee_index
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.best_trial import best_of
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.constrained import deciding_budgets, least_excess
 from mpsearch.search.costs import Costs
 from mpsearch.search.objective import Objective, all_objectives, minimised
 from mpsearch.search.overrides import Overrides
@@ -63,8 +65,9 @@ class Front:
     """The trials that no other trial of the run beats in every objective, fastest or smallest first.
 
     All complete trials that the overrides allow compete (where there is none, all complete ones), whether
-    they meet the budgets or not: a budget asks for a point of the front, it does not move the front. Trials
-    with equal objectives are all kept.
+    they meet the budgets or not: a budget asks for a point of the front, it does not move the front. Only
+    with one objective, or none that is learnt, do budgets decide who competes (`deciding_budgets`): the front
+    is then the answer within them. Trials with equal objectives are all kept.
     """
 
     def __init__(
@@ -84,7 +87,9 @@ class Front:
         self.reference_point = reference_point
         self._export = export
         self._view = view
-        self._competing = competitors(records, self.overrides)
+        self.deciding = deciding_budgets(objectives, budgets)
+        self._competing = competitors(records, self.overrides, self.deciding)
+        self._allowed = competitors(records, self.overrides)
         kept = non_dominated(minimised(points_of(self._competing, objectives), objectives))
         members = [record for record, keep in zip(self._competing, kept, strict=True) if keep]
         order = [o for o in objectives if o.direction == "minimize"] or list(objectives)
@@ -130,22 +135,20 @@ class Front:
         return self._point(candidates[index])
 
     def best(self, budgets: Budgets | Mapping[str, Any] | None = None) -> FrontPoint:
-        """The most accurate complete trial under the budgets (default: the run's) and the run's overrides.
+        """The best complete trial under the budgets (default: the run's) and the run's overrides.
 
-        Ties go to the fastest.
+        The most accurate, or as `best_of` says for other objectives. Ties go to the fastest.
 
         Raises: BudgetError if no finished trial meets them.
         """
         bounds = self.budgets if budgets is None else budgets
         bounds = bounds if isinstance(bounds, Budgets) else Budgets.parse(bounds)
-        feasible = [r for r in self._competing if self._meets(r, bounds)]
-        if not feasible:
+        best = best_of([r for r in self._allowed if self._meets(r, bounds)], self.objectives)
+        if best is None:
             asked = str(bounds) if bounds or not self.overrides else ""
             also = f"{' with ' if asked else ''}{self.overrides}" if self.overrides else ""
             raise BudgetError(f"No finished trial meets {asked}{also}. Search on so, or loosen them.")
-        return self._point(
-            max(feasible, key=lambda r: (r.accuracy, -r.latency_s, -r.memory_bytes, -r.number))
-        )
+        return self._point(best)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row a point: number, policy, the four objectives, feasible."""
@@ -154,7 +157,8 @@ class Front:
         return records_frame(self.records, self)
 
     def _meets(self, record: TrialRecord, budgets: Budgets) -> bool:
-        return budgets.are_met_by(record.costs, record.accuracy) and self.overrides.allows(record.policy)
+        is_met = budgets.are_met_by(record.costs, record.accuracy, record.loss)
+        return is_met and self.overrides.allows(record.policy)
 
     def _point(self, record: TrialRecord) -> FrontPoint:
         return FrontPoint(record=record, _export=self._export)
@@ -166,10 +170,13 @@ class Front:
         return None if self._view is None else self._view()
 
 
-def competitors(records: Iterable[TrialRecord], overrides: Overrides) -> tuple[TrialRecord, ...]:
-    """The trials that a front is made of: see `Front`."""
+def competitors(
+    records: Iterable[TrialRecord], overrides: Overrides, deciding: Budgets | None = None
+) -> tuple[TrialRecord, ...]:
+    """The trials that a front is made of: see `Front`. `deciding`: as `deciding_budgets`."""
     complete = tuple(record for record in records if record.is_complete)
-    return tuple(record for record in complete if overrides.allows(record.policy)) or complete
+    allowed = tuple(record for record in complete if overrides.allows(record.policy)) or complete
+    return allowed if deciding is None else least_excess(allowed, deciding)
 
 
 def points_of(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> np.ndarray:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from mpsearch.search.budgets import Budgets
+from mpsearch.search.constrained import deciding_budgets
 from mpsearch.search.front import competitors
 from mpsearch.search.front_keeper import FrontKeeper
 from mpsearch.search.objective import Objective
@@ -37,7 +39,8 @@ def run_history(run: Run) -> tuple[HistoryPoint, ...]:
 
     The last one's hypervolume is the run's: trials that its overrides exclude add nothing, as in `Front`.
     """
-    return history_of(run.records, run.objectives, run.reference_point, run.overrides)
+    deciding = deciding_budgets(run.objectives, run.budgets)
+    return history_of(run.records, run.objectives, run.reference_point, run.overrides, deciding)
 
 
 def history_of(
@@ -45,6 +48,7 @@ def history_of(
     objectives: tuple[Objective, ...],
     reference: Mapping[str, float],
     overrides: Overrides,
+    deciding: Budgets | None = None,
 ) -> tuple[HistoryPoint, ...]:
     """As `run_history`, of records that are not a run yet; `reference` as `Run.reference_point`.
 
@@ -52,7 +56,7 @@ def history_of(
     """
     finished = sorted(trainings_of(records), key=lambda r: (r.ended, r.number))
     competing = {r.number for r in competitors(finished, overrides)}
-    keeper = FrontKeeper(objectives, reference)
+    keeper = FrontKeeper(objectives, reference, deciding=deciding)
     scores = PolicyScores()
     points: list[HistoryPoint] = []
     busy = _Busy(finished)
@@ -62,7 +66,7 @@ def history_of(
             is_repeat = scores.is_repeat(record)
             scores.add(record)
             keeper = (
-                FrontKeeper(objectives, reference, scores.records)
+                FrontKeeper(objectives, reference, scores.records, deciding=deciding)
                 if is_repeat
                 else keeper.with_record(record)
             )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mpsearch.atomic_file import parts_in, parts_of, storing, write_atomically
 from mpsearch.errors import StorageError
+from mpsearch.search.best_trial import best_of
+from mpsearch.search.constrained import deciding_budgets
 from mpsearch.search.events import (
     Event,
     Notice,
@@ -55,7 +57,9 @@ class Journal:
 
     def _whole_front(self) -> FrontKeeper:
         space = self._space
-        return FrontKeeper(space.objectives, self._reference, self.scores.records, space.overrides)
+        deciding = deciding_budgets(space.objectives, space.budgets)
+        scores = self.scores.records
+        return FrontKeeper(space.objectives, self._reference, scores, space.overrides, deciding)
 
     def repair(self) -> None:
         """Make the other files agree with the study."""
@@ -128,9 +132,9 @@ class Journal:
             weights.replace(self.folder.checkpoint(number))
 
     def best(self) -> TrialRecord | None:
-        """The most accurate trial that meets budgets and overrides."""
+        """The best trial that meets budgets and overrides."""
         feasible = [record for record in self.scores.records if self._space.admits(record)]
-        return max(feasible, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
+        return best_of(feasible, self._space.objectives)
 
     def _write_front(self) -> None:
         write_atomically(

@@ -180,7 +180,7 @@ def first_cost(objectives: Sequence[Objective]) -> Objective:
 
 
 def first_learnt(objectives: Sequence[Objective]) -> Objective:
-    """What a picture shows upwards unless it is told another: what is learnt of `objectives`, else accuracy."""
+    """What a picture shows upwards unless it is told another: the learnt one, else accuracy."""
     return learnt_of(objectives) or OBJECTIVES["accuracy"]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mpsearch.errors import ConfigError, RunError
+from mpsearch.search.best_trial import best_of
 from mpsearch.search.trial_filter import TrialFilter
 from mpsearch.search.trial_record import TrialRecord
 
@@ -22,7 +23,7 @@ _CHOICES: dict[str, Callable[[Run], TrialRecord]] = {
 }
 RULE = (
     f'{", ".join(_CHOICES)}, a trial number, or conditions such as "latency<300us and accuracy>0.9" '
-    "(the most accurate trial of the front that meets them)"
+    "(the best trial of the front that meets them)"
 )
 
 
@@ -48,4 +49,6 @@ def pick_trial(run: Run, pick: str | int) -> TrialRecord:
             f"A pick must fit a trial on the front; none of the {len(run.front)} meets {text!r}. "
             "`mpsearch pareto` lists them."
         )
-    return max(fitting, key=lambda r: (r.accuracy, -r.latency_s, -r.number))
+    best = best_of(fitting, run.objectives)
+    assert best is not None
+    return best

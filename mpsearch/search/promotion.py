@@ -22,6 +22,7 @@ from mpsearch.search.trial_record import Origin, Rung
 from mpsearch.training.recipe import LOW_BITS
 
 Floats = NDArray[np.float64]
+_SCORES = {"accuracy": "score", "loss": "loss"}  # objective -> field of a rung
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +112,10 @@ class _Group:
         if number in self._points or not (is_wanted or climber.origin == "anchor"):
             return
         self._points[number] = [
-            o.sign * (rung.score if o.direction == "maximize" else o.of(climber.costs))
+            o.sign * (getattr(rung, _SCORES[o.name]) if o.is_learnt else o.of(climber.costs))
             for o in space.objectives
         ]
-        self._feasible[number] = is_wanted and space.budgets.are_met_by(climber.costs, rung.score)
+        self._feasible[number] = is_wanted and space.budgets.are_met_by(climber.costs, rung.score, rung.loss)
         if climber.origin != "anchor":
             self._competing.add(number)
         self._best = None

@@ -15,6 +15,7 @@ from mpsearch.models.model_trace import ModelTrace
 from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.constrained import total_excess
 from mpsearch.search.costs import Costs
 from mpsearch.search.front import Front, FrontPoint, box_shares
 from mpsearch.search.further_profiles import read_further
@@ -165,8 +166,16 @@ class Run:
 
     @property
     def hypervolume(self) -> float:
-        """Share that the front dominates of the box from `reference_point` to accuracy 1 at no cost."""
-        return normalised_hypervolume(self.front.records, self.objectives, self.reference_point)
+        """Share that the front dominates of the box from `reference_point` to accuracy 1 at no cost.
+
+        Of one objective: how much of the way from the reference to the ideal is done. 0 while budgets decide
+        who is on the front and no trial meets them.
+        """
+        members = self.front.records
+        deciding = self.front.deciding
+        if deciding is not None and any(total_excess(record, deciding) > 0 for record in members):
+            return 0.0
+        return normalised_hypervolume(members, self.objectives, self.reference_point)
 
     def interval(self, record: TrialRecord) -> tuple[float, float]:
         """Where the record's score would lie on other validation samples, 95%; see `score_interval`.
