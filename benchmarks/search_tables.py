@@ -1,8 +1,8 @@
 """Tables of real trials: every policy of a small space, trained with several seeds; and what policies cost.
 
 A table is `NAME.parquet`, one row a policy and seed: columns `layer.<choice>` (scheme), `score` (accuracy on
-the validation split), `score_ptq` (calibrated, not trained), `score_short` (a quarter of the steps, seed 0
-only), `seconds`, `seconds_short`, `seed`. Beside it `NAME.costs.json`: choice -> scheme -> costs, measured.
+the validation split), `score_ptq` (calibrated, not trained), `score_short` (a quarter of the steps), `seed`
+and `seconds`; `score_short`, `seconds_short` and `seconds_ptq` are of seed 0 only. Beside it `NAME.costs.json`: choice -> scheme -> costs, measured.
 
 Finished trials go to `NAME.jsonl` in the work folder at once; a killed process goes on from there.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,19 @@ from search_workloads import WORKLOADS, Workload
 
 from mpsearch.atomic_file import append_line, write_atomically
 from mpsearch.cost.cost_model import CostModel
-from mpsearch.errors import TrialError
+from mpsearch.errors import ConfigError, TrialError
 from mpsearch.models.trace import trace_model
 from mpsearch.precision.scheme import scheme_named
 from mpsearch.profiling.profile_machine import profile_machine
 from mpsearch.profiling.profiled_model import ProfiledModel
+from mpsearch.search.nearest import did_you_mean
 from mpsearch.training.baseline import Baseline, trained_baseline
 from mpsearch.training.batched_trials import run_trials
 from mpsearch.training.layout import prepare_model
 from mpsearch.training.task import Task
 
 TABLES = Path(__file__).with_name("tables")
-_SHORT, _FULL = "short", "full"
+_CALIBRATED, _SHORT, _FULL = "ptq", "short", "full"
 
 Row = dict[str, Any]
 
@@ -70,6 +71,23 @@ def measure_costs(name: str, folder: Path = TABLES) -> None:
     write_atomically(folder / f"{name}.costs.json", json.dumps(table, indent=1) + "\n")
 
 
+def make_tables(names: Sequence[str], work: Path, folder: Path = TABLES) -> None:
+    """Those named, or all; what they cost is measured where it is not yet.
+
+    Raises: ConfigError if there is no such table.
+    """
+    for name in names:
+        if name not in WORKLOADS:
+            raise ConfigError(
+                f"A table to make must be one of {', '.join(WORKLOADS)}; got {name!r}."
+                f"{did_you_mean(name, WORKLOADS)}"
+            )
+    for name in names or WORKLOADS:
+        if not (folder / f"{name}.costs.json").exists():
+            measure_costs(name, folder)
+        make_table(name, work, folder)
+
+
 def make_table(name: str, work: Path, folder: Path = TABLES) -> None:
     """Train what the work folder lacks, then write the table."""
     workload = WORKLOADS[name]
@@ -80,7 +98,7 @@ def make_table(name: str, work: Path, folder: Path = TABLES) -> None:
     work.mkdir(parents=True, exist_ok=True)
     order = _shuffled(workload)
     passes = [(seed, _FULL) for seed in range(workload.seeds)]
-    passes.insert(1, (0, _SHORT))
+    passes[1:1] = [(0, _SHORT), (0, _CALIBRATED)]
     for seed, kind in passes:
         done = {tuple(row["codes"]) for row in _rows(journal) if (row["seed"], row["kind"]) == (seed, kind)}
         left = [codes for codes in order if codes not in done]
@@ -104,21 +122,24 @@ def write_table(name: str, work: Path, folder: Path = TABLES) -> None:
     """The table of what is in the work folder."""
     workload = WORKLOADS[name]
     rows = _rows(work / f"{name}.jsonl")
-    short = {tuple(row["codes"]): row for row in rows if row["kind"] == _SHORT}
+    lower = {(row["kind"], tuple(row["codes"])): row for row in rows if row["kind"] != _FULL}
     records = []
     for row in rows:
         if row["kind"] != _FULL:
             continue
-        at_short = short.get(tuple(row["codes"])) if row["seed"] == 0 else None
+        codes, is_first = tuple(row["codes"]), row["seed"] == 0
+        at_short = lower.get((_SHORT, codes), {}) if is_first else {}
+        calibrated = lower.get((_CALIBRATED, codes), {}) if is_first else {}
         records.append(
             {
                 **{f"layer.{choice}": scheme for choice, scheme in _names(workload, row["codes"]).items()},
                 "seed": row["seed"],
                 "score": row["score"],
                 "score_ptq": row["score_ptq"],
-                "score_short": None if at_short is None else at_short["score"],
+                "score_short": at_short.get("score"),
                 "seconds": row["seconds"],
-                "seconds_short": None if at_short is None else at_short["seconds"],
+                "seconds_ptq": calibrated.get("seconds"),
+                "seconds_short": at_short.get("seconds"),
             }
         )
     frame = pd.DataFrame(records)
@@ -126,7 +147,7 @@ def write_table(name: str, work: Path, folder: Path = TABLES) -> None:
     frame = frame.sort_values([*layers, "seed"], ignore_index=True)
     for column in layers:
         frame[column] = frame[column].astype("category")
-    for column in ("score", "score_ptq", "score_short", "seconds", "seconds_short"):
+    for column in (column for column in frame.columns if column.startswith(("score", "seconds"))):
         frame[column] = frame[column].astype("float32")
     frame["seed"] = frame["seed"].astype("int8")
     folder.mkdir(exist_ok=True)
@@ -138,7 +159,7 @@ def _trained(
 ) -> Iterator[Row]:
     seed, kind = done
     policies = [workload.policy(_names(workload, codes)) for codes in together]
-    share = workload.short if kind == _SHORT else 1.0
+    share = {_CALIBRATED: 0.0, _SHORT: workload.short, _FULL: 1.0}[kind]
     results = run_trials(task, baseline, policies, workload.recipe, share=share, seed=seed)
     for codes, result in zip(together, results, strict=True):
         if isinstance(result, TrialError):
