@@ -2,7 +2,8 @@
 
 A table is `NAME.parquet`, one row a policy and seed: columns `layer.<choice>` (scheme), `score` (accuracy on
 the validation split), `score_ptq` (calibrated, not trained), `score_short` (a quarter of the steps), `seed`
-and `seconds`; `score_short`, `seconds_short` and `seconds_ptq` are of seed 0 only. Beside it `NAME.costs.json`: choice -> scheme -> costs, measured.
+and `seconds`; `score_short`, `seconds_short` and `seconds_ptq` are of seed 0 only. Beside it lies
+`NAME.costs.json`: choice -> scheme -> costs, measured.
 
 Finished trials go to `NAME.jsonl` in the work folder at once; a killed process goes on from there.
 """
