@@ -47,7 +47,7 @@ class ActorCritic:
         self._generator = generator
         self._actor = _Network(state_size, generator)
         self._critic = _Network(state_size + 1, generator)
-        self._slow_actor, self._slow_critic = self._actor.copy(), self._critic.copy()
+        self._slow_actor, self._slow_critic = self._actor.twin(), self._critic.twin()
         self._baseline: float | None = None
 
     def act(self, states: Floats) -> Floats:
@@ -84,32 +84,33 @@ class _Network:
 
     def __init__(self, inputs: int, generator: np.random.Generator) -> None:
         sizes = (inputs, _HIDDEN, _HIDDEN, 1)
-        self.weights: list[Floats] = []
-        for place, (before, after) in enumerate(itertools.pairwise(sizes)):
-            widest = _LAST_LAYER if place == len(sizes) - 2 else before**-0.5
-            self.weights += [generator.uniform(-widest, widest, (before, after)), np.zeros(after)]
-        self._moments = [(np.zeros_like(w), np.zeros_like(w)) for w in self.weights]
+        self._shapes = list(itertools.pairwise(sizes))
+        self.weights = np.zeros(sum((before + 1) * after for before, after in self._shapes))
+        self._gradient = np.zeros_like(self.weights)
+        self._mean, self._square = np.zeros_like(self.weights), np.zeros_like(self.weights)
         self._steps = 0
+        self._layers, self._slopes = self._views(self.weights), self._views(self._gradient)
         self._inputs: list[Floats] = []
-        self.gradients: list[Floats] = []
+        for layer, widest in zip(self._layers, (inputs**-0.5, _HIDDEN**-0.5, _LAST_LAYER), strict=True):
+            layer[:-1] = generator.uniform(-widest, widest, layer[:-1].shape)
 
-    def copy(self) -> _Network:
-        twin = object.__new__(_Network)
-        twin.weights = [w.copy() for w in self.weights]
+    def twin(self) -> _Network:
+        """Another one of the same weights."""
+        twin = _Network(self._shapes[0][0], np.random.default_rng(0))
+        twin.weights[:] = self.weights
         return twin
 
     def follow(self, other: _Network) -> None:
-        for mine, theirs in zip(self.weights, other.weights, strict=True):
-            np.add(mine, _TARGET_RATE * (theirs - mine), out=mine)
+        self.weights += _TARGET_RATE * (other.weights - self.weights)
 
     def forward(self, x: Floats) -> Floats:
         """Shape: x (N, inputs) -> (N,)."""
         self._inputs = []
-        for place in range(0, len(self.weights), 2):
-            self._inputs.append(x)
-            x = x @ self.weights[place] + self.weights[place + 1]
-            if place < len(self.weights) - 2:
+        for place, layer in enumerate(self._layers):
+            if place:
                 x = np.maximum(x, 0.0)
+            self._inputs.append(x)
+            x = x @ layer[:-1] + layer[-1]
         return x[:, 0]
 
     def backward(self, slopes: Floats) -> Floats:
@@ -118,24 +119,28 @@ class _Network:
         Shape: slopes (N,) -> (N, inputs).
         """
         back = slopes[:, None]
-        gradients: list[Floats] = []
-        for layer in reversed(range(len(self._inputs))):
-            x = self._inputs[layer]
-            gradients = [x.T @ back, back.sum(axis=0), *gradients]
-            back = back @ self.weights[2 * layer].T
-            if layer:
-                back = back * (x > 0)
-        self.gradients = gradients
+        for place in reversed(range(len(self._layers))):
+            x = self._inputs[place]
+            self._slopes[place][:-1] = x.T @ back
+            self._slopes[place][-1] = back.sum(axis=0)
+            back = back @ self._layers[place][:-1].T
+            if place:
+                back *= x > 0
         return back
 
     def step(self, rate: float) -> None:
         """One step of Adam down the kept gradients."""
         self._steps += 1
+        self._mean += 0.1 * (self._gradient - self._mean)
+        self._square += 0.001 * (self._gradient**2 - self._square)
         corrected = rate * (1 - 0.999**self._steps) ** 0.5 / (1 - 0.9**self._steps)
-        for weight, gradient, (mean, square) in zip(self.weights, self.gradients, self._moments, strict=True):
-            np.add(mean, 0.1 * (gradient - mean), out=mean)
-            np.add(square, 0.001 * (gradient**2 - square), out=square)
-            np.subtract(weight, corrected * mean / (np.sqrt(square) + 1e-8), out=weight)
+        self.weights -= corrected * self._mean / (np.sqrt(self._square) + 1e-8)
+
+    def _views(self, flat: Floats) -> list[Floats]:
+        """A matrix a layer, its last row the bias."""
+        ends = np.cumsum([(before + 1) * after for before, after in self._shapes])[:-1]
+        parts = np.split(flat, ends)
+        return [part.reshape(-1, after) for part, (_, after) in zip(parts, self._shapes, strict=True)]
 
 
 def _with(states: Floats, actions: Floats) -> Floats:

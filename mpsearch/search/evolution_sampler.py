@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.pareto.crowding import crowding_distance
+from mpsearch.pareto.dominance import non_dominated
+from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_policies import Codes, Floats
 from mpsearch.search.policy_sampler import PolicySampler, ToldPolicies
@@ -26,8 +28,8 @@ class EvolutionSampler(PolicySampler):
 
     For each ask the predictor is fitted to all trials, a population that begins with them and random
     policies evolves for some generations, and of the untried policies of the front that it has found the one
-    is proposed that lies farthest from the trials' front, objectives counted as shares of their range. The
-    first trials are those of `warm_start` where there is a proxy, else random ones.
+    is proposed that adds most hypervolume to that of the trials, all scores predicted. The first trials are
+    those of `warm_start` where there is a proxy, else random ones.
 
     The published searches train or evaluate many policies in each iteration, and thousands in all; this one
     trains one, so that it knows all others by then.
@@ -57,12 +59,8 @@ class EvolutionSampler(PolicySampler):
             return None
         points, excess = self._judged(codes, predictor)
         rank = ranks(points, excess)
-        codes, points = codes[rank == 0], points[rank == 0]
         reached, missed = self._judged(tried, predictor)
-        reached = reached[ranks(reached, missed) == 0]
-        span = np.ptp(np.concatenate((points, reached)), axis=0)
-        apart = (points[:, None] - reached[None]) / np.where(span > 0, span, 1.0)
-        return tuple(codes[np.linalg.norm(apart, axis=2).min(axis=1).argmax()].tolist())
+        return tuple(codes[rank == 0][_largest_gain(points[rank == 0], reached[missed <= 0])].tolist())
 
     def _evolved(self, predictor: ScorePredictor, tried: Codes) -> Codes:
         """The last generation, as places; all differ. Shape: tried (N, C) -> (at most _POPULATION, C)."""
@@ -133,3 +131,18 @@ def ranks(points: Floats, excess: Floats) -> NDArray[np.int64]:
         rank[left & ~beats[left].any(axis=0)] = level
         level += 1
     return rank
+
+
+def _largest_gain(points: Floats, reached: Floats) -> int:
+    """The row that adds most to the hypervolume of those that are reached, as shares of their range.
+
+    Shape: points (P, M) and reached (N, M), to be minimised.
+    """
+    both = np.concatenate((points, reached))
+    least, span = both.min(axis=0), np.ptp(both, axis=0)
+    shares = (both - least) / np.where(span > 0, span, 1.0)
+    reference = np.full(shares.shape[1], 1.1)
+    front = shares[len(points) :]
+    front = front[non_dominated(front)]
+    gains = [hypervolume(np.vstack((front, point)), reference) for point in shares[: len(points)]]
+    return int(np.argmax(gains))

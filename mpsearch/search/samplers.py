@@ -73,11 +73,37 @@ def _random(seed: int, _knowledge: Knowledge | None) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
+def _greedy(seed: int, knowledge: Knowledge | None) -> BaseSampler:
+    from mpsearch.search.greedy_sampler import GreedySampler  # noqa: PLC0415
+
+    assert knowledge is not None
+    return GreedySampler(knowledge, seed=seed)
+
+
+def _evolution(seed: int, knowledge: Knowledge | None) -> BaseSampler:
+    from mpsearch.search.evolution_sampler import EvolutionSampler  # noqa: PLC0415
+
+    assert knowledge is not None
+    return EvolutionSampler(knowledge, seed=seed)
+
+
+def _haq(seed: int, knowledge: Knowledge | None) -> BaseSampler:
+    from mpsearch.search.haq_sampler import HaqSampler  # noqa: PLC0415
+
+    assert knowledge is not None
+    return HaqSampler(knowledge.policies, seed=seed)
+
+
+_EVERY = 10**6  # those that go down a list must not be asked to forget what they have proposed
+
 SAMPLERS: dict[str, SamplerFactory] = {
     "tpe": SamplerFactory(_tpe, most_told=300),
     "nsga2": SamplerFactory(_nsga2, most_told=500),
     "gp": SamplerFactory(_gp, most_told=100),
     "random": SamplerFactory(_random, most_told=500),
+    "greedy": SamplerFactory(_greedy, most_told=_EVERY, uses_knowledge=True),
+    "evolution": SamplerFactory(_evolution, most_told=1000, uses_knowledge=True),
+    "haq": SamplerFactory(_haq, most_told=1000, uses_knowledge=True),
 }
 
 
