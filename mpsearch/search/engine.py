@@ -31,7 +31,9 @@ from mpsearch.search.given_settings import with_settings
 from mpsearch.search.held_out import score_front_on_test
 from mpsearch.search.history import history_of
 from mpsearch.search.journal import Journal, Log
+from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_costs import KnownCosts
+from mpsearch.search.known_policies_of import known_policies_of
 from mpsearch.search.narrowing import require_layer
 from mpsearch.search.open_runner import open_runner, require_place
 from mpsearch.search.overrides import Overrides
@@ -52,6 +54,7 @@ from mpsearch.search.run import Exporter, Run, load_run, reference_point
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, WidthFacts, installed_version
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.samplers import sampler_named
+from mpsearch.search.sensitivity_stage import search_proxy
 from mpsearch.search.sharing import Sharing, sharing_of
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_stored_space
@@ -235,6 +238,9 @@ class _Search:
             lost = store.recover(self.folder.written_records())
             journal = Journal(self.folder, store, self.space, reference)
             journal.repair()
+            knowledge = None
+            if len(journal.records) < self.space.search.trials:
+                knowledge = self._knowledge(traced, known, allowed, baselines, threads)
             loop = TrialLoop(
                 space=self.space,
                 folder=self.folder,
@@ -252,6 +258,7 @@ class _Search:
                     overrides=self.space.overrides,
                     sampler=sampler_named(self.space.search.sampler),
                     seed=self.space.search.seed,
+                    knowledge=knowledge,
                     history=journal.history,
                     is_reordered=len(self.space.trial.fidelities) > 1,
                 ),
@@ -381,6 +388,23 @@ class _Search:
         )
         self.folder.write_json(self.folder.facts_file, facts.to_dict())
         return facts
+
+    def _knowledge(
+        self, traced: TracedTask, known: KnownCosts, allowed: KnownCosts, baselines: Baselines, threads: int
+    ) -> Knowledge | None:
+        """What the sampler is told, where it listens."""
+        if not sampler_named(self.space.search.sampler).uses_knowledge:
+            return None
+        policies = known_policies_of(
+            known,
+            objectives=self.space.objectives,
+            budgets=self.space.budgets,
+            allowed=allowed.resolved if self.space.overrides else None,
+        )
+        proxy = search_proxy(
+            self.space, traced, baselines, folder=self.folder, threads=threads, emit=self.emit
+        )
+        return Knowledge(policies=policies, proxy=proxy, samples=len(traced.task.validation))
 
     def _study_facts(
         self,
