@@ -108,6 +108,12 @@ def told_policies(study: Study, policies: KnownPolicies, *, but: int) -> ToldPol
 
 
 def _score(trial: FrozenTrial, policies: KnownPolicies) -> float | None:
-    if trial.state != TrialState.COMPLETE or None not in policies.objectives:
+    if trial.state != TrialState.COMPLETE:
         return None
-    return float(trial.values[policies.objectives.index(None)])
+    if None in policies.objectives:
+        return float(trial.values[policies.objectives.index(None)])
+    least = policies.least_score
+    missing = trial.constraints.get("accuracy" if policies.is_maximized else "loss")
+    if least is None or missing is None:
+        return None
+    return least - missing if policies.is_maximized else least * (1 + missing)  # as `Budgets.violations`
