@@ -84,6 +84,8 @@ def search(
     sensitivity how a sampler that asks learns which layers lose most: loss, gradient, hessian, supernet,
                 sqnr or none
     fidelities  shares of a trial's steps, such as (0.1, 0.3): only the best third of each goes on to the next
+    objectives  what the search is for, in place of the space's: accuracy or loss, latency, latency_p95,
+                latency_p99, memory, energy, compressed_size, in any number; see docs/budgets.md
     out         the run folder; default `runs/NAME`, or that of the run that goes on
     hw          a hardware profile, or several, the main one first: each further one gives latency@NAME and
                 energy@NAME; default: measured now on `threads` threads
@@ -100,13 +102,7 @@ def search(
 
     task: Task | None = None
     if isinstance(model, (str, Path, SearchSpace)):
-        described = {
-            "data": data,
-            "schemes": schemes,
-            "objectives": objectives,
-            "trial": trial,
-            "layers": layers,
-        }
+        described = {"data": data, "schemes": schemes, "trial": trial, "layers": layers}
         given = [name for name, value in {**described, **task_options}.items() if value]
         if given:
             raise ConfigError(f"A search space says `{given[0]}` itself; change it there, not in the call.")
@@ -122,7 +118,7 @@ def search(
             if data is None:
                 raise ConfigError("A model needs `data`: (train, validation) or (train, validation, test).")
             task = task_from(model, data, **{"name": type(model).__name__, **task_options})
-        own = _space_for(task, schemes=schemes, layers=layers, objectives=objectives, trial=trial)
+        own = _space_for(task, schemes=schemes, layers=layers, trial=trial)
         target = SearchTarget(space=own)
     folder = target.folder(out)
 
@@ -148,6 +144,7 @@ def search(
             sampler=sampler,
             sensitivity=sensitivity,
             fidelities=fidelities,
+            objectives=objectives,
             threads=threads,
             storage=storage,
             study=study,
@@ -179,7 +176,6 @@ def _space_for(
     *,
     schemes: Sequence[str] | None,
     layers: Sequence[Mapping[str, Any]],
-    objectives: Sequence[str] | None,
     trial: TrialRecipe | None,
 ) -> SearchSpace:
     from mpsearch.training.task import IN_MEMORY  # noqa: PLC0415 - as in `search`
@@ -192,7 +188,5 @@ def _space_for(
         ],
         "trial": asdict(trial or TrialRecipe()),
     }
-    if objectives is not None:
-        values["objectives"] = list(objectives)
     name = re.sub(r"[^\w.-]+", "-", task.name).strip("-.").lower() or "model"
     return build_space(values, name=name, source="mpsearch.search()")

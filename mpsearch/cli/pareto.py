@@ -8,13 +8,17 @@ from typing import Annotated
 import typer
 
 from mpsearch.cli.budget_options import (
+    MaxCompressedSize,
     MaxEnergy,
     MaxLatency,
     MaxLatencyP95,
     MaxLatencyP99,
+    MaxLoss,
     MaxMemory,
     MinAccuracy,
+    Objectives,
     budgets_from,
+    objective_names,
 )
 from mpsearch.cli.plot_options import LogX, LogY, XAxis, YAxis, scale_of
 from mpsearch.cli.run_argument import RunArgument
@@ -74,11 +78,14 @@ def pareto(
     max_latency_p95: MaxLatencyP95 = None,
     max_latency_p99: MaxLatencyP99 = None,
     max_energy: MaxEnergy = None,
+    max_compressed_size: MaxCompressedSize = None,
+    max_loss: MaxLoss = None,
     min_accuracy: MinAccuracy = None,
+    objectives: Objectives = None,
 ) -> None:
     """Show the front of a run: table, plot, knee, best under the budgets.
 
-    Budgets given here judge the run anew; without any, its own apply.
+    Budgets and objectives given here judge the run anew; without any, its own apply.
 
         $ mpsearch pareto runs/digits
 
@@ -100,9 +107,14 @@ def pareto(
         max_latency_p95=max_latency_p95,
         max_latency_p99=max_latency_p99,
         max_energy=max_energy,
+        max_compressed_size=max_compressed_size,
+        max_loss=max_loss,
         min_accuracy=min_accuracy,
     )
     require_devices((), budgets, found.devices)
+    asked = objective_names(objectives)
+    if asked is not None:
+        found = found.with_objectives(asked)
     if budgets:
         found = found.with_budgets(budgets)
     selection = TrialSelection(

@@ -9,13 +9,17 @@ from typing import Annotated
 import typer
 
 from mpsearch.cli.budget_options import (
+    MaxCompressedSize,
     MaxEnergy,
     MaxLatency,
     MaxLatencyP95,
     MaxLatencyP99,
+    MaxLoss,
     MaxMemory,
     MinAccuracy,
+    Objectives,
     budgets_from,
+    objective_names,
 )
 from mpsearch.cli.completion import complete_space
 from mpsearch.cli.override_options import Forbid, Pin
@@ -40,7 +44,10 @@ def plan(
     max_latency_p95: MaxLatencyP95 = None,
     max_latency_p99: MaxLatencyP99 = None,
     max_energy: MaxEnergy = None,
+    max_compressed_size: MaxCompressedSize = None,
+    max_loss: MaxLoss = None,
     min_accuracy: MinAccuracy = None,
+    objectives: Objectives = None,
     pin: Pin = None,
     forbid: Forbid = None,
     hw: Annotated[
@@ -98,13 +105,22 @@ def plan(
         max_latency_p95=max_latency_p95,
         max_latency_p99=max_latency_p99,
         max_energy=max_energy,
+        max_compressed_size=max_compressed_size,
+        max_loss=max_loss,
         min_accuracy=min_accuracy,
     )
     overrides = Overrides.parse(pin, forbid)
     loaded = load_space(space)
     from mpsearch.search.planning import plan_search  # torch: after what can be refused at once
 
-    asked = with_settings(loaded, trials=trials, workers=workers, budgets=budgets, overrides=overrides)
+    asked = with_settings(
+        loaded,
+        trials=trials,
+        workers=workers,
+        budgets=budgets,
+        overrides=overrides,
+        objectives=objective_names(objectives),
+    )
     stored = RunFolder(Path("runs") / loaded.name)
     progress = messages()
     try:
@@ -145,7 +161,10 @@ def plan(
                         "--max-latency-p95": max_latency_p95,
                         "--max-latency-p99": max_latency_p99,
                         "--max-energy": max_energy,
+                        "--max-compressed-size": max_compressed_size,
+                        "--max-loss": max_loss,
                         "--min-accuracy": min_accuracy,
+                        "--objectives": objectives,
                         "--pin": pin,
                         "--forbid": forbid,
                         "--hw": hw,

@@ -11,13 +11,17 @@ from typing import Annotated
 import typer
 
 from mpsearch.cli.budget_options import (
+    MaxCompressedSize,
     MaxEnergy,
     MaxLatency,
     MaxLatencyP95,
     MaxLatencyP99,
+    MaxLoss,
     MaxMemory,
     MinAccuracy,
+    Objectives,
     budgets_from,
+    objective_names,
 )
 from mpsearch.cli.completion import complete_layer, complete_space_or_run
 from mpsearch.cli.override_options import OVERRIDES_PANEL, Forbid, Pin
@@ -58,7 +62,10 @@ def search(
     max_latency_p95: MaxLatencyP95 = None,
     max_latency_p99: MaxLatencyP99 = None,
     max_energy: MaxEnergy = None,
+    max_compressed_size: MaxCompressedSize = None,
+    max_loss: MaxLoss = None,
     min_accuracy: MinAccuracy = None,
+    objectives: Objectives = None,
     pin: Pin = None,
     forbid: Forbid = None,
     free: Annotated[
@@ -198,12 +205,14 @@ def search(
         typer.Option("--json-lines", help="One JSON object an event on standard output, and nothing else."),
     ] = False,
 ) -> None:
-    """Search a space for the front of accuracy, latency and memory.
+    """Search a space for the front of accuracy, latency and memory, or of any of its objectives.
 
     It can be stopped at any moment: the same command goes on where it was.
-    Budgets and overrides may change from call to call; trials are judged anew.
+    Budgets, overrides and objectives may change from call to call; trials are judged anew.
 
         $ mpsearch search digits
+
+        $ mpsearch search digits --objectives accuracy --max-memory 30KB --max-latency 20us
 
         $ mpsearch search my-space.yaml --max-memory 60KB --out runs/mine
 
@@ -224,6 +233,8 @@ def search(
         max_latency_p95=max_latency_p95,
         max_latency_p99=max_latency_p99,
         max_energy=max_energy,
+        max_compressed_size=max_compressed_size,
+        max_loss=max_loss,
         min_accuracy=min_accuracy,
     )
     timeout_s = None if timeout is None else parse_duration_s(timeout)
@@ -260,6 +271,7 @@ def search(
                 sampler=None if sampler is None else sampler.value,
                 sensitivity=None if sensitivity is None else sensitivity.value,
                 fidelities=shares,
+                objectives=objective_names(objectives),
                 threads=threads,
                 storage=storage,
                 study=study,

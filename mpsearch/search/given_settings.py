@@ -8,10 +8,11 @@ from typing import Any
 
 from mpsearch.errors import ConfigError
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.objective import objectives_named
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.samplers import sampler_named
 from mpsearch.search.sensitivity import require_sensitivity
-from mpsearch.search.space import SearchSpace
+from mpsearch.search.space import SearchSpace, require_learnt
 
 
 def with_settings(
@@ -26,12 +27,13 @@ def with_settings(
     sampler: str | None = None,
     sensitivity: str | None = None,
     fidelities: Sequence[float] | None = None,
+    objectives: Sequence[str] | None = None,
     trial_timeout_s: float | None = None,
 ) -> SearchSpace:
     """The space with what is not None replaced; budgets replace those of the same name.
 
     `fidelities` as in `TrialRecipe`; the last one, 1, may be left out. Overrides named in `free` are lifted
-    before `overrides` join the rest.
+    before `overrides` join the rest. `objectives` replace all of the space's.
 
     Raises: ConfigError if a value is out of range, or an override still holds what `free` names.
     """
@@ -56,10 +58,13 @@ def with_settings(
         shares = tuple(fidelities)
         trial = replace(trial, fidelities=shares if 1 in shares else (*shares, 1.0))
     asked = budgets if isinstance(budgets, Budgets) else Budgets.parse(budgets or {})
-    return replace(
+    settled = replace(
         space,
+        objectives=space.objectives if objectives is None else objectives_named(objectives),
         search=replace(space.search, **changes),
         trial=trial,
         budgets=Budgets.parse({**space.budgets.texts(), **asked.texts()}),
         overrides=space.overrides.without(free).joined(overrides or Overrides()),
     )
+    require_learnt(settled.objectives, settled.budgets)
+    return settled

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mpsearch.errors import ExportError, FormatError, RunError
+from mpsearch.errors import ConfigError, ExportError, FormatError, RunError
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.pareto.hypervolume import hypervolume
@@ -20,7 +20,7 @@ from mpsearch.search.costs import Costs
 from mpsearch.search.front import Front, FrontPoint, box_shares
 from mpsearch.search.further_profiles import read_further
 from mpsearch.search.measured import MeasuredLatency, read_measured
-from mpsearch.search.objective import Objective, all_objectives
+from mpsearch.search.objective import Objective, all_objectives, objectives_named
 from mpsearch.search.one_run import require_one_run
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.pick import pick_trial
@@ -288,6 +288,20 @@ class Run:
         space = replace(self.space, budgets=budgets)
         judged = tuple(replace(record, feasible=space.admits(record)) for record in self.records)
         return replace(self, space=space, records=judged)
+
+    def with_objectives(self, names: Sequence[str]) -> Run:
+        """The same run with the front of other objectives.
+
+        Raises: ConfigError as `objectives_named`, or if the run does not know one of them.
+        """
+        objectives = objectives_named(names)
+        for objective in objectives:
+            if objective.name not in self.quantities:
+                raise ConfigError(
+                    f"An objective must be one that every trial tells: {', '.join(self.quantities)}; got "
+                    f"{objective.name}."
+                )
+        return replace(self, space=replace(self.space, objectives=objectives))
 
     def with_task_at(self, name: str) -> Run:
         """The same run with its task's code found by this name, seen from the current folder."""
