@@ -39,6 +39,7 @@ from mpsearch.search.open_runner import open_runner, require_place
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.placement import Placement
 from mpsearch.search.preparation import (
+from mpsearch.search.next_training import next_training_of
     TracedTask,
     allowed_costs,
     baselines_of,
@@ -182,6 +183,7 @@ class _Search:
             self._run()
         except KeyboardInterrupt:
             self._finished("interrupted", "Interrupted.", resume=RESUME)
+        self.is_rejudged = False  # by other objectives than in the call before
             raise
         except MpsearchError as error:
             self.log.write(f"{type(error).__name__}: {error}")
@@ -279,6 +281,8 @@ class _Search:
                     baseline_score=facts.baseline.score,
                     baseline_costs=facts.baseline.costs,
                     least_costs=known.least_costs(),
+                next_training=next_training_of(self.space, knowledge, reference, known.resolved.codes),
+                is_rejudged=self.is_rejudged,
                     greatest_costs=known.greatest_costs(),
                     limit_s=self.clock.left_s,
                     records=tuple(journal.records),

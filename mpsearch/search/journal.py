@@ -101,10 +101,11 @@ class Journal:
         self._count(counted)
         return counted
 
-    def mirror(self, record: TrialRecord) -> None:
+    def mirror(self, record: TrialRecord) -> TrialRecord:
         """Write a trial that another driver has finished, and that the study has."""
         self.folder.append_record(record)
         self._count(record)
+        return record
 
     def _count(self, record: TrialRecord) -> None:
         before = self.front.lasting

@@ -18,7 +18,7 @@ from mpsearch.pareto.dominance import non_dominated
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.costs import Costs
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.trial_record import Origin, Rung
+from mpsearch.search.trial_record import Origin, Rung, TrialRecord
 from mpsearch.training.recipe import LOW_BITS
 
 Floats = NDArray[np.float64]
@@ -65,6 +65,19 @@ class Ladder:
         if waits and climber.rungs:
             self._waiting[climber.number] = climber
 
+    def remember(self, record: TrialRecord) -> None:
+        """Take note of a trial that has ended."""
+        climber = Climber(
+            number=record.number,
+            policy=record.policy,
+            costs=record.costs,
+            origin=record.origin,
+            rungs=record.rungs,
+        )
+        self.enter(climber, waits=False)
+        if record.is_stopped:
+            self.give_up(record.number)
+
     def leave(self, number: int) -> Climber:
         """A waiting trial goes on, or is stopped."""
         return self._waiting.pop(number)
@@ -74,6 +87,12 @@ class Ladder:
         for groups in self._rungs:
             for group in groups.values():
                 group.stop(number)
+
+    def anchor(self) -> Climber | None:
+        """The waiting uniform policy that goes on first: they are what others are compared with."""
+        waiting = sorted(self._waiting.values(), key=lambda climber: (-len(climber.rungs), climber.number))
+        allows = self._space.overrides.allows
+        return next((c for c in waiting if c.origin == "anchor" and allows(c.policy)), None)
 
     def deserving(self) -> Climber | None:
         """The waiting trial that should go on first: of the highest rung, then an anchor, then the best."""

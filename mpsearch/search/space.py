@@ -60,6 +60,8 @@ class SearchSettings:
     """How the space is searched. `seed` enters every random choice, training included.
 
     `sensitivity` is the method by which a sampler that uses it is told which layers lose most, or `none`.
+    `repeats`: auto, and policies whose place on the front is contested are trained with further seeds where
+    the sampler can tell that this is worth more than a new policy; or off.
     `workers` are processes that run trials, one at a time each; 0: the process that searches runs them. A
     worker trains `batch` policies together, in one pass over the same batches of data. A trial that takes
     longer than `trial_timeout_s` (times the trials that it is trained with) is ended and fails; None for no
@@ -68,6 +70,7 @@ class SearchSettings:
 
     sampler: str = "tpe"
     sensitivity: str = "loss"
+    repeats: str = "auto"
     trials: int = 40
     seed: int = 0
     workers: int = 1
@@ -154,8 +157,8 @@ class SearchSpace:
     def differences(self, other: SearchSpace) -> tuple[str, ...]:
         """Keys in which the two ask for different searches; what may change from call to call is left out.
 
-        That is the name, budgets and overrides, the sensitivity, the number of trials, of workers and of
-        trials that are trained together, the time limit of a trial, and the folder of the task's file.
+        That is the name, budgets and overrides, the sensitivity, repeats, the number of trials, of workers
+        and of trials that are trained together, the time limit of a trial, and the folder of the task's file.
         """
         mine, theirs = _comparable(self), _comparable(other)
         return tuple(key for key in mine if mine[key] != theirs[key])

@@ -37,6 +37,14 @@ def _checked_sampler(value: Any) -> Any:
     return value
 
 
+def _checked_repeats(value: Any) -> Any:
+    if value is False:  # what YAML makes of a bare `off`
+        return "off"
+    if value not in {"auto", "off"}:
+        raise ValueError("repeats must be auto or off")
+    return value
+
+
 def _checked_sensitivity(value: Any) -> Any:
     if isinstance(value, str):
         _explained(require_sensitivity, value)
@@ -162,6 +170,7 @@ def _checked_duration(value: Any) -> Any:
 class SearchForm(Strict):
     sampler: Annotated[str, BeforeValidator(_checked_sampler)] = "tpe"
     sensitivity: Annotated[str, BeforeValidator(_checked_sensitivity)] = "loss"
+    repeats: Annotated[str, BeforeValidator(_checked_repeats)] = "auto"
     trials: int = Field(default=40, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
     workers: int = Field(default=1, ge=0, le=1024)

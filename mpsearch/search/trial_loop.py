@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpsearch.atomic_file import storing
-from mpsearch.errors import TrialError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.clock import Clock
+from mpsearch.search.constrained import deciding_budgets
+from mpsearch.search.ended_record import ended_record
 from mpsearch.search.events import (
     Notice,
     OnEvent,
@@ -19,10 +21,11 @@ from mpsearch.search.events import (
     TrialProgress,
     TrialStarted,
 )
-from mpsearch.search.failure_reason import reason_of
+from mpsearch.search.failure_streak import FailureStreak
 from mpsearch.search.interrupts import uninterrupted
 from mpsearch.search.journal import Journal
 from mpsearch.search.known_costs import ENUMERABLE, KnownCosts
+from mpsearch.search.next_training import NextTraining, SearchState
 from mpsearch.search.promotion import Climber, Ladder
 from mpsearch.search.proposer import Proposer
 from mpsearch.search.retraining import Retraining
@@ -33,7 +36,6 @@ from mpsearch.search.study import BegunTrial, LostTrial, News, StudyStore
 from mpsearch.search.trial_job import Outcome, StepReport, TrialJob
 from mpsearch.search.trial_record import Rung, State, TrialRecord, now_utc
 
-MAX_SAME_FAILURES = 10
 RESUME = "Give the same command again to go on."
 OTHERS_POLL_S = 1.0  # how often other drivers are looked at where only their trials still run
 
@@ -46,7 +48,9 @@ class TrialLoop:
     (`Ladder`), or else a new policy; it never waits for another worker. Once no policy may begin, none
     deserves to go on and nothing runs, the trials that wait are stopped.
 
-    `known`: costs of the whole space; `allowed`: of the policies that the overrides leave.
+    `known`: costs of the whole space; `allowed`: of the policies that the overrides leave. Where there is
+    `next_training`, its comparison decides who goes on, once it is ready, and may have a policy trained again
+    with another seed.
     """
 
     space: SearchSpace
@@ -59,6 +63,8 @@ class TrialLoop:
     journal: Journal
     proposer: Proposer
     lost: deque[BegunTrial]
+    next_training: NextTraining | None = None
+    is_rejudged: bool = False
 
     def __post_init__(self) -> None:
         self.reason = "done"
@@ -68,10 +74,11 @@ class TrialLoop:
         self._waiting: dict[int, tuple[BegunTrial, str]] = {}  # at a lower fidelity
         self._ladder = Ladder(self.space)
         for record in self.journal.records:
-            self._remember_rungs(record)
+            self._ladder.remember(record)
         self._elsewhere: dict[int, BegunTrial] = {}  # what other drivers of the study run
         self._has_waited = False
-        self._failures: deque[str] = deque(maxlen=MAX_SAME_FAILURES)
+        self._failures = FailureStreak()
+        self._risen: set[int] = set()
         used = [record.number for record in self.journal.records] + [trial.number for trial in self.lost]
         self._next_number = max(used, default=-1) + 1
         for trial in self.lost:
@@ -83,6 +90,8 @@ class TrialLoop:
         self._is_exhausted = False
         # Else, whose weights are missing was copied without them on purpose.
         may_have_moved = bool(self.space.overrides) or any(r.origin == "repeat" for r in self.journal.records)
+        may_have_moved |= self.is_rejudged
+        may_have_moved |= deciding_budgets(self.space.objectives, self.space.budgets) is not None
         without = self.journal.without_weights() if may_have_moved else []
         self._retraining = Retraining(without, self.journal, self.emit)
         if len(self.journal.records) >= self.total:
@@ -116,7 +125,7 @@ class TrialLoop:
                 pass
             if not runner.running:
                 self._stop_waiting()  # first: two drivers would wait for what waits at the other
-                if self._await_others():
+                if self._await_others() or self._retrain_risen():
                     continue
                 return
             for report in runner.wait():
@@ -135,22 +144,55 @@ class TrialLoop:
             for item in news:
                 self._hear(item)
             self._take_up_rungs()
-            deserving = self._ladder.deserving()
-            if deserving is None and not self._may_begin():
-                return False
-            if self.clock.is_over:
+            state = self._search_state()
+            compares = self.next_training is not None and self.next_training.is_ready(state)
+            deserving = self._ladder.anchor() if compares else self._ladder.deserving()
+            is_due = deserving is not None or self._may_begin() or (compares and bool(state.waiting))
+            if is_due and self.clock.is_over:
                 self._stop("timeout", "The time is over.", RESUME)
                 return False
+            new = self._next() if deserving is None and self._may_begin() else None
+            if compares and deserving is None and (new is None or new.origin in {"sampler", "random"}):
+                deserving, new = self._compared(state, new)
             if deserving is not None:
                 self._go_on(deserving.number, runner)
                 return True
-            trial = self._next()
-            if trial is None:
-                self._is_exhausted = True
-                self._stop("exhausted", self._why_exhausted())
+            if new is None:
+                if self._may_begin():
+                    self._is_exhausted = True
+                    self._stop("exhausted", self._why_exhausted())
                 return False
-            self._begin(trial, runner)
+            self._begin(new, runner)
         return True
+
+    def _search_state(self) -> SearchState:
+        running = [trial for trial, _ in self._running.values()] + list(self._elsewhere.values())
+        return SearchState(
+            records=self.journal.records,
+            scores=self.journal.scores,
+            waiting=self._ladder.waiting,
+            running=[trial.policy for trial in running],
+            repeated=[trial.policy for trial in running if trial.origin == "repeat"],
+        )
+
+    def _compared(
+        self, state: SearchState, new: BegunTrial | None
+    ) -> tuple[Climber | None, BegunTrial | None]:
+        """The waiting trial that goes on instead of the new one, or what begins: that, or a repeat."""
+        assert self.next_training is not None
+        better = self.next_training.choose(state, None if new is None else new.policy)
+        if better is None:
+            return None, new
+        number = self._next_number
+        if new is not None:
+            self.proposer.forget(new)
+            number = self._next_number = new.number
+        if isinstance(better, Climber):
+            return better, None
+        self._next_number = number + 1
+        earlier = sum(record.policy == better.policy for record in self.journal.records)
+        seed = self.space.search.seed + earlier
+        return None, self.proposer.begin(number, better.policy, "repeat", seed=seed)
 
     def _hear(self, news: News) -> None:
         """Take note of what another driver has begun, lost or finished."""
@@ -166,11 +208,9 @@ class TrialLoop:
                 self.lost.append(news.trial)
                 self.proposer.resume(news.trial)
             case TrialRecord():
-                before = self.journal.front.lasting
-                self.journal.mirror(news)
-                self._ask_for_weights(news, before)
+                self._count(news, self.journal.mirror)
                 self.proposer.finish(news)
-                self._remember_rungs(news)
+                self._ladder.remember(news)
                 self._tell_finished(news)
 
     def _await_others(self) -> bool:
@@ -285,7 +325,10 @@ class TrialLoop:
         else:
             record = self._record(trial, started, "complete", outcome)
         self._end(record)
-        self._stop_if_always_failing(record)
+        if record.failure is None:
+            self._failures.end()
+        else:
+            self._failures.add(record.failure)
 
     def _keep_rung(self, trial: BegunTrial, started: str, outcome: Outcome) -> None:
         """A trial has scored at a lower fidelity: that is on disk before anything else begins."""
@@ -302,7 +345,7 @@ class TrialLoop:
         self.store.keep_rung(trial.number, rung)
         with storing(self.folder.checkpoints):
             self._weights(trial.number).unlink(missing_ok=True)
-        self._failures.clear()
+        self._failures.end()
         self._let_wait(replace(trial, rungs=(*trial.rungs, rung)), started)
         self.emit(RungFinished(number=trial.number, policy=trial.policy, rung=rung, waiting=self.waiting))
 
@@ -319,18 +362,6 @@ class TrialLoop:
             waits=True,
         )
 
-    def _remember_rungs(self, record: TrialRecord) -> None:
-        climber = Climber(
-            number=record.number,
-            policy=record.policy,
-            costs=record.costs,
-            origin=record.origin,
-            rungs=record.rungs,
-        )
-        self._ladder.enter(climber, waits=False)
-        if record.is_stopped:
-            self._ladder.give_up(record.number)
-
     def _stop_waiting(self) -> None:
         """The search ends: what waits has scored as far as it got."""
         for number in sorted(self._waiting):
@@ -342,40 +373,40 @@ class TrialLoop:
     def _record(
         self, trial: BegunTrial, started: str, state: State, outcome: Outcome | None = None
     ) -> TrialRecord:
-        last = outcome or Outcome(number=trial.number)
-        return TrialRecord(
-            number=trial.number,
-            policy=trial.policy,
-            state=state,
-            score=last.score,
-            loss=last.loss,
+        return ended_record(
+            trial,
+            state,
+            outcome or Outcome(number=trial.number),
             costs=self.known.costs(trial.policy),
-            feasible=False,
-            seconds=sum(rung.seconds for rung in trial.rungs) + last.seconds,
-            steps=sum(rung.steps for rung in trial.rungs) + last.steps,
             seed=self._seed(trial),
-            origin=trial.origin,
             started=started,
-            ended=trial.rungs[-1].ended if state == "stopped" else now_utc(),
-            failure=last.failure,
-            rungs=trial.rungs,
             driver=self.store.driver,
         )
 
     def _end(self, record: TrialRecord) -> None:
         """A trial has ended: write it down and tell of it."""
         judged = replace(record, feasible=self.space.admits(record))
-        before = self.journal.front.lasting
-        counted = self.journal.add(judged, self._weights(record.number))
-        self._ask_for_weights(counted, before)
+        counted = self._count(judged, lambda ended: self.journal.add(ended, self._weights(ended.number)))
         self.proposer.finish(counted)
         self._tell_finished(counted)
 
-    def _ask_for_weights(self, record: TrialRecord, before: set[int]) -> None:
-        """A second seed may let a point fall, and what it had beaten come onto the front again."""
-        if record.origin == "repeat":
-            joined = (found for found in self.journal.without_weights() if found.number not in before)
-            self._retraining.ask_for(joined)
+    def _count(self, record: TrialRecord, write: Callable[[TrialRecord], TrialRecord]) -> TrialRecord:
+        """Write a trial down; a second seed may let a point fall, and what it had beaten come onto the front.
+
+        The weights of these are gone; they are trained again last, for many leave the front once more.
+        """
+        before = self.journal.front.lasting
+        counted = write(record)
+        if counted.origin == "repeat":
+            self._risen |= self.journal.front.lasting - before
+        return counted
+
+    def _retrain_risen(self) -> bool:
+        """Whether points that repeats brought back to the front are to be trained again for their weights."""
+        risen, self._risen = self._risen, set()
+        if not self.clock.is_over:
+            self._retraining.ask_for(r for r in self.journal.without_weights() if r.number in risen)
+        return self._retraining.is_due
 
     def _tell_finished(self, record: TrialRecord) -> None:
         self.emit(
@@ -390,17 +421,6 @@ class TrialLoop:
                 waiting=self.waiting,
             )
         )
-
-    def _stop_if_always_failing(self, record: TrialRecord) -> None:
-        if record.failure is None:
-            self._failures.clear()
-            return
-        self._failures.append(reason_of(record.failure))
-        if len(self._failures) == MAX_SAME_FAILURES and len(set(self._failures)) == 1:
-            raise TrialError(
-                f"{MAX_SAME_FAILURES} trials in a row failed for one reason: {record.failure} "
-                "Mend it and give the same command again; finished trials are kept."
-            )
 
     def _cost_violations(self, trial: BegunTrial) -> dict[str, float]:
         return self.space.budgets.cost_violations(self.known.costs(trial.policy))

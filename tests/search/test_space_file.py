@@ -46,7 +46,7 @@ def test_every_built_in_space_loads_and_writes_itself_in_full(name):
     assert parse_space(text) == space
     shown = yaml.safe_load(text)
     assert {"steps", "learning_rate", "ternary"} <= set(shown["trial"])
-    own = {"sampler", "sensitivity", "trials", "seed", "workers", "batch", "trial_timeout"}
+    own = {"sampler", "sensitivity", "repeats", "trials", "seed", "workers", "batch", "trial_timeout"}
     assert set(shown["search"]) == own
 
 

@@ -160,6 +160,7 @@ def _search(run: Run) -> dict[str, str]:
         "trials asked for": str(space.search.trials),
         "seed": str(space.search.seed),
         "workers": str(space.search.workers),
+        "repeats": space.search.repeats,
         "trials trained together": str(space.search.batch),
     }
 
