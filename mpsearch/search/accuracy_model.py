@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mpsearch.search.hyperparameters import GaussianData, Hyperparameters, hyperparameter_draws
 from mpsearch.search.policy_kernels import PolicyKernels, deviation_medians, deviation_prior
-from mpsearch.search.score_scale import SCALES, ScoreScale, smoothed_error
+from mpsearch.search.score_scale import PAIRED, SCALES, ScoreScale, smoothed_error
 
 Floats = NDArray[np.float64]
 Ranks = NDArray[np.int64]
@@ -27,9 +27,6 @@ _LEAST_POINTS = 4
 _DRAWS = 2400
 _TAILS = (0.025, 0.5, 0.975)
 _Z = 1.96
-# All policies are scored on the same samples and mostly agree on them: of the variance of drawing the
-# samples, at least this share remains between two policies.
-_PAIRED = 0.3
 # Evidence assumes that one of the scales is right; none quite is. By this power a scale that explains the
 # trials nearly as well stays in the mixture, and intervals hold the truth as often as they say.
 _SCALE_POWER = 0.5
@@ -342,7 +339,7 @@ def _moments(point: _Point, similarity: _Similarity, *, own: float) -> _Moments:
 
 def _sampling_variance(scale: ScoreScale, errors: Floats, samples: int) -> Floats:
     """Of T(error), from drawing the samples, as far as policies differ by it: r T'(e)^2 e (1 - e) / n."""
-    variance: Floats = _PAIRED * scale.slope(errors) ** 2 * errors * (1 - errors) / samples
+    variance: Floats = PAIRED * scale.slope(errors) ** 2 * errors * (1 - errors) / samples
     return variance
 
 

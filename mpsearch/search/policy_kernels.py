@@ -13,9 +13,9 @@ Floats = NDArray[np.float64]
 Ranks = NDArray[np.int64]
 
 # What a scheme takes away, relative to w1a1: the size of an effect that is expected before any trial.
-_DAMAGE = {"w1a1": 1.0, "w1a8": 0.7, "w1.58a8": 0.55, "w4a8": 0.25, "w8a8": 0.15, "w32a32": 0.1}
+DAMAGE = {"w1a1": 1.0, "w1a8": 0.7, "w1.58a8": 0.55, "w4a8": 0.25, "w8a8": 0.15, "w32a32": 0.1}
 # Single cells may stray from that order, so their expected sizes differ less.
-_OWN_DAMAGE_POWER = 0.5
+OWN_DAMAGE_POWER = 0.5
 
 
 def deviation_medians(choices: int) -> Floats:
@@ -79,11 +79,11 @@ class PolicyKernels:
 class _Features:
     def __init__(self, ranks: Ranks) -> None:
         policies, choices = ranks.shape
-        damage = np.array([_DAMAGE[name] for name in SCHEMES])
+        damage = np.array([DAMAGE[name] for name in SCHEMES])
         one_hot = np.zeros((policies, choices, len(damage)))
         np.put_along_axis(one_hot, ranks[:, :, None], 1.0, axis=2)
         self.damage = damage[ranks]
         self.total = self.damage.sum(1) / math.sqrt(choices)
-        self.counts = one_hot.sum(1) * damage**_OWN_DAMAGE_POWER / math.sqrt(choices)
-        self.cells = (one_hot * damage**_OWN_DAMAGE_POWER).reshape(policies, -1)
+        self.counts = one_hot.sum(1) * damage**OWN_DAMAGE_POWER / math.sqrt(choices)
+        self.cells = (one_hot * damage**OWN_DAMAGE_POWER).reshape(policies, -1)
         self.strong_cells = (one_hot * damage).reshape(policies, -1)

@@ -12,7 +12,7 @@ from mpsearch.search.precision_order import PrecisionOrder
 
 Policy = tuple[int, ...]
 
-_ALL = 2**14  # policies of a space that are listed, rather than drawn
+ALL = 2**14  # policies of a space that are listed, rather than drawn
 _DRAWS = 512
 _ROUNDS = 8
 
@@ -24,8 +24,8 @@ def random_unseen(policies: KnownPolicies, seen: Set[Policy], generator: np.rand
     random policies are within the bounds, neighbours of seen ones that are, and of these.
     """
     order = PrecisionOrder.of(policies)
-    if policies.policies <= _ALL:
-        listed = _all_feasible(policies)
+    if policies.policies <= ALL:
+        listed = all_feasible(policies)
         found = first_unseen(listed[generator.permutation(len(listed))], seen)
     else:
         found = _drawn(policies, order, seen, generator)
@@ -40,7 +40,7 @@ def first_unseen(codes: Codes, seen: Set[Policy]) -> Policy | None:
 
 
 @lru_cache(maxsize=8)  # one search at a time; samplers are made anew for each ask
-def _all_feasible(policies: KnownPolicies) -> Codes:
+def all_feasible(policies: KnownPolicies) -> Codes:
     codes: Codes = np.indices(policies.sizes.tolist()).reshape(len(policies.sizes), -1).T
     feasible: Codes = codes[policies.feasible(codes)]
     return feasible
