@@ -31,7 +31,7 @@ def compare(
     ],
     *,
     x: XAxis = None,
-    y: YAxis = "accuracy",
+    y: YAxis = None,
     log_x: LogX = None,
     log_y: LogY = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

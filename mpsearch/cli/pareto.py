@@ -66,7 +66,7 @@ def pareto(
         ),
     ] = False,
     x: XAxis = None,
-    y: YAxis = "accuracy",
+    y: YAxis = None,
     log_x: LogX = None,
     log_y: LogY = None,
     as_json: Annotated[

@@ -24,11 +24,12 @@ XAxis = Annotated[
     ),
 ]
 YAxis = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--y",
         metavar="NAME",
         help="What goes up, likewise.",
+        show_default="accuracy, or the loss where that is searched for",
         rich_help_panel=_PANEL,
         autocompletion=complete_objective,
     ),

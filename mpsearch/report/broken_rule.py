@@ -13,4 +13,4 @@ def broken_rule(run: Run, record: TrialRecord) -> str | None:
     """Of a complete trial. One that the overrides do not allow competes for nothing, in budget or not."""
     if not run.overrides.allows(record.policy):
         return NOT_ALLOWED
-    return None if run.budgets.are_met_by(record.costs, record.accuracy) else OVER_BUDGET
+    return None if run.budgets.are_met_by(record.costs, record.accuracy, record.loss) else OVER_BUDGET

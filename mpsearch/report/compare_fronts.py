@@ -18,8 +18,9 @@ from mpsearch.report.plot_axes import plot_axes
 from mpsearch.report.policy_changes import noise_text
 from mpsearch.report.scatter import Look, Mark, Scatter
 from mpsearch.report.shortened import shortened
-from mpsearch.report.units import UNIT_TEXTS, UNKNOWN, interval_text
+from mpsearch.report.units import UNIT_TEXTS, UNKNOWN, ColumnUnit, interval_text
 from mpsearch.search.front_comparison import BestAtBudget, FrontComparison
+from mpsearch.search.objective import Objective, learnt_of
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import score_difference
 
@@ -32,7 +33,7 @@ def fronts_view(
     comparison: FrontComparison,
     *,
     x: str | None = None,
-    y: str = "accuracy",
+    y: str | None = None,
     x_scale: ScaleKind | None = None,
     y_scale: ScaleKind | None = None,
 ) -> RenderableType:
@@ -48,13 +49,16 @@ def fronts_view(
     if not comparison.objectives:
         parts.append(paragraph(("Nothing is left in which these fronts can be compared.", "bold yellow")))
         return Group(*parts)
-    parts += [
-        paragraph(("best accuracy at a budget", "bold"), ("  % on validation, 95% interval", "dim")),
-        Text(),
-        _budget_table(comparison, names),
-        Text(),
-        fronts_plot(comparison, names, x=x, y=y, x_scale=x_scale, y_scale=y_scale),
-    ]
+    learnt = learnt_of(comparison.objectives)
+    if learnt is not None and comparison.budgets:
+        unit = "  % on validation, 95% interval" if learnt.unit == "1" else "  on validation"
+        parts += [
+            paragraph((f"best {learnt.name} at a budget", "bold"), (unit, "dim")),
+            Text(),
+            _budget_table(comparison, names, learnt),
+            Text(),
+        ]
+    parts.append(fronts_plot(comparison, names, x=x, y=y, x_scale=x_scale, y_scale=y_scale))
     return Group(*parts)
 
 
@@ -188,9 +192,10 @@ def _short(name: str) -> str:
     return name if len(name) <= _LEAST_NAME else f"…{name[-_LEAST_NAME + 1 :]}"
 
 
-def _budget_table(comparison: FrontComparison, names: Sequence[str]) -> FittedTable:
+def _budget_table(comparison: FrontComparison, names: Sequence[str], learnt: Objective) -> FittedTable:
     """One row a budget: what each run reaches in it, and whether the first two differ by more than noise."""
     rows = comparison.budgets
+    unit, is_share = ColumnUnit.fitting(learnt.unit, ()), learnt.unit == "1"
     bounds = [f"{row.objective.name} {trimmed(UNIT_TEXTS[row.objective.unit](row.bound))}" for row in rows]
     columns: list[Column | StretchColumn] = [
         Column(title="budget", unit="at most", cells=bounds, justify="left")
@@ -199,20 +204,17 @@ def _budget_table(comparison: FrontComparison, names: Sequence[str]) -> FittedTa
         cells, intervals = [], []
         for row in rows:
             record = row.best[place]
-            top = max((best.accuracy for best in row.best if best is not None), default=math.nan)
-            is_top = record is not None and record.accuracy == top
-            cells.append(
-                Text(
-                    UNKNOWN if record is None else f"{100 * record.accuracy:.2f}",
-                    "bold green" if is_top else "",
-                )
-            )
-            intervals.append("" if record is None else interval_text(run.interval(record)))
+            reached = [learnt.sign * learnt.of(best) for best in row.best if best is not None]
+            is_top = record is not None and learnt.sign * learnt.of(record) == min(reached)
+            text = UNKNOWN if record is None else unit.text(learnt.of(record))
+            cells.append(Text(text, "bold green" if is_top else ""))
+            is_known = record is not None and is_share
+            intervals.append(interval_text(run.interval(record)) if is_known and record else "")
         columns += [
-            Column(title=_short(name), unit="%", cells=cells),
+            Column(title=_short(name), unit=unit.name, cells=cells),
             Column(title="", unit="95%", cells=intervals, importance=3, style="dim"),
         ]
-    if len(names) == 2:
+    if len(names) == 2 and is_share:
         columns.append(
             Column(
                 title="",
@@ -242,7 +244,7 @@ def fronts_plot(
     names: Sequence[str],
     *,
     x: str | None = None,
-    y: str = "accuracy",
+    y: str | None = None,
     x_scale: ScaleKind | None = None,
     y_scale: ScaleKind | None = None,
 ) -> Scatter:

@@ -59,6 +59,8 @@ def axis_title(objective: Objective, metric: str) -> str:
     """As in "accuracy on validation", "latency (95th percentile)"."""
     titles = {
         "accuracy": f"{metric} on validation",
+        "loss": "loss on validation",
+        "compressed_size": "compressed size, estimated",
         "latency_p95": "latency, 95th percentile",
         "latency_p99": "latency, 99th percentile",
         "memory": "memory of the weights",
@@ -68,7 +70,7 @@ def axis_title(objective: Objective, metric: str) -> str:
 
 
 def front_picture(run: Run, x: str | None = None, y: str | None = None) -> FrontPicture:
-    """The picture with objective `x` across and `y` up; by default the run's first cost and accuracy.
+    """The picture with objective `x` across and `y` up; by default the run's first cost and what it learns.
 
     Raises: ConfigError if there is no such objective, or both are the same.
     """
@@ -120,7 +122,7 @@ def _axis(objective: Objective, metric: str, values: Sequence[float]) -> Axis:
     )
     if not values:
         return Axis(quantity=quantity, kind="linear", low=0.0, high=1.0)
-    if is_fraction or max(values) < _LOG_FROM * min(values):
+    if is_fraction or min(values) <= 0 or max(values) < _LOG_FROM * min(values):
         return Axis.fitted(quantity, values)
     low, high = math.log10(min(values)), math.log10(max(values))
     margin = _MARGIN * (high - low)

@@ -19,11 +19,13 @@ from mpsearch.search.trial_record import TrialRecord
 
 _TITLES = {
     "accuracy": "accuracy on validation",
+    "loss": "loss on validation",
     "latency": "latency, predicted median",
     "latency_p95": "latency, predicted p95",
     "latency_p99": "latency, predicted p99",
     "memory": "memory",
     "energy": "energy, estimated",
+    "compressed_size": "compressed size, estimated",
 }
 _PLAIN_KINDS = {"front", "trial", "over budget", "not allowed"}  # a landmark is shown whatever the filter
 
@@ -32,13 +34,13 @@ def front_plot(
     run: Run,
     *,
     x: str | None = None,
-    y: str = "accuracy",
+    y: str | None = None,
     x_scale: ScaleKind | None = None,
     y_scale: ScaleKind | None = None,
     height: int | None = None,
     selection: TrialSelection | None = None,
 ) -> Scatter:
-    """Two objectives against each other, `x` by default the run's first cost.
+    """Two objectives against each other, by default what the run learns against its first cost.
 
     The staircase joins the trials that nothing beats in these two alone; the front of a run with more
     objectives has further points behind it. Trials that `selection` or the overrides leave out are drawn
@@ -49,7 +51,7 @@ def front_plot(
     x_axis, y_axis = plot_axes(run.objectives, x, y, devices=run.devices)
     wanted = selection or TrialSelection()
     complete = [record for record in run.records if record.is_complete]
-    stairs = staircase(competitors(complete, run.overrides), (x_axis, y_axis))
+    stairs = staircase(competitors(complete, run.overrides, run.front.deciding), (x_axis, y_axis))
     named = landmarks(run)
     marks = []
     for record in complete:
@@ -67,7 +69,7 @@ def front_plot(
         )
     if complete and not any(record.policy.is_full_precision for record in complete):
         marks.append(
-            Mark(x=_of_baseline(run, x_axis), y=_of_baseline(run, y_axis), kind="baseline", label="32-bit")
+            Mark(x=run.baseline.of(x_axis), y=run.baseline.of(y_axis), kind="baseline", label="32-bit")
         )
     bounds = run.budgets.bounds()
     return Scatter(
@@ -96,12 +98,6 @@ def staircase(records: Sequence[TrialRecord], axes: tuple[Objective, Objective])
     """Numbers of the trials that no other beats in these two objectives."""
     kept = non_dominated(minimised(points_of(records, axes), axes))
     return {record.number for record, keep in zip(records, kept, strict=True) if keep}
-
-
-def _of_baseline(run: Run, objective: Objective) -> float:
-    if objective.name == "accuracy":
-        return run.baseline.score
-    return objective.of(run.baseline.costs)
 
 
 def _look(run: Run, record: TrialRecord, landmark: Landmark | None) -> tuple[MarkKind, str]:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 from mpsearch.report.trial_selection import TrialSelection
-from mpsearch.search.objective import costs_on
 from mpsearch.search.run import Run
 from mpsearch.search.run_facts import BaselineScore
 from mpsearch.search.rung_agreement import rung_agreements
@@ -31,7 +30,7 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
     reference_point, ideal_point, hypervolume    of the box between the two, the share that the front takes
     budgets           objective name -> bound, those in force
     overrides         pin: layer or glob -> scheme; forbid: the same -> schemes; those in force
-    baseline          the 32-bit model: accuracy, interval, test_accuracy, costs
+    baseline          the 32-bit model: accuracy, interval, test_accuracy, loss, costs
     widths            where the width of the model is a choice: width, is_reference (`baseline` is that
                       one's), and the 32-bit model of it as in `baseline`; else empty
     profile           what predicted the latencies: name, threads, machine, created
@@ -127,7 +126,7 @@ def _baseline(run: Run, base: BaselineScore) -> dict[str, Any]:
         "accuracy": base.score,
         "interval": interval_json(baseline_interval(run, base)),
         "test_accuracy": base.test_score,
-        **{cost.field: cost.of(base.costs) for cost in costs_on(run.devices)},
+        **{o.field: base.of(o) for o in run.quantities.values() if o.name != "accuracy"},
     }
 
 

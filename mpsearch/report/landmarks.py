@@ -31,10 +31,13 @@ def uniform_name(scheme: Scheme, width: float | None = None) -> str:
 def landmarks(run: Run) -> dict[int, Landmark]:
     """Trial number -> its landmark, most important kind first.
 
-    `best` is the most accurate trial under the budgets, where there are budgets and one meets them.
+    `best` is the best trial under the budgets, where there are budgets and one meets them. Of one objective
+    there is no knee: `best` is its best.
     """
     found: list[Landmark] = []
-    if run.front.records:
+    if run.front.records and len(run.objectives) == 1 and not run.budgets:
+        found.append(Landmark(number=run.front.best().number, kind="best", label="best"))
+    if run.front.records and len(run.objectives) > 1:
         found.append(Landmark(number=run.front.knee().number, kind="knee", label="knee"))
     if run.budgets and run.front.records:
         with suppress(BudgetError):  # none meets them

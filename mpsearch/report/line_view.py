@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-from mpsearch.report.live_rows import clock_text, cost_cell, shown_costs
+from mpsearch.report.live_rows import clock_text, cost_cell, score_text, shown_costs
 from mpsearch.report.pace import about_text
 from mpsearch.report.precision_strip import precision_strip
 from mpsearch.report.search_state import SearchState
@@ -102,13 +102,13 @@ class LineView:
             return f"{head}  {stopped_text(record)}"
         assert self.state.started is not None
         costs = shown_costs(self.state.started.objectives)
-        is_over = not self.state.started.budgets.are_met_by(record.costs, record.accuracy)
+        is_over = not self.state.started.budgets.are_met_by(record.costs, record.accuracy, record.loss)
         estimate = self.state.estimate()
         left = "" if estimate is None or event.finished >= event.total else f"{about_text(estimate)} left"
         note = "front" if event.on_front else "over budget" if is_over else ""
         columns = [
             head,
-            f"{percent_text(record.accuracy):>7}",
+            f"{score_text(self.state, record):>7}",
             *(cost_cell(cost, record) for cost in costs),
             f"{note:<11}" if self.state.started.budgets else f"{note:<5}",
             f"hypervolume {event.hypervolume:.4f}",

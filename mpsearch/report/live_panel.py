@@ -120,7 +120,7 @@ class LivePanel:
         parts += [
             _Part(4, 1, lambda w, _: [hypervolume_row(state, w, is_ascii=is_ascii)], by_trial, "hypervolume"),
             _Part(5, 1, lambda w, _: [best_row(state, w)], by_trial, "best"),
-            _Part(8, 1, lambda w, _: [knee_row(state, w)], by_trial, "knee"),
+            *([_Part(8, 1, lambda w, _: [knee_row(state, w)], by_trial, "knee")] if state.has_knee else []),
         ]
         # The first budget and the first worker stay longer than the others.
         for place in range(state.budget_count):
@@ -227,7 +227,7 @@ class LivePanel:
         labelled = [
             ("hypervolume", hypervolume_row(state, width - _LABEL, is_ascii=self._is_ascii)),
             ("best", best_row(state, width - _LABEL)),
-            ("knee", knee_row(state, width - _LABEL)),
+            *([("knee", knee_row(state, width - _LABEL))] if state.has_knee else []),
             ("failed" if state.failures else "", failures_row(state)),
         ]
         rows.append(Text())

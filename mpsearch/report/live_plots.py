@@ -13,7 +13,7 @@ from mpsearch.report.canvas import Canvas
 from mpsearch.report.landmarks import uniform_name
 from mpsearch.report.search_state import SearchState
 from mpsearch.report.staircase import stair_line, stairs
-from mpsearch.report.units import UNIT_TEXTS, percent_text
+from mpsearch.report.units import UNIT_TEXTS
 from mpsearch.search.objective import Objective, first_cost
 from mpsearch.search.trial_record import TrialRecord
 
@@ -37,10 +37,10 @@ _NEW = ("●", "o", "bold bright_magenta")
 
 
 class FrontPlot:
-    """Accuracy against the first cost of the run, from the 32-bit baseline on.
+    """Accuracy, or the loss, against the first cost of the run, from the 32-bit baseline on.
 
     The cost's axis spans all that the space can reach. The axis of accuracy shows the error 1 - accuracy on a
-    logarithmic scale and grows when a trial falls outside of it; it never shrinks.
+    logarithmic scale, as that of a loss does, and grows when a trial falls outside of it; it never shrinks.
     """
 
     def __init__(self) -> None:
@@ -57,18 +57,24 @@ class FrontPlot:
         costs = [cost.of(record) for record in complete]
         costs.append(cost.of(started.baseline_costs))
         x_axis = _cost_axis(cost, min(low, *costs), max(high, *costs))
-        y_axis = self._accuracy_axis([started.baseline_score, *(record.accuracy for record in complete)])
+        learnt = state.learnt
+        first = started.baseline_loss if learnt.name == "loss" else started.baseline_score
+        y_axis = self._learnt_axis(learnt, [first, *(learnt.of(record) for record in complete)])
         canvas = Canvas(width - _GUTTER - 1, height - _FRAME)
         _draw(canvas, state, cost, x_axis, y_axis, is_ascii=is_ascii)
-        title = _GUTTER + len("↑ accuracy")
+        title = _GUTTER + len(f"↑ {learnt.name}")
         head = plot_legend(state, width - title - 3, is_ascii=is_ascii)
         head = Text(" " * (width - title - head.cell_len)).append_text(head)
         return _framed(canvas, x_axis, y_axis, head, is_ascii=is_ascii)
 
-    def _accuracy_axis(self, accuracies: Sequence[float]) -> Axis:
-        quantity = Quantity(name="accuracy", text=percent_text, is_fraction=True)
+    def _learnt_axis(self, learnt: Objective, values: Sequence[float]) -> Axis:
+        is_share = learnt.unit == "1"
+        quantity = Quantity(name=learnt.name, text=UNIT_TEXTS[learnt.unit], is_fraction=is_share)
         floor = 1e-4
-        places = [-math.log10(max(1 - accuracy, floor)) for accuracy in accuracies]
+        places = [
+            -math.log10(max(1 - value, floor)) if is_share else math.log10(max(value, floor))
+            for value in values
+        ]
         low, high = min(places), max(places)
         if self._errors is None:
             self._errors = low - 0.08, high + 0.08
@@ -80,9 +86,9 @@ class FrontPlot:
         )
         return Axis(
             quantity=quantity,
-            kind="log error",
+            kind="log error" if is_share else "log",
             low=self._errors[0],
-            high=min(self._errors[1], -math.log10(floor)),
+            high=min(self._errors[1], -math.log10(floor)) if is_share else self._errors[1],
             error_floor=floor,
         )
 
@@ -91,7 +97,7 @@ def plot_legend(state: SearchState, width: int, *, is_ascii: bool) -> Text:
     """What the symbols mean: always all of them, so that it holds still; fewer where there is little room."""
     has_budgets = state.started is not None and bool(state.started.budgets)
     looks = [
-        (_KNEE, "knee"),
+        *([(_KNEE, "knee")] if state.has_knee else []),
         (_BEST, "best"),
         (_FRONT, "front"),
         (_UNIFORM, "uniform"),
@@ -164,14 +170,16 @@ def _draw(
     assert state.started is not None
     new = state.new()
     ranked = sorted(
-        (_look(state, record, new), x_axis.place(cost.of(record)), y_axis.place(record.accuracy))
+        (_look(state, record, new), *_place(state, record, cost, x_axis, y_axis))
         for record in state.complete()
     )
     if not is_ascii:
         _staircase(canvas, state, cost, x_axis, y_axis)
     if not any(record.policy.is_full_precision for record in state.complete()):
         costs = state.started.baseline_costs
-        place = x_axis.place(cost.of(costs)), y_axis.place(state.started.baseline_score)
+        score, loss = state.started.baseline_score, state.started.baseline_loss
+        reached = loss if state.learnt.name == "loss" else score
+        place = x_axis.place(cost.of(costs)), y_axis.place(reached)
         ranked.append(((4, _BASELINE, "32-bit"), *place))
     for (_, (symbol, plain, style), _), x, y in ranked:
         canvas.symbol(x, y, plain if is_ascii else symbol, style)
@@ -184,6 +192,12 @@ def _draw(
         canvas.column(x_axis.place(bound), ":" if is_ascii else "┊", "red dim")
 
 
+def _place(
+    state: SearchState, record: TrialRecord, cost: Objective, x_axis: Axis, y_axis: Axis
+) -> tuple[float, float]:
+    return x_axis.place(cost.of(record)), y_axis.place(max(state.learnt.of(record), 1e-9))
+
+
 def _look(
     state: SearchState, record: TrialRecord, new: frozenset[int]
 ) -> tuple[int, tuple[str, str, str], str]:
@@ -194,7 +208,7 @@ def _look(
     name = "" if scheme is None else uniform_name(scheme, record.policy.width)
     if number in new:
         return 7, _NEW, "new " + (name or str(number))
-    if number == state.knee:
+    if number == state.knee and state.has_knee:
         return 6, _KNEE, f"knee {number}"
     if state.best is not None and number == state.best.number:
         return 5, _BEST, f"best {number}"
@@ -208,7 +222,8 @@ def _look(
 def _staircase(canvas: Canvas, state: SearchState, cost: Objective, x_axis: Axis, y_axis: Axis) -> None:
     """Joins the trials that nothing cheaper beats."""
     steps = stairs(
-        (x_axis.place(cost.of(record)), y_axis.place(record.accuracy)) for record in state.complete()
+        (_place(state, record, cost, x_axis, y_axis) for record in state.complete()),
+        up=state.learnt.direction,
     )
     for start, end in pairwise(stair_line(steps)):
         canvas.segment(start, end, "green dim")

@@ -176,7 +176,7 @@ def growth_from(state: SearchState) -> int:
 
 def shown_costs(objectives: Sequence[Objective]) -> list[Objective]:
     """The costs that rows of trials show: two of the main machine, and those optimised on further devices."""
-    chosen = [objective for objective in objectives if objective.direction == "minimize"]
+    chosen = [objective for objective in objectives if not objective.is_learnt]
     further = [cost for cost in chosen if cost.device is not None]
     own = [cost for cost in chosen if cost.device is None]
     return [*(own or list(COSTS))[:2], *further[:2]]
@@ -202,7 +202,7 @@ def _strip(policy: PrecisionPolicy, width: int) -> Text:
 
 
 def trial_row(state: SearchState, record: TrialRecord | None, width: int, note: Text | None = None) -> Text:
-    """Number, precisions, accuracy, costs, and a note."""
+    """Number, precisions, accuracy or loss, costs, and a note."""
     if record is None or state.started is None:
         return Text("none yet", "dim")
     costs = shown_costs(state.started.objectives)
@@ -214,12 +214,17 @@ def trial_row(state: SearchState, record: TrialRecord | None, width: int, note: 
         return row.append(f"  failed: {record.failure}", "red")
     if record.is_stopped:
         return row.append(f"  {stopped_text(record)}", "dim")
-    row.append(f" {percent_text(record.accuracy):>{_ACCURACY}}", "bold")
+    row.append(f" {score_text(state, record):>{_ACCURACY}}", "bold")
     for cost in costs:
         row.append(f" {cost_cell(cost, record)}")
     if note is None or not note.plain or row.cell_len + 2 + note.cell_len > width:
         return row
     return row.append("  ").append_text(note)
+
+
+def score_text(state: SearchState, record: TrialRecord) -> str:
+    """What the search learnt of a trial: "97.72%", or a loss."""
+    return UNIT_TEXTS[state.learnt.unit](state.learnt.of(record))
 
 
 def note_of(state: SearchState, record: TrialRecord) -> Text:
@@ -229,7 +234,7 @@ def note_of(state: SearchState, record: TrialRecord) -> Text:
         return Text()
     if record.number in state.new():
         return Text("new", "bold bright_magenta")
-    if record.number == state.knee:
+    if record.number == state.knee and state.has_knee:
         return Text("knee", "bold yellow")
     if state.best is not None and record.number == state.best.number:
         return Text("best", "bold bright_green")
@@ -249,13 +254,14 @@ def knee_row(state: SearchState, width: int) -> Text:
 
 
 def best_row(state: SearchState, width: int) -> Text:
-    """The most accurate trial, of those that meet the budgets."""
+    """The best trial, of those that meet the budgets."""
     has_budgets = state.started is not None and bool(state.started.budgets)
     if state.best is None:
         return Text(
             "no trial meets the budgets yet" if has_budgets and state.complete() else "none yet", "dim"
         )
-    note = Text("within budget" if has_budgets else "most accurate", "dim")
+    most = "most accurate" if state.learnt.direction == "maximize" else "least loss"
+    note = Text("within budget" if has_budgets else most, "dim")
     return trial_row(state, state.best, width, note)
 
 
@@ -278,7 +284,7 @@ def running_row(trial: RunningTrial | None, state: SearchState, width: int, *, i
         record = trial.record
         if not record.is_complete:
             return row.append("  failed", "red")
-        row.append(f"  {percent_text(record.accuracy):>{_ACCURACY}}", "bold")
+        row.append(f"  {score_text(state, record):>{_ACCURACY}}", "bold")
         return row.append(f" in {wait_text(record.seconds)}; the next is chosen", "dim")
     if not trial.total:
         return row.append("  begins", "dim")

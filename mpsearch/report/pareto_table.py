@@ -18,7 +18,7 @@ from mpsearch.report.seeds_text import seeds_text
 from mpsearch.report.trial_selection import TrialSelection
 from mpsearch.report.units import UNKNOWN, ColumnUnit, factor_text, interval_text
 from mpsearch.report.width_text import width_columns
-from mpsearch.search.objective import Objective, costs_on
+from mpsearch.search.objective import COMPRESSED_SIZE, OBJECTIVES, Objective
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -38,7 +38,7 @@ def chosen_on_devices(run: Run) -> tuple[Objective, ...]:
 
 def _chosen_costs(run: Run) -> list[Objective]:
     names = {*(objective.name for objective in run.objectives), *run.budgets.bounds()}
-    return [cost for cost in costs_on(run.devices) if cost.name in names]
+    return [cost for cost in run.quantities.values() if cost.name in names and not cost.is_learnt]
 
 
 def table_rows(
@@ -62,7 +62,7 @@ def table_rows(
 
 
 def pareto_table(run: Run, selection: TrialSelection | None = None) -> FittedTable:
-    """The front, fastest first, then the uniform policies that it beats; knee and best marked.
+    """The front, cheapest first, then the uniform policies that it beats; knee and best marked.
 
     `selection` chooses and orders the rows.
     """
@@ -86,6 +86,7 @@ def trial_table(run: Run, records: Sequence[TrialRecord]) -> FittedTable:
         *_scores(run, records),
         *_latencies(run, records),
         _quantity(records, "memory", "B", lambda r: r.memory_bytes, importance=0),
+        *_compressed(run, records),
         *_gains(run, records),
         Column(
             title="",
@@ -124,6 +125,9 @@ def _scores(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
         for record, interval in zip(records, intervals, strict=True)
     ]
     columns.append(Column(title="", unit="", cells=drawn, importance=1, justify="left"))
+    loss = OBJECTIVES["loss"]
+    if loss in run.objectives or loss.name in run.budgets.bounds():
+        columns.insert(0, _quantity(records, loss.name, loss.unit, loss.of, importance=0))
     if any(record.number in run.test_scores for record in records):
         columns.append(
             _quantity(records, "test", "1", lambda r: run.test_scores.get(r.number, math.nan), importance=6)
@@ -150,6 +154,13 @@ def _latencies(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
             Column(title="quartiles", unit=unit.name, cells=spread, importance=2, style="dim"),
         ]
     return columns
+
+
+def _compressed(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
+    if COMPRESSED_SIZE not in _chosen_costs(run):
+        return []
+    cost = COMPRESSED_SIZE
+    return [_quantity(records, "compressed", cost.unit, cost.of, importance=0, narrow="packed")]
 
 
 def _gains(run: Run, records: Sequence[TrialRecord]) -> list[Column]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mpsearch.errors import ConfigError
 from mpsearch.search.nearest import did_you_mean
-from mpsearch.search.objective import COSTS, Objective, all_objectives, first_cost
+from mpsearch.search.objective import COSTS, Objective, all_objectives, first_cost, first_learnt
 
 
 def plot_axes(
@@ -16,13 +16,13 @@ def plot_axes(
     *,
     devices: Sequence[str] = (),
 ) -> tuple[Objective, Objective]:
-    """Across and up; by default accuracy up, and across the first cost of `objectives` that is not up.
+    """Across and up; by default what is learnt up, and across the first cost of `objectives` that is not up.
 
     `devices`: further ones, whose costs an axis may show too.
 
     Raises: ConfigError if an axis is no objective, or both are the same.
     """
-    up = y or "accuracy"
+    up = y or first_learnt(objectives).name
     across = x or first_cost([o for o in (*objectives, *COSTS) if o.name != up]).name
     known = all_objectives(devices)
     for axis in (across, up):

@@ -28,12 +28,14 @@ from mpsearch.report.units import (
     factor_text,
     interval_text,
     joules_text,
+    number_text,
     percent_text,
     seconds_text,
     spread_text,
 )
 from mpsearch.report.unquantized_text import unquantized_text
 from mpsearch.report.width_text import width_text, widths_text
+from mpsearch.search.best_trial import best_of
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import score_difference
 from mpsearch.search.trial_record import TrialRecord
@@ -95,7 +97,7 @@ def companions(run: Run, record: TrialRecord) -> list[NamedTrial]:
 
 def _neighbours(run: Run, record: TrialRecord) -> list[NamedTrial]:
     """Those before and after it in the order of the front, which is that of its first cost."""
-    first = next((o.kind for o in run.objectives if o.direction == "minimize"), "accuracy")
+    first = next((o.kind for o in run.objectives if not o.is_learnt), run.objectives[0].kind)
     names = _NEXT.get(first.split("_")[0], ("next worse", "next better"))
     place = run.front.numbers.index(record.number)
     found = []
@@ -107,13 +109,13 @@ def _neighbours(run: Run, record: TrialRecord) -> list[NamedTrial]:
 
 
 def _better(run: Run, record: TrialRecord) -> list[NamedTrial]:
-    """The most accurate trial of the front that is no worse in any objective."""
+    """The best trial of the front that is no worse in any objective."""
     better = [
         other
         for other in run.front.records
         if all(o.sign * o.of(other) <= o.sign * o.of(record) for o in run.objectives)
     ]
-    best = max(better, key=lambda other: (other.accuracy, -other.latency_s), default=None)
+    best = best_of(better, run.objectives)
     return [] if best is None else [NamedTrial(name="beats it", record=best)]
 
 
@@ -203,6 +205,8 @@ def _width(run: Run, record: TrialRecord) -> str:
 def _score(run: Run, record: TrialRecord) -> str:
     interval = run.interval(record)
     text = f"{percent_text(record.accuracy)} {run.metric}"
+    if any(name == "loss" for name in (*run.budgets.bounds(), *(o.name for o in run.objectives))):
+        text += f", loss {number_text(record.loss)}"
     text += f", mean of {seeds_text(record)}" if record.seeds > 1 else ""
     if math.isnan(interval[0]):
         return f"{text} on {run.validation_samples} validation samples"

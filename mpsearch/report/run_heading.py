@@ -52,7 +52,8 @@ def run_heading(run: Run) -> RenderableType:
             mark = ", which others are compared with" if base is run.baseline else ""
             facts.append((f"32-bit, {width:g}x", _baseline(run, base) + mark))
     if run.budgets:
-        facts.append(("budgets", budgets_text(run.budgets)))
+        decided = "; they decide who is on the front" if run.front.deciding is not None else ""
+        facts.append(("budgets", budgets_text(run.budgets) + decided))
     if run.overrides:
         facts.append(("overrides", str(run.overrides)))
     if run.budgets or run.overrides:
@@ -90,7 +91,11 @@ def _front(run: Run) -> str:
     names = ", ".join(objective.name for objective in run.objectives)
     if not run.front.records:
         return f"none yet, of {names}"
-    return f"of {names}; hypervolume {run.hypervolume:.4f} of the reachable box"
+    if len(run.objectives) > 1:
+        return f"of {names}; hypervolume {run.hypervolume:.4f} of the reachable box"
+    ties = "" if len(run.front) == 1 else f"; {len(run.front)} trials are equal in it"
+    far = f"{run.hypervolume:.4f} of the way from the reference to the ideal"
+    return f"the best {names}{' within the budgets' if run.budgets else ''}; {far}{ties}"
 
 
 def _accuracy_origin(run: Run) -> str:

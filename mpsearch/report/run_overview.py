@@ -28,7 +28,7 @@ def run_overview(
     plot: Scatter | None = None,
     failed: bool = False,
 ) -> RenderableType:
-    """Heading, table, legends and plot (by default accuracy against the run's first cost)."""
+    """Heading, table, legends and plot (by default what is learnt against the run's first cost)."""
     wanted = selection or TrialSelection()
     failures = [record for record in run.records if record.is_failed]
     parts: list[RenderableType] = [run_heading(run), Text()]
@@ -77,9 +77,11 @@ def _nothing_found(run: Run, selection: TrialSelection) -> str:
 
 
 def next_step(run: Run) -> Text:
-    """The command that exports the knee."""
-    out = f"{run.path.name}-knee"
+    """The command that exports the knee; of one objective the best, where one meets the budgets."""
+    is_answer = len(run.objectives) == 1 and any(record.feasible for record in run.front.records)
+    pick = "best" if is_answer else "knee"
+    out = f"{run.path.name}-{pick}"
     command = (
-        f"mpsearch export {shlex.quote(str(run.path))} --pick knee --format packed --out {shlex.quote(out)}"
+        f"mpsearch export {shlex.quote(str(run.path))} --pick {pick} --format packed --out {shlex.quote(out)}"
     )
     return Text.assemble(("next  ", "bold"), (command, "cyan"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.report.budget_status import BudgetStatus, budget_statuses
 from mpsearch.report.pace import Estimate, Pace
+from mpsearch.search.best_trial import best_of
 from mpsearch.search.events import (
     Event,
     Notice,
@@ -22,6 +23,7 @@ from mpsearch.search.events import (
     TrialProgress,
     TrialStarted,
 )
+from mpsearch.search.objective import Objective, first_learnt
 from mpsearch.search.repeated_trials import pooled
 from mpsearch.search.trial_record import Origin, Rung, TrialRecord
 
@@ -138,13 +140,25 @@ class SearchState:
         return None if self._pace is None else self._pace.estimate([trial.done for trial in self.running])
 
     @property
+    def learnt(self) -> Objective:
+        """What rows and the plot tell of a trial: accuracy, or the loss where that is searched for."""
+        return first_learnt(() if self.started is None else self.started.objectives)
+
+    @property
+    def has_knee(self) -> bool:
+        """Whether there is a trade-off: of one objective there is a best alone."""
+        return self.started is None or len(self.started.objectives) > 1
+
+    @property
     def budget_count(self) -> int:
         """How many `budgets` there are."""
         count = 0 if self.started is None else len(self.started.budgets.bounds())
         return count + (count > 1)
 
     def budgets(self) -> tuple[BudgetStatus, ...]:
-        return () if self.started is None else budget_statuses(self.started.budgets, self.records.values())
+        if self.started is None:
+            return ()
+        return budget_statuses(self.started.budgets, self.records.values(), self.started.objectives)
 
     def complete(self) -> Sequence[TrialRecord]:
         return [record for record in self.records.values() if record.is_complete]
@@ -153,7 +167,7 @@ class SearchState:
         """Whether a complete trial meets the budgets and what the user pinned and forbade."""
         started = self.started
         return started is None or (
-            started.budgets.are_met_by(record.costs, record.accuracy)
+            started.budgets.are_met_by(record.costs, record.accuracy, record.loss)
             and started.overrides.allows(record.policy)
         )
 
@@ -201,7 +215,7 @@ def _search_started(state: SearchState, event: SearchStarted) -> None:
     state.finished, state.total, state.waiting = event.finished, event.total, event.waiting
     state.front, state.knee = event.front, event.knee
     met = [record for record in state.complete() if state.is_wanted(record)]
-    state.best = max(met, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
+    state.best = best_of(met, event.objectives)
     state.hypervolumes = [point.hypervolume for point in event.history]
     state.slots = [None] * (event.workers * event.batch)
     state._pace = Pace(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.quantities import format_duration, format_energy, format_size
+from mpsearch.search.quantities import format_duration, format_energy, format_number, format_size
 
 UNKNOWN = "–"
 
@@ -40,6 +40,11 @@ def percent_text(fraction: float | None, decimals: int = 2) -> str:
     return UNKNOWN if fraction is None or _is_unknown(fraction) else f"{100 * fraction:.{decimals}f}%"
 
 
+def number_text(value: float | None) -> str:
+    """A loss: 0.25134 -> "0.2513"."""
+    return UNKNOWN if value is None or _is_unknown(value) else format_number(value)
+
+
 def interval_text(interval: tuple[float, float]) -> str:
     """(0.962, 0.989) -> "96.2–98.9": percent, two decimals where one would say nothing."""
     low, high = interval
@@ -60,6 +65,7 @@ def points_text(change: float) -> str:
 # The unit of a quantity -> how its values are read.
 UNIT_TEXTS: dict[str, Callable[[float | None], str]] = {
     "1": percent_text,
+    "": number_text,
     "s": seconds_text,
     "B": bytes_text,
     "J": joules_text,
@@ -121,8 +127,10 @@ class ColumnUnit:
     def fitting(cls, unit: str, values: Iterable[float]) -> ColumnUnit:
         """The unit in which the least value has three figures and at least one before the point.
 
-        `unit` is that of the values: "1" (shown in percent), "s", "B" or "J".
+        `unit` is that of the values: "1" (shown in percent), "" (a loss), "s", "B" or "J".
         """
+        if unit == "":
+            return cls(name="", size=1.0, decimals=4)
         if unit == "1":
             return cls(name="%", size=0.01, decimals=2)
         known = [value for value in values if math.isfinite(value) and value > 0]

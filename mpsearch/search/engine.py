@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from mpsearch.atomic_file import write_atomically
+from mpsearch.cost.layer_terms import CompressedWeights
 from mpsearch.errors import ConfigError, MpsearchError, RunError
 from mpsearch.hardware.profile import HardwareProfile
+from mpsearch.search.baseline_measures import compressed_sizes, with_constant_loss
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.changed_objectives import begin_study_anew
 from mpsearch.search.clock import Clock
+from mpsearch.search.constrained import deciding_budgets
 from mpsearch.search.events import (
     Event,
     Notice,
@@ -88,6 +92,7 @@ def run_search(
     sampler: str | None = None,
     sensitivity: str | None = None,
     fidelities: Sequence[float] | None = None,
+    objectives: Sequence[str] | None = None,
     threads: int = 1,
     storage: str | None = None,
     study: str | None = None,
@@ -97,11 +102,11 @@ def run_search(
     """Search a space into the folder `out`; a folder with the same search goes on where it was.
 
     Settings given here replace those of the space; `overrides` join its own, less those that `free` names.
-    Budgets and overrides may change from call to call: trials that are there stay, count, and are judged
-    anew. Before anything is trained: the task is loaded, its model traced, the profile loaded or measured on
-    `threads` threads, budgets and overrides checked. Then the 32-bit baseline, the uniform policies (as near
-    as the overrides let them come), and the sampler, until `trials` trials are there (failed ones count),
-    `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the front is scored once
+    Budgets, overrides and objectives may change from call to call: trials that are there stay, count, and are
+    judged anew. Before anything is trained: the task is loaded, its model traced, the profile loaded or
+    measured on `threads` threads, budgets and overrides checked. Then the 32-bit baseline, the uniform
+    policies (as near as the overrides let them come), and the sampler, until `trials` trials are there (failed
+    ones count), `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the front is scored once
     on the test split. `task` replaces the space's own, for a task that has no name. `profile` may be several,
     the main one first: each further one gives policies a latency and an energy on that device. `storage` is
     the URL of a database where several drivers search one `study` (by default named as the folder).
@@ -127,6 +132,7 @@ def run_search(
             sampler=sampler,
             sensitivity=sensitivity,
             fidelities=fidelities,
+            objectives=objectives,
             trial_timeout_s=trial_timeout_s,
         )
         search = _Search(
@@ -177,6 +183,7 @@ class _Search:
     on_event: OnEvent | None
 
     def run(self) -> None:
+        self.is_rejudged = False  # by other objectives than in the call before
         self.clock = Clock(self.timeout_s)
         self.log = Log(self.folder.log_file)
         try:
@@ -234,8 +241,18 @@ class _Search:
             self.emit(Notice(message="Another driver has begun the study meanwhile: its profile is taken."))
             self._run()
             return
-        facts = self._settle(known_facts, traced, profile, further, known=known, baselines=baselines)
-        reference = reference_point(self.space.objectives, facts.greatest_costs)
+        compressed = compressed_sizes(self.space, traced, baselines, known_facts)
+        if compressed is not None:
+            known = known.with_compressed(compressed)
+            if self.space.budgets.compressed_bytes is not None:
+                known.require_reachable(self.space.budgets)
+            allowed = allowed_costs(self.space, traced, known)
+        facts = self._settle(
+            known_facts, traced, profile, further, known=known, baselines=baselines, compressed=compressed
+        )
+        reference = reference_point(
+            self.space.objectives, facts.greatest_costs, facts.baseline.constant_loss
+        )
         with self._store(known) as store:
             lost = store.recover(self.folder.written_records())
             journal = Journal(self.folder, store, self.space, reference)
@@ -265,6 +282,7 @@ class _Search:
                     is_reordered=len(self.space.trial.fidelities) > 1,
                 ),
                 lost=deque(lost),
+                is_rejudged=self.is_rejudged,
             )
 
             def started(workers: int, batch: int = 1) -> SearchStarted:
@@ -279,6 +297,7 @@ class _Search:
                     workers=workers,
                     batch=batch,
                     baseline_score=facts.baseline.score,
+                    baseline_loss=facts.baseline.loss,
                     baseline_costs=facts.baseline.costs,
                     least_costs=known.least_costs(),
                 next_training=next_training_of(self.space, knowledge, reference, known.resolved.codes),
@@ -287,7 +306,11 @@ class _Search:
                     limit_s=self.clock.left_s,
                     records=tuple(journal.records),
                     history=history_of(
-                        journal.records, self.space.objectives, reference, self.space.overrides
+                        journal.records,
+                        self.space.objectives,
+                        reference,
+                        self.space.overrides,
+                        deciding_budgets(self.space.objectives, self.space.budgets),
                     ),
                     front=tuple(sorted(journal.front.numbers)),
                     knee=journal.front.knee(self.space.admits),
@@ -331,12 +354,16 @@ class _Search:
             return None
         before = load_stored_space(self.folder.space_file)
         changed = before.differences(self.space)
-        if changed:
+        if changed == ("objectives",) and self.sharing is None:
+            self.is_rejudged = True
+            names = ", ".join(objective.name for objective in self.space.objectives)
+            self.emit(Notice(message=f"The objectives are now {names}: finished trials are judged anew."))
+        elif changed:
             raise RunError(
                 f"{self.folder.path} holds another search: {', '.join(changed)} "
                 f"{'differs' if len(changed) == 1 else 'differ'}. "
-                "Budgets, overrides, trials, workers, batch and times may change from call to call; for the "
-                "rest choose another --out."
+                "Budgets, overrides, objectives (of a study that is not shared), trials, workers, batch and "
+                "times may change from call to call; for the rest choose another --out."
             )
         return RunFacts.from_dict(self.folder.read_json(self.folder.facts_file, schema=FACTS_SCHEMA))
 
@@ -349,6 +376,7 @@ class _Search:
         *,
         known: KnownCosts,
         baselines: Baselines,
+        compressed: Mapping[float | None, CompressedWeights] | None,
     ) -> RunFacts:
         """Write down what the trials will rest on; from here on the folder is a run."""
         keys = tuple(baseline.key for baseline in baselines.values())
@@ -361,9 +389,16 @@ class _Search:
             prints = tuple(trace.fingerprint for trace in traced.traces.values())
             mine = self._study_facts(prints, " ".join(keys), profile, further)
             self.sharing = self.sharing.settle(mine, self.space.objectives)
+        if self.is_rejudged:
+            begin_study_anew(self.folder)
+        if facts is not None:
+            completed = with_constant_loss(facts, self.space, traced, baselines)
+            if completed != facts:
+                self.folder.write_json(self.folder.facts_file, completed.to_dict())
         write_atomically(self.folder.space_file, self.space.in_folder(self.folder.path).to_yaml())
         if facts is not None:
-            return facts
+            return completed
+        sizes = compressed or {}
         profile.save(self.folder.profile_file)
         for device in further:
             device.save(self.folder.device_profile_file(device.name))
@@ -373,7 +408,11 @@ class _Search:
                     key=baselines[width].key,
                     score=baselines[width].validation_score,
                     loss=baselines[width].validation_loss,
-                    costs=full_precision_costs(trace, profile, further),
+                    costs=full_precision_costs(trace, profile, further, sizes.get(width)),
+                    compressed={
+                        layer: {scheme.name: size for scheme, size in of_layer.items()}
+                        for layer, of_layer in sizes[width].items()
+                    },
                 ),
                 model=trace,
             )
@@ -390,6 +429,7 @@ class _Search:
             test_samples=None if traced.task.test is None else len(traced.task.test),
             other_widths={width: found for width, found in others if width is not None},
         )
+        facts = with_constant_loss(facts, self.space, traced, baselines)
         self.folder.write_json(self.folder.facts_file, facts.to_dict())
         return facts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,7 @@ class SearchStarted(Event):
     workers: int
     batch: int = 1
     baseline_score: float
+    baseline_loss: float = math.nan
     baseline_costs: Costs
     least_costs: Costs
     greatest_costs: Costs

@@ -12,8 +12,9 @@ from mpsearch.errors import ConfigError
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.pareto.dominance import dominates, non_dominated
 from mpsearch.pareto.hypervolume import hypervolume
+from mpsearch.search.best_trial import best_of
 from mpsearch.search.front import box_shares, competitors, points_of
-from mpsearch.search.objective import Objective, first_cost, minimised
+from mpsearch.search.objective import Objective, first_cost, learnt_of, minimised
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
 
@@ -22,7 +23,7 @@ _BUDGETS = 4  # for each cost
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestAtBudget:
-    """The most accurate trial of each run that costs at most `bound`; None where none does."""
+    """The best trial of each run that costs at most `bound`; None where none does."""
 
     objective: Objective
     bound: float
@@ -38,7 +39,7 @@ class FrontComparison:
     that its overrides allow compete.
     `hypervolumes`: share of the box from `reference_point` (the greatest cost that any of the runs can reach)
     to accuracy 1 at no cost. `coverage[i][j]`: share of front j that some trial of front i beats; i = j is 0.
-    All of these are empty where accuracy or all costs had to be left out.
+    All of these are empty where what is learnt or all costs had to be left out.
     """
 
     runs: tuple[Run, ...]
@@ -57,13 +58,11 @@ def compare_fronts(runs: Sequence[Run]) -> FrontComparison:
     if len(runs) < 2:
         raise ConfigError(f"A comparison of fronts needs at least two runs; got {len(runs)}.")
     objectives, obstacles = _comparable_objectives(runs)
-    is_possible = len(objectives) > 1 and any(o.name == "accuracy" for o in objectives)
+    is_whole = all(run.objectives == objectives for run in runs)  # nothing had to be left out
+    is_possible = is_whole or (len(objectives) > 1 and learnt_of(objectives) is not None)
     if not is_possible:
         objectives = ()
-    reference = {
-        o.name: 0.0 if o.name == "accuracy" else max(run.reference_point[o.name] for run in runs)
-        for o in objectives
-    }
+    reference = {o.name: max(run.reference_point[o.name] for run in runs) for o in objectives}
     fronts = tuple(_front(run, objectives) for run in runs) if is_possible else ()
     return FrontComparison(
         runs=tuple(runs),
@@ -91,7 +90,7 @@ def _comparable_objectives(runs: Sequence[Run]) -> tuple[tuple[Objective, ...], 
     tasks = {(r.space.task.name, repr(sorted(r.space.task.args.items()))) for r in runs}
     if len(tasks) > 1 or len({(run.metric, run.validation_samples) for run in runs}) > 1:
         obstacles.append("tasks or validation samples differ: accuracies mean different things")
-        shared = [o for o in shared if o.name != "accuracy"]
+        shared = [o for o in shared if not o.is_learnt]
     for device in dict.fromkeys((None, *(o.device for o in shared))):
         profiles = [_profile(run, device) for run in runs]
         whose = "" if device is None else f" behind @{device}"
@@ -138,7 +137,7 @@ def _differences(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _front(run: Run, objectives: tuple[Objective, ...]) -> tuple[TrialRecord, ...]:
-    competing = competitors(run.records, run.overrides)
+    competing = competitors(run.records, run.overrides, run.front.deciding)
     kept = non_dominated(minimised(points_of(competing, objectives), objectives))
     members = [record for record, keep in zip(competing, kept, strict=True) if keep]
     cost = first_cost(objectives)
@@ -172,7 +171,7 @@ def _best_at_budgets(
     found = []
     members = [record for front in fronts for record in front]
     for objective in objectives:
-        if objective.direction == "maximize" or not members:
+        if objective.is_learnt or not members:
             continue
         costs = [objective.of(record) for record in members]
         for bound in _round_bounds(min(costs), max(costs)):
@@ -189,6 +188,5 @@ def _round_bounds(least: float, most: float) -> list[float]:
 
 
 def _best(run: Run, objective: Objective, bound: float) -> TrialRecord | None:
-    competing = competitors(run.records, run.overrides)
-    fitting = [r for r in competing if objective.of(r) <= bound]
-    return max(fitting, key=lambda r: (r.accuracy, -r.latency_s, -r.number), default=None)
+    competing = competitors(run.records, run.overrides, run.front.deciding)
+    return best_of([r for r in competing if objective.of(r) <= bound], run.objectives)

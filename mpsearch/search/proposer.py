@@ -216,7 +216,8 @@ class Proposer:
     def _violations_of(self, record: TrialRecord) -> dict[str, float]:
         if not record.is_complete:  # stopped: its accuracy in full is not known
             return self._violations(record.policy)
-        return {**self.budgets.violations(record.costs, record.accuracy, record.loss), **self._broken(record.policy)}
+        found = self.budgets.violations(record.costs, record.accuracy, record.loss)
+        return {**found, **self._broken(record.policy)}
 
     def _cost_violations(self, policy: PrecisionPolicy) -> dict[str, float]:
         return self.budgets.cost_violations(self.known.costs(policy))

@@ -13,6 +13,7 @@ from mpsearch.models.model_trace import ModelTrace
 from mpsearch.precision.policy import is_width
 from mpsearch.precision.scheme import SCHEMES, Scheme
 from mpsearch.search.costs import Costs
+from mpsearch.search.objective import Objective
 
 FACTS_SCHEMA = 3
 
@@ -34,6 +35,12 @@ class BaselineScore:
     test_score: float | None = None
     compressed: Mapping[str, Mapping[str, int]] | None = None
     constant_loss: float | None = None
+
+    def of(self, objective: Objective) -> float:
+        """Its score, its loss, or what it costs."""
+        if objective.is_learnt:
+            return self.loss if objective.name == "loss" else self.score
+        return objective.of(self.costs)
 
     @property
     def compressed_weights(self) -> dict[str, dict[Scheme, int]] | None:

@@ -18,7 +18,7 @@ from mpsearch.search.budgets import Budgets
 from mpsearch.search.objective import objective_named
 from mpsearch.search.run import Run
 
-_EXAMPLES = {"1": "90%", "s": "300us", "B": "60KB", "J": "5uJ"}
+_EXAMPLES = {"1": "90%", "": "0.25", "s": "300us", "B": "60KB", "J": "5uJ"}
 
 
 def typed_text(budgets: Budgets, name: str) -> str:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from mpsearch.report.inspector.view_state import Scene
+from mpsearch.search.best_trial import best_of
 from mpsearch.search.score_difference import ScoreDifference, score_difference
 from mpsearch.search.trial_record import TrialRecord
 
@@ -60,7 +61,7 @@ def neighbours(scene: Scene, number: int) -> tuple[int | None, int | None]:
 
 
 def beaten_by(scene: Scene, record: TrialRecord) -> TrialRecord | None:
-    """The most accurate trial on the front that is no worse in any objective; None on the front itself."""
+    """The best trial on the front that is no worse in any objective; None on the front itself."""
     if record.number in scene.front_numbers or not record.is_complete:
         return None
     objectives = scene.run.objectives
@@ -69,4 +70,4 @@ def beaten_by(scene: Scene, record: TrialRecord) -> TrialRecord | None:
         for other in scene.run.front.records
         if all(o.sign * o.of(other) <= o.sign * o.of(record) for o in objectives)
     ]
-    return max(better, key=lambda r: (r.accuracy, -r.latency_s), default=None)
+    return best_of(better, objectives)

@@ -11,7 +11,7 @@ from mpsearch.report.inspector.axes import Scale, fitted_axis
 from mpsearch.report.inspector.spots import Spot, walk_order
 from mpsearch.report.staircase import stairs
 from mpsearch.search.budgets import Budgets
-from mpsearch.search.objective import first_cost, objective_named
+from mpsearch.search.objective import first_cost, first_learnt, is_learnt_named, objective_named
 from mpsearch.search.run import Run
 from mpsearch.search.trial_filter import TrialFilter
 from mpsearch.search.trial_record import TrialRecord
@@ -80,8 +80,9 @@ class Scene:
 
     @cached_property
     def best(self) -> int | None:
-        """The most accurate trial under the budgets; None without budgets, or if none meets them."""
-        return self.run.front.best().number if self.run.budgets and self.fitting else None
+        """The best trial under the budgets; None if none meets them, or without budgets in a trade-off."""
+        is_shown = self.run.budgets or len(self.run.objectives) == 1
+        return self.run.front.best().number if is_shown and self.fitting else None
 
     @cached_property
     def front_numbers(self) -> frozenset[int]:
@@ -89,10 +90,11 @@ class Scene:
 
     @cached_property
     def stairs(self) -> tuple[tuple[float, float], ...]:
-        """What is reached in these two axes alone, rightwards; empty unless y is accuracy."""
-        if self.y != "accuracy" or self.x == "accuracy":
+        """What is reached in these two axes alone, rightwards; empty unless y alone is learnt."""
+        if not is_learnt_named(self.y) or is_learnt_named(self.x):
             return ()
-        return stairs((spot.x, spot.y) for spot in (*self.spots, *self.hidden_spots))
+        up = objective_named(self.y).direction
+        return stairs(((spot.x, spot.y) for spot in (*self.spots, *self.hidden_spots)), up=up)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +142,8 @@ def scene_of(run: Run, budgets: Budgets, looks: Looks, *, kept: TrialFilter | No
 
 
 def first_looks(run: Run) -> Looks:
-    """Accuracy against the first cost that the run optimises."""
-    return Looks(x=first_cost(run.objectives).name, y="accuracy")
+    """What is learnt against the first cost that the run optimises."""
+    return Looks(x=first_cost(run.objectives).name, y=first_learnt(run.objectives).name)
 
 
 def first_cursor(scene: Scene) -> int | None:

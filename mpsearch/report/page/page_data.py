@@ -71,7 +71,7 @@ class PageData:
             ],
             "layers": [{"name": name, "kind": run.model.layer(name).kind} for name in self.layers],
             "baseline": {"accuracy": base.score} | {
-                name: objective.of(base.costs)
+                name: base.of(objective)
                 for name, objective in run.quantities.items() if name != "accuracy"
             },
             "trials": self.trials.to_json(),

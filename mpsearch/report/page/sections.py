@@ -14,7 +14,7 @@ from mpsearch.report.page.settings import Command, bench_line
 from mpsearch.report.precision_strip import SYMBOLS, precision_text, scheme_colour, scheme_meaning
 from mpsearch.report.units import bytes_text, counted, points_text, seconds_text
 from mpsearch.search.layer_effects import ChoiceVerdict, LayerEffect
-from mpsearch.search.objective import first_cost
+from mpsearch.search.objective import first_cost, first_learnt
 from mpsearch.search.trial_record import TrialRecord
 
 
@@ -109,7 +109,7 @@ def front_section(data: PageData) -> Markup:
         "div",
         _axis_select("front-x", "Across", first, run.quantities),
         _switch("front-x-log", "log"),
-        _axis_select("front-y", "Up", "accuracy", run.quantities),
+        _axis_select("front-y", "Up", first_learnt(run.objectives).name, run.quantities),
         _switch("front-y-log", "log"),
         _switch("front-intervals", "95% intervals", checked=True),
         element("span", "drag to select", class_="hint"),

@@ -1,4 +1,4 @@
-// Quantities as the rest of mpsearch writes them; `unit` is "1" (a share), "s", "B" or "J".
+// Quantities as the rest of mpsearch writes them; `unit` is "1" (a share), "" (a loss), "s", "B" or "J".
 const UNITS = {
   s: [["s", 1], ["ms", 1e-3], ["µs", 1e-6], ["ns", 1e-9]],
   B: [["GB", 1e9], ["MB", 1e6], ["KB", 1e3], ["B", 1]],
@@ -8,6 +8,7 @@ const UNITS = {
 function quantity(unit, value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (unit === "1") return `${(100 * value).toFixed(2)}%`;
+  if (unit === "") return String(Number(value.toPrecision(4)));
   if (unit === "s" && value >= 59.95) return longTime(value);
   const ladder = UNITS[unit];
   const [name, size] = ladder.find(([, size]) => Math.abs(value) >= 0.9995 * size) ?? ladder[ladder.length - 1];
