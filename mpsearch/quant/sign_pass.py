@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
@@ -35,80 +36,126 @@ def take_signs(
     return y
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelLayout:
+    """Number i of channel c of piece p lies at p * stride + c * inner + i: `Channels` in sign_pass.hpp."""
+
+    pieces: int
+    channels: int
+    inner: int
+    stride: int
+
+
+def native_signs(
+    x: tuple[int, bool], y: tuple[int, bool], layout: ChannelLayout, *, threshold: Tensor, scale: float
+) -> None:
+    """Write s * sign(x - t_c) to y, both given by `memory_place`.
+
+    Shape: threshold (C, 1, ..., 1), float32 and contiguous.
+    """
+    load_extension().take_signs(
+        *x,
+        *y,
+        *astuple(layout),
+        threshold.data_ptr(),
+        scale,
+        native_threads(),
+        forced_isa(),
+    )
+
+
+def native_sign_gradients(
+    grad: tuple[int, bool],
+    x: tuple[int, bool],
+    grad_x: int,
+    layout: ChannelLayout,
+    *,
+    threshold: Tensor,
+    window: float,
+    gradient: SignGradient,
+) -> tuple[Tensor, float]:
+    """Write the gradient of x to the address `grad_x`, in the type of x; those of threshold and of scale.
+
+    Shape: threshold (C, 1, ..., 1), float32 and contiguous -> the same.
+    """
+    by_threshold = torch.empty_like(threshold)
+    by_scale: float = load_extension().take_signs_backward(
+        *grad,
+        *x,
+        grad_x,
+        *astuple(layout),
+        threshold.data_ptr(),
+        window,
+        NATIVE_SLOPES[gradient],
+        by_threshold.data_ptr(),
+        native_threads(),
+        forced_isa(),
+    )
+    return by_threshold, by_scale
+
+
 class _TakeSigns(Function):
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Tensor:
         x, threshold, scale, window, gradient, t = given
         ctx.gradient, ctx.t = gradient, t
         dtype = product_type(x)
-        ctx.order = _native_order(x, threshold, gradient, dtype)
-        if ctx.order is None:
+        order = _native_order(x, threshold, dtype)
+        if order is None:
             y = _signs_in_torch(x, threshold, scale, dtype)
-            ctx.save_for_backward(x, threshold, window, scale, y)
-            return y
-        y = torch.empty_like(x, dtype=dtype, memory_format=ctx.order)
-        load_extension().take_signs(
-            *memory_place(x),
-            *memory_place(y),
-            *_layout(x, threshold),
-            threshold.data_ptr(),
-            float(scale),
-            native_threads(),
-            forced_isa(),
-        )
-        ctx.save_for_backward(x, threshold, window)
+        else:
+            y = torch.empty_like(x, dtype=dtype, memory_format=order)
+            layout = _layout(x, threshold)
+            native_signs(memory_place(x), memory_place(y), layout, threshold=threshold, scale=float(scale))
+        ctx.order = order if gradient in NATIVE_SLOPES else None
+        # The passes in torch take the signs from y; the native one compares again.
+        ctx.save_for_backward(x, threshold, window, scale, y if ctx.order is None else None)
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         gradients = _gradients_in_torch if ctx.order is None else _gradients
-        grad_x, grad_threshold, grad_scale = gradients(ctx, grads[0])
-        by_threshold, by_scale = ctx.needs_input_grad[1:3]
+        grad_x, by_threshold, by_scale = gradients(ctx, grads[0])
+        takes_threshold, takes_scale = ctx.needs_input_grad[1:3]
         return (
             grad_x,
-            grad_threshold if by_threshold else None,
-            grad_scale if by_scale else None,
+            by_threshold if takes_threshold else None,
+            by_scale if takes_scale else None,
             None,
             None,
             None,
         )
 
 
-def _native_order(
-    x: Tensor, threshold: Tensor, gradient: SignGradient, dtype: torch.dtype
-) -> torch.memory_format | None:
-    if gradient not in NATIVE_SLOPES or threshold.dtype != torch.float32 or x.numel() == 0:
+def _native_order(x: Tensor, threshold: Tensor, dtype: torch.dtype) -> torch.memory_format | None:
+    if threshold.dtype != torch.float32 or x.numel() == 0:
         return None
     return native_order(x, dtype)
 
 
-def _layout(x: Tensor, threshold: Tensor) -> tuple[int, int, int, int]:
-    """`Channels` in sign_pass.hpp; x fills its memory without a gap."""
+def _layout(x: Tensor, threshold: Tensor) -> ChannelLayout:
+    """Of x, which fills its memory without a gap."""
     channels = threshold.numel()
     # The stride of a dimension of one is arbitrary.
     inner = x.stride(-threshold.ndim) if channels > 1 else x.numel()
     stride = channels * inner
-    return x.numel() // stride, channels, inner, stride
+    return ChannelLayout(pieces=x.numel() // stride, channels=channels, inner=inner, stride=stride)
 
 
 def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    x, threshold, window = ctx.saved_tensors
+    x, threshold, window, _, _ = ctx.saved_tensors
     grad = grad.contiguous(memory_format=ctx.order)
     grad_x = torch.empty_like(x, memory_format=ctx.order)
-    grad_threshold = torch.empty_like(threshold)
-    by_scale = load_extension().take_signs_backward(
-        *memory_place(grad),
-        *memory_place(x),
+    by_threshold, by_scale = native_sign_gradients(
+        memory_place(grad),
+        memory_place(x),
         grad_x.data_ptr(),
-        *_layout(x, threshold),
-        threshold.data_ptr(),
-        float(window),
-        NATIVE_SLOPES[ctx.gradient],
-        grad_threshold.data_ptr(),
-        native_threads(),
-        forced_isa(),
+        _layout(x, threshold),
+        threshold=threshold,
+        window=float(window),
+        gradient=ctx.gradient,
     )
-    return grad_x, grad_threshold, window.new_tensor(by_scale)
+    return grad_x, by_threshold, window.new_tensor(by_scale)
 
 
 def _signs_in_torch(x: Tensor, threshold: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:

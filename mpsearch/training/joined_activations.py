@@ -14,6 +14,7 @@ from mpsearch.quant.int8_activation import LsqActivation
 from mpsearch.quant.native_memory import native_order, native_threads
 from mpsearch.quant.quantizer import ActivationQuantizer
 from mpsearch.quant.sign_activation import RSignActivation
+from mpsearch.quant.sign_pass import NATIVE_SLOPES, ChannelLayout, native_sign_gradients, native_signs
 from mpsearch.quant.sign_slope import sign_slope
 from mpsearch.quant.ste import scale_grad
 from mpsearch.quant.uniform_grid import Grid
@@ -85,12 +86,21 @@ class _Pieces:
     def at(self, x: Tensor, place: int) -> int:
         return x.data_ptr() + 4 * place * self.count
 
+    def numbers(self, x: Tensor, place: int) -> tuple[int, bool]:
+        """Address, and that these are no numbers of 16 bits."""
+        return self.at(x, place), False
+
     def part(self, x: Tensor, place: int) -> Tensor:
         return x.narrow(1, place * self._channels, self._channels)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.number, self.count, self.stride
+
+    @property
+    def channels(self) -> ChannelLayout:
+        inner = self.count // self._channels
+        return ChannelLayout(pieces=self.number, channels=self._channels, inner=inner, stride=self.stride)
 
 
 class _Quantized(Function):
@@ -119,9 +129,13 @@ class _Quantized(Function):
                 )
             else:
                 which, scale = numbers.next_sign()
-                out = pieces.part(y, place)
-                threshold = _per_channel(thresholds, which, quantizer.channels, x.ndim)
-                torch.ge(pieces.part(x, place), threshold, out=out).mul_(2 * scale).sub_(scale)
+                native_signs(
+                    pieces.numbers(x, place),
+                    pieces.numbers(y, place),
+                    pieces.channels,
+                    threshold=_thresholds(thresholds, which, quantizer),
+                    scale=scale,
+                )
         ctx.save_for_backward(x, y, grid_scales, sign_scales, thresholds)
         ctx.joined, ctx.pieces, ctx.numbers = joined, pieces, numbers
         return y
@@ -133,7 +147,7 @@ class _Quantized(Function):
         grad = grads[0].contiguous(memory_format=pieces.order)
         grad_x = torch.empty_like(x)
         by_grid: list[float] = []
-        by_sign: list[Tensor] = []
+        by_sign: list[float] = []
         by_threshold: list[Tensor] = []
         for place, quantizer in enumerate(ctx.joined.parts):
             if quantizer is None:
@@ -156,19 +170,29 @@ class _Quantized(Function):
                 by_grid.append(by_scale)
             else:
                 which, scale = numbers.next_sign()
-                out, g = pieces.part(grad_x, place), pieces.part(grad, place)
-                threshold = _per_channel(thresholds, which, quantizer.channels, x.ndim)
-                torch.sub(pieces.part(x, place), threshold, out=out).div_(scale)
-                slope = sign_slope(quantizer.gradient)(out, quantizer.annealed)
-                if slope is not out:
-                    out.copy_(slope)
-                out.mul_(g)
-                by_threshold.append(out.sum_to_size(threshold.shape).view(-1).neg())
-                by_sign.append((g * pieces.part(y, place)).sum() / scale)
+                threshold = _thresholds(thresholds, which, quantizer)
+                if quantizer.gradient in NATIVE_SLOPES:
+                    of_threshold, of_scale = native_sign_gradients(
+                        pieces.numbers(grad, place),
+                        pieces.numbers(x, place),
+                        pieces.at(grad_x, place),
+                        pieces.channels,
+                        threshold=threshold,
+                        window=scale,
+                        gradient=quantizer.gradient,
+                    )
+                else:
+                    g, inputs = pieces.part(grad, place), pieces.part(x, place)
+                    of_threshold = _slopes_in_torch(
+                        quantizer, inputs, g, threshold=threshold, scale=scale, out=pieces.part(grad_x, place)
+                    )
+                    of_scale = float((g * pieces.part(y, place)).sum()) / scale
+                by_threshold.append(of_threshold)
+                by_sign.append(of_scale)
         return (
             grad_x,
             grid_scales.new_tensor(by_grid) if by_grid else None,
-            torch.stack(by_sign) if by_sign else None,
+            thresholds.new_tensor(by_sign) if by_sign else None,
             torch.cat(by_threshold) if by_threshold else None,
             None,
         )
@@ -195,6 +219,15 @@ class _Numbers:
         return next(self._next_sign)
 
 
-def _per_channel(thresholds: Tensor, which: int, channels: int, ndim: int) -> Tensor:
-    own = thresholds[which * channels : (which + 1) * channels]
-    return own.view(-1, *[1] * (ndim - 2))
+def _thresholds(thresholds: Tensor, which: int, quantizer: RSignActivation) -> Tensor:
+    return thresholds[which * quantizer.channels :][: quantizer.channels]
+
+
+def _slopes_in_torch(
+    quantizer: RSignActivation, x: Tensor, grad: Tensor, *, threshold: Tensor, scale: float, out: Tensor
+) -> Tensor:
+    """Write the gradient of x to `out`; that of the thresholds."""
+    per_channel = threshold.view(-1, *[1] * (x.ndim - 2))
+    torch.sub(x, per_channel, out=out).div_(scale)
+    out.copy_(sign_slope(quantizer.gradient)(out, quantizer.annealed)).mul_(grad)
+    return out.sum_to_size(per_channel.shape).view(-1).neg()
