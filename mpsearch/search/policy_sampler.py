@@ -96,7 +96,7 @@ def told_policies(study: Study, policies: KnownPolicies, *, but: int) -> ToldPol
             continue
         policy = tuple(trial.params[name] for name in policies.names)
         seen.add(policy)
-        score = _score(trial, policies)
+        score = score_of(trial, policies)
         if score is not None:
             codes.append(policy)
             scores.append(sign * score)
@@ -107,7 +107,8 @@ def told_policies(study: Study, policies: KnownPolicies, *, but: int) -> ToldPol
     )
 
 
-def _score(trial: FrozenTrial, policies: KnownPolicies) -> float | None:
+def score_of(trial: FrozenTrial, policies: KnownPolicies) -> float | None:
+    """The learnt score of a trial, None where it has none in full."""
     if trial.state != TrialState.COMPLETE:
         return None
     if None in policies.objectives:
