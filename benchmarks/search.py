@@ -21,9 +21,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from search_policy_table import SHARES
 from search_problem import BUDGET_SHARES, REFERENCES, USUAL_REFERENCE, Problem
 from search_proxies import PROXIES
-from search_replay import FRONT, Replay, Setting, problem_of, replay, setting_of
+from search_replay import ENGINE, FRONT, Replay, Setting, problem_of, replay, setting_of
 from search_replay_journal import ReplayJournal
 from search_results import results
 from search_rivals import rivals
@@ -31,6 +32,7 @@ from search_text import printed
 
 from mpsearch.atomic_file import write_atomically
 from mpsearch.errors import MpsearchError
+from mpsearch.search.samplers import SAMPLERS
 
 WORK = Path(__file__).parent / "work"
 
@@ -39,6 +41,23 @@ def planned(given: argparse.Namespace) -> list[Setting]:
     """All replays, first those of each sampler's first seed; what two of them share is made once."""
     goals = [FRONT] if not given.budgets else list(range(len(BUDGET_SHARES)))
     costs: list[tuple[str | int, int]] = [("measured", seed) for seed in range(given.seeds)]
+    if given.fidelities:
+        return [
+            setting_of(
+                str(path),
+                sampler=sampler,
+                seed=seed,
+                objectives=tuple(given.objectives or ()),
+                proxy="engine",
+                costs=ENGINE,
+                most_trials=given.trials,
+                fidelities=fidelities,
+            )
+            for seed in range(given.seeds)
+            for path in given.table
+            for sampler in given.samplers
+            for fidelities in ((1.0,), (*SHARES.values(), 1.0))
+        ]
     if not given.budgets:
         costs += [(number, number) for number in range(given.cost_tables)]
     found: dict[str, Setting] = {}
@@ -101,7 +120,9 @@ def main() -> None:
         make_tables(given.make, given.work)
     if not given.table:
         return
-    known = rivals()
+    known = list(rivals())
+    if given.fidelities:
+        known = [name for name in SAMPLERS if name in known]
     given.samplers = given.samplers or list(known)
     journal = ReplayJournal(given.journal or (given.json and given.json.with_suffix(".replays.jsonl")))
     settings = planned(given)
@@ -133,6 +154,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--noise", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--budgets", action="store_true", help="seek the best score within each of 5 budgets")
+    parser.add_argument(
+        "--fidelities", action="store_true", help="the whole engine, with several fidelities and without"
+    )
     parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
     if given.make is None and not given.table:

@@ -36,6 +36,8 @@ SHARES = (0.95, 0.98, 0.99, 0.995)
 class Problem:
     """A table under costs: `objectives` name the score and costs, in the order of a study.
 
+    `known_costs` (P, K) are those of all policies where they are not the sums of `costs`.
+
     A front is judged by the mean scores of its policies over their seeds: its hypervolume as a share of that
     of the exact front, which is that of all policies. Reference points, from which it is measured:
 
@@ -52,6 +54,7 @@ class Problem:
     costs: Costs
     objectives: tuple[str, ...] = USUAL
     reference: str = USUAL_REFERENCE
+    known_costs: Floats | None = None
 
     def __post_init__(self) -> None:
         known = (SCORE, *(self._short_name(column) for column in columns_of(self.costs)))
@@ -95,6 +98,8 @@ class Problem:
     @cached_property
     def all_costs(self) -> Floats:
         """Shape: (P, K)."""
+        if self.known_costs is not None:
+            return self.known_costs
         return self.policies.evaluate(self.table.codes)
 
     def points(self, scores: Floats, rows: NDArray[np.int64]) -> Floats:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from search_costs import MEASURED, costs_beside, drawn_costs, read_costs
 from search_policy_table import PolicyTable, read_table
 from search_problem import REFERENCES, SHARES, Problem, Progress, usual_objectives
@@ -19,6 +20,11 @@ from search_rivals import rival_named
 
 from mpsearch.search.knowledge import Knowledge
 
+Floats = NDArray[np.float64]
+
+KEPT = Path(__file__).parent / "work"
+ENGINE = "engine"
+ENGINE_TRIALS = 60  # in full; four times as many where most are stopped at a lower fidelity
 LEAST_TRIALS = 30  # a replay is not ended earlier, for the share after 25
 NEAR = 0.003  # of a score: what a single answer may miss of the best
 FRONT = "front"
@@ -27,7 +33,8 @@ FRONT = "front"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """What is replayed: `costs` are the measured or a number of drawn ones; `goal` is the front, or a number
-    of budgets within which the best score is sought. `content` is the digest of the table's files.
+    of budgets within which the best score is sought. `content` is the digest of the table's files. With
+    `fidelities` the whole engine is replayed, with its own costs and sensitivities of the real model.
     """
 
     table: str
@@ -40,6 +47,7 @@ class Setting:
     costs: str | int = MEASURED
     goal: str | int = FRONT
     most_trials: int | None = None
+    fidelities: tuple[float, ...] = ()
 
     @property
     def key(self) -> str:
@@ -50,13 +58,18 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """`rows` of the table in the order of the trials; for each, seconds of asking and proposals until it."""
+    """`rows` of the table in the order of the trials; for each, seconds of asking and proposals until it.
+
+    Of the engine there are the complete trials, and `spent_s` holds all seconds of training until the end of
+    each; it is None where these are the table's.
+    """
 
     key: str
     rows: tuple[int, ...]
     ask_s: tuple[float, ...]
     proposals: tuple[int, ...]
     proxy_s: float
+    spent_s: tuple[float, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,7 +77,9 @@ class Replay:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Replay:
         lists = {name: tuple(fields[name]) for name in ("rows", "ask_s", "proposals")}
-        return cls(key=fields["key"], proxy_s=fields["proxy_s"], **lists)
+        spent = fields["spent_s"]
+        spent = None if spent is None else tuple(spent)
+        return cls(key=fields["key"], proxy_s=fields["proxy_s"], spent_s=spent, **lists)
 
 
 @lru_cache(maxsize=8)
@@ -78,9 +93,27 @@ def problem_of(path: str, costs: str | int, objectives: tuple[str, ...], referen
     found = read_costs(costs_beside(Path(path)), table)
     if not isinstance(costs, str):
         found = drawn_costs(found, costs)
+    known = _engine_costs(path) if costs == ENGINE else None
     return Problem(
-        table=table, costs=found, objectives=objectives or usual_objectives(found), reference=reference
+        table=table,
+        costs=found,
+        objectives=objectives or usual_objectives(found),
+        reference=reference,
+        known_costs=known,
     )
+
+
+@lru_cache(maxsize=8)
+def _engine_costs(path: str) -> Floats:
+    """Of all policies of one of our tables, by a profile of this machine that is kept beside it."""
+    from search_engine_replay import machine_costs, machine_profile  # noqa: PLC0415 - imports torch
+
+    table = table_at(path)
+    return machine_costs(table, machine_profile(table.name, _profile_of(path)))
+
+
+def _profile_of(path: str) -> Path:
+    return KEPT / f"{digest(path)}.profile.json"
 
 
 @lru_cache(maxsize=8)
@@ -99,11 +132,13 @@ def setting_of(path: str, **fields: Any) -> Setting:
     problem = problem_of(path, MEASURED, fields["objectives"], REFERENCES[0])
     fields["objectives"] = problem.objectives
     found = Setting(table=path, content=digest(path), **fields)
+    if found.fidelities:
+        return found
     # What a rival does not look at makes no replay of its own.
     return found if rival_named(found.sampler).uses_proxy else replace(found, proxy="none")
 
 
-def shown_scores(setting: Setting, table: PolicyTable) -> np.ndarray:
+def shown_scores(setting: Setting, table: PolicyTable) -> Floats:
     """What a training of each policy tells in this replay: one of its seeds, or the mean of all. Shape: (P,).
 
     The same for all samplers.
@@ -119,6 +154,8 @@ def replay(setting: Setting) -> Replay:
     The goal: 99.5% of the exact hypervolume from each of the reference points, or a score within 0.3 points
     of the best within the budgets.
     """
+    if setting.fidelities:
+        return _engine_replay(setting)
     table = table_at(setting.table)
     problems = [
         problem_of(setting.table, setting.costs, setting.objectives, reference) for reference in REFERENCES
@@ -163,4 +200,30 @@ def replay(setting: Setting) -> Replay:
         ask_s=tuple(round(seconds, 6) for seconds in ask_s),
         proposals=tuple(proposals),
         proxy_s=charged.seconds,
+    )
+
+
+def _engine_replay(setting: Setting) -> Replay:
+    from search_engine_replay import engine_trials, machine_profile  # noqa: PLC0415 - imports torch
+
+    table = table_at(setting.table)
+    found = engine_trials(
+        table,
+        machine_profile(table.name, _profile_of(setting.table)),
+        shown=shown_scores(setting, table),
+        sampler=setting.sampler,
+        seed=setting.seed,
+        trials=setting.most_trials or ENGINE_TRIALS * (4 if len(setting.fidelities) > 1 else 1),
+        objectives=setting.objectives,
+        fidelities=setting.fidelities,
+        sensitivity=KEPT / f"{setting.content}.sensitivity.json",
+    )
+    count = len(found.rows)
+    return Replay(
+        key=setting.key,
+        rows=found.rows,
+        ask_s=(0.0,) * count,
+        proposals=tuple(range(1, count + 1)),
+        proxy_s=found.proxy_s,
+        spent_s=found.spent_s,
     )

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from search_costs import MEASURED
 from search_problem import SHARES, Problem, Progress
 from search_replay import FRONT, NEAR, Replay, Setting, problem_of, shown_scores
 
@@ -42,12 +41,17 @@ def _group(setting: Setting) -> tuple[str, ...]:
         setting.content,
         ",".join(setting.objectives),
         "front" if setting.goal == FRONT else "budgets",
-        MEASURED if setting.costs == MEASURED else "drawn",
+        _costs_of(setting),
         "noisy" if setting.is_noisy else "mean",
         setting.sampler,
         setting.proxy,
         str(setting.most_trials),
+        str(setting.fidelities),
     )
+
+
+def _costs_of(setting: Setting) -> str:
+    return setting.costs if isinstance(setting.costs, str) else "drawn"
 
 
 def _head(group: Sequence[tuple[Setting, Replay]]) -> Line:
@@ -58,9 +62,10 @@ def _head(group: Sequence[tuple[Setting, Replay]]) -> Line:
         "seeds": len({one.seed for one, _ in group}),
         "proxy": setting.proxy,
         "objectives": list(setting.objectives),
-        "costs": MEASURED if setting.costs == MEASURED else "drawn",
+        "costs": _costs_of(setting),
         "cost_tables": len({one.costs for one, _ in group}),
         "is_noisy": setting.is_noisy,
+        "fidelities": list(setting.fidelities),
     }
 
 
@@ -128,7 +133,8 @@ class _Curve:
         self.shares = np.array([progress.add(row) for row in found.rows])
         seconds = self.problem.table.seconds
         each = np.full(len(self.rows), np.nan) if seconds is None else np.nanmean(seconds, axis=1)[self.rows]
-        self.seconds = found.proxy_s + np.cumsum(each + np.array(found.ask_s))
+        spent = np.cumsum(each) if found.spent_s is None else np.array(found.spent_s)
+        self.seconds = found.proxy_s + spent + np.cumsum(found.ask_s)
 
     def trials_to(self, share: float) -> float:
         """Infinite where it is not reached."""

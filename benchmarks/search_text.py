@@ -23,16 +23,17 @@ def count_text(value: float | None, most: int) -> str:
 
 
 def label_of(line: Line) -> str:
-    has_none = line["proxy"] == "none" and line["sampler"] != "mpsearch"  # who never looks at one
-    return (
-        line["sampler"]
-        if has_none or line["proxy"] in ("ptq", "one-layer")
-        else f"{line['sampler']}, {line['proxy']} proxy"
-    )
+    """The sampler, and what is unusual in how it was replayed."""
+    name, proxy = line["sampler"], line["proxy"]
+    if line["fidelities"]:
+        return f"{name}, {'several fidelities' if len(line['fidelities']) > 1 else 'in full'}"
+    is_usual = proxy in ("ptq", "one-layer") or (proxy == "none" and name != "mpsearch")
+    return name if is_usual else f"{name}, {'no' if proxy == 'none' else proxy} proxy"
 
 
 def _title(line: Line) -> str:
-    costs = "measured costs" if line["costs"] == "measured" else f"{line['cost_tables']} drawn cost tables"
+    drawn = f"{line['cost_tables']} drawn cost tables"
+    costs = drawn if line["costs"] == "drawn" else f"{line['costs']} costs"
     shown = "" if line["is_noisy"] else ", mean scores shown"
     objectives = ", ".join(line["objectives"])
     return f"{line['table']}: {line['goal']}, {costs}{shown} ({objectives})"
