@@ -15,7 +15,7 @@ from mpsearch.search.fidelity_link import FidelityLink, Pair, fidelity_link
 from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.learnt_scale import LearntScale, learnt_scale
 from mpsearch.search.objective_box import Box
-from mpsearch.search.observations import Observations
+from mpsearch.search.observations import Estimate, Observations
 from mpsearch.search.promotion import Climber, regime_of
 from mpsearch.search.repeated_trials import PolicyScores
 from mpsearch.search.sampler_memory import best_first
@@ -127,6 +127,16 @@ class NextTraining:
                 least, best = rate, climber
         return best
 
+    def estimates(self, state: SearchState) -> dict[int, Estimate]:
+        """By number: what trials that wait or were stopped let expect in full."""
+        lower = {climber.number: (climber.policy, climber.rungs[-1]) for climber in state.waiting.values()}
+        lower |= {r.number: (r.policy, r.rungs[-1]) for r in state.records if r.is_stopped}
+        if not lower:
+            return {}
+        scale = self._scale(state)
+        links = self.links(state.records, scale)
+        return {n: self._estimate(policy, rung, links, scale) for n, (policy, rung) in lower.items()}
+
     def _contested(
         self, prospects: Prospects, state: SearchState, times: TrainingTimes
     ) -> tuple[float, TrialRecord] | None:
@@ -141,25 +151,24 @@ class NextTraining:
     def _prospects(self, state: SearchState) -> Prospects:
         from mpsearch.search.prospects import Prospects  # noqa: PLC0415 - scipy is slow to import
 
-        complete = [record for record in state.records if record.is_complete]
-        scale = learnt_scale(
-            np.array([self._learnt(record) for record in complete]),
-            is_maximized=self._knowledge.policies.is_maximized,
-        )
-        complete = self._most_telling(complete)
-        lower = [(climber.policy, climber.rungs[-1]) for climber in state.waiting.values()]
-        lower += [(record.policy, record.rungs[-1]) for record in state.records if record.is_stopped]
-        room = max(0, MOST_OBSERVED - len(complete))
-        lower = lower[-room:] if room else []
-        links = self.links(state.records, scale)
-        estimates = [self._estimate(policy, rung, links, scale) for policy, rung in lower]
+        complete = self._most_telling([record for record in state.records if record.is_complete])
+        of_number = {climber.number: climber.policy for climber in state.waiting.values()}
+        of_number |= {record.number: record.policy for record in state.records if record.is_stopped}
+        estimates = self.estimates(state)
+        latest = sorted(estimates)[-MOST_OBSERVED:]
         observations = Observations(
-            codes=self._codes([*(record.policy for record in complete), *(policy for policy, _ in lower)]),
-            scores=np.array([*(self._learnt(record) for record in complete), *(e[0] for e in estimates)]),
-            variances=np.array([*(0.0 for _ in complete), *(e[1] for e in estimates)]),
+            codes=self._codes([*(r.policy for r in complete), *(of_number[number] for number in latest)]),
+            scores=np.array([*map(self._learnt, complete), *(estimates[n].score for n in latest)]),
+            variances=np.array([*(0.0 for _ in complete), *(estimates[n].variance for n in latest)]),
         )
         running = self._codes(sorted(state.running, key=str))
         return Prospects(self._knowledge, observations, self._box, running=running)
+
+    def _scale(self, state: SearchState) -> LearntScale:
+        return learnt_scale(
+            np.array([self._learnt(record) for record in state.records if record.is_complete]),
+            is_maximized=self._knowledge.policies.is_maximized,
+        )
 
     def _most_telling(self, complete: list[TrialRecord]) -> list[TrialRecord]:
         """All trainings of a short search; of a long one half the latest, half those nearest to the front."""
@@ -191,14 +200,14 @@ class NextTraining:
         rung: Rung,
         links: Mapping[tuple[float, float], FidelityLink],
         scale: LearntScale,
-    ) -> tuple[float, float]:
-        """The score in full that a rung lets expect, and its variance."""
+    ) -> Estimate:
+        """The score in full that a rung lets expect."""
         link = links.get((regime_of(policy), rung.share)) or fidelity_link(())
         mean, variance = link.expected(self._latent([self._learnt(rung)], scale)[0])
         loss = scale.inverse(np.array([mean]))
         slope = scale.scale.slope(scale.clipped(loss, self._knowledge.samples))
         score = scale.losses(loss)  # its own inverse
-        return float(score[0]), variance / float(slope[0]) ** 2
+        return Estimate(score=float(score[0]), variance=variance / float(slope[0]) ** 2)
 
     def _latent(self, scores: Sequence[float], scale: LearntScale) -> list[float]:
         latent: list[float] = scale.latent(scale.losses(np.array(scores)), self._knowledge.samples).tolist()

@@ -15,6 +15,14 @@ Floats = NDArray[np.float64]
 ESTIMATE = "mpsearch:estimate"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What is expected of a score in full, and its variance."""
+
+    score: float
+    variance: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Observations:
     """Codes (N, C), scores (N,), and variances (N,) beyond the noise of a score in full: 0 for complete ones.

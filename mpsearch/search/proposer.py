@@ -23,6 +23,7 @@ from mpsearch.search.budgets import Budgets
 from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.objective import Objective
+from mpsearch.search.observations import Estimate
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.resolve import Codes, nearest_place
 from mpsearch.search.sampler_memory import SamplerMemory, ToldTrial, kept_notes
@@ -142,6 +143,10 @@ class Proposer:
         """Go on with a trial as it was proposed: one that a killed process left, or of another driver."""
         self._memory.resume(trial.number, self._params(trial.policy), kept_notes(trial.attributes))
         self._see(trial.policy)
+
+    def expect(self, estimates: Mapping[int, Estimate]) -> None:
+        """As `SamplerMemory.expect`."""
+        self._memory.expect(estimates)
 
     def runs(self, trial: BegunTrial) -> bool:
         """Whether that trial was begun or resumed and has not ended."""

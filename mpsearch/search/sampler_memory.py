@@ -17,11 +17,12 @@ from mpsearch.pareto.dominance import non_dominated
 from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.nsga2_sampler import join_generation
 from mpsearch.search.objective import Direction
+from mpsearch.search.observations import ESTIMATE, Estimate
 from mpsearch.search.samplers import GENERATION, KEPT_GENERATIONS, SamplerFactory, aged
 from mpsearch.search.study import quiet_optuna
 
 # Optuna's notes that say nothing new: what a trial breaks is judged anew, its parameters are known.
-_NOT_KEPT = ("constraints", "fixed_params", "tpe:relative_params", "gp:relative_params")
+_NOT_KEPT = ("constraints", "fixed_params", "tpe:relative_params", "gp:relative_params", ESTIMATE)
 
 Params = Mapping[str, int]
 
@@ -71,6 +72,7 @@ class SamplerMemory:
         self._distributions = dict(distributions)
         self._sampler = sampler
         self._told = list(history)
+        self._estimates: dict[int, dict[str, Any]] = {}
         self._running: dict[int, tuple[int, Params, dict[str, Any]]] = {}  # number -> place in the study
         self._start_anew()
 
@@ -123,6 +125,15 @@ class SamplerMemory:
         self._study.tell(place, state=TrialState.FAIL)
         return notes
 
+    def expect(self, estimates: Mapping[int, Estimate]) -> None:
+        """What shorter fidelities let expect of trials that run or were stopped, by number; from now on.
+
+        The next proposal knows, where trials are told anew for each (`is_reordered`).
+        """
+        self._estimates = {
+            number: {ESTIMATE: [estimate.score, estimate.variance]} for number, estimate in estimates.items()
+        }
+
     def tell(self, trial: ToldTrial) -> None:
         """A trial has ended, with values or without: it counts from now on."""
         self._told.append(trial)
@@ -148,7 +159,8 @@ class SamplerMemory:
         for trial in (*kept, *after):
             self._add(trial)
         for number, (_, params, notes) in list(self._running.items()):
-            self._running[number] = self._add_running(params, notes), params, notes
+            place = self._add_running(params, {**notes, **self._estimates.get(number, {})})
+            self._running[number] = place, params, notes
 
     def _add(self, trial: ToldTrial) -> None:
         self._study.add_trial(
@@ -158,7 +170,7 @@ class SamplerMemory:
                 params=dict(trial.params),
                 distributions=self._distributions,
                 constraints=dict(trial.violations),
-                system_attrs=aged(trial.notes, self._age),
+                system_attrs=aged({**trial.notes, **self._estimates.get(int(trial.order), {})}, self._age),
             )
         )
 

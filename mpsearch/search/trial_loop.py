@@ -151,6 +151,8 @@ class TrialLoop:
             if is_due and self.clock.is_over:
                 self._stop("timeout", "The time is over.", RESUME)
                 return False
+            if compares and self.next_training is not None:
+                self.proposer.expect(self.next_training.estimates(state))
             new = self._next() if deserving is None and self._may_begin() else None
             if compares and deserving is None and (new is None or new.origin in {"sampler", "random"}):
                 deserving, new = self._compared(state, new)
