@@ -22,9 +22,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from search_policy_table import SHARES
-from search_problem import BUDGET_SHARES, REFERENCES, USUAL_REFERENCE, Problem
+from search_problem import BUDGET_SHARES, REFERENCES, USUAL_REFERENCE
 from search_proxies import PROXIES
-from search_replay import ENGINE, FRONT, Replay, Setting, problem_of, replay, setting_of
+from search_replay import ENGINE, FRONT, Replay, Setting, replay, setting_of
 from search_replay_journal import ReplayJournal
 from search_results import results
 from search_rivals import rivals
@@ -76,8 +76,7 @@ def planned(given: argparse.Namespace) -> list[Setting]:
                         goal=goal,
                         most_trials=given.trials,
                     )
-                    if goal == FRONT or int(goal) < len(_problem(setting).budgets):
-                        found.setdefault(setting.key, setting)
+                    found.setdefault(setting.key, setting)
     return list(found.values())
 
 
@@ -106,10 +105,6 @@ def _made(settings: list[Setting], processes: int) -> Iterator[tuple[Setting, Re
         return
     with ProcessPoolExecutor(processes) as pool:
         yield from zip(settings, pool.map(replay, settings), strict=True)
-
-
-def _problem(setting: Setting) -> Problem:
-    return problem_of(setting.table, setting.costs, setting.objectives, USUAL_REFERENCE)
 
 
 def main() -> None:

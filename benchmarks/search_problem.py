@@ -29,6 +29,7 @@ USUAL_REFERENCE = "front"
 MARGIN = 0.1
 # What a budget leaves of each cost's range, from the cheapest policy to the costliest of the front.
 BUDGET_SHARES = (0.1, 0.25, 0.4, 0.55, 0.7)
+_STEP = 0.05
 SHARES = (0.95, 0.98, 0.99, 0.995)
 
 
@@ -141,17 +142,21 @@ class Problem:
 
     @cached_property
     def budgets(self) -> Floats:
-        """Bounds on the costs that are objectives, inf for others; each met by a policy. Shape: (B, K)."""
+        """Bounds on the costs that are objectives, inf for others. Shape: (B, K).
+
+        Each cost may be so much of the way from its least to the greatest of the front, or a twentieth more
+        until a policy meets all of them.
+        """
         used = [place for place in self.policies.objectives if place is not None]
         least = self.all_costs.min(axis=0)
-        of_front = self.all_costs[non_dominated(self.judged)]
+        greatest = self.all_costs[non_dominated(self.judged)].max(axis=0)
         bounds = np.full((len(BUDGET_SHARES), self.all_costs.shape[1]), np.inf)
-        for place in used:
-            greatest = of_front[:, place].max()
-            bounds[:, place] = least[place] + np.array(BUDGET_SHARES) * (greatest - least[place])
-        met = (self.all_costs[None] <= bounds[:, None]).all(axis=2).any(axis=1)
-        kept: Floats = bounds[met]
-        return kept
+        for row, first in enumerate(BUDGET_SHARES):
+            for share in np.arange(first, 1.0 + _STEP, _STEP):
+                bounds[row, used] = (least + share * (greatest - least))[used]
+                if (self.all_costs <= bounds[row]).all(axis=1).any():
+                    break
+        return bounds
 
     def best_score(self, bounds: Floats) -> float:
         """Of all policies within the bounds, by mean scores."""
