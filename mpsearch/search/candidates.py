@@ -8,30 +8,30 @@ from collections.abc import Set
 import numpy as np
 
 from mpsearch.search.accuracy_surrogate import AccuracySurrogate
-from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_policies import Codes, KnownPolicies
+from mpsearch.search.proxy import Proxy
 from mpsearch.search.proxy_front import exact_front
 from mpsearch.search.proxy_starts import columns_that_matter
 from mpsearch.search.random_policies import ALL, all_feasible
+from mpsearch.search.supported_policies import supported_policies
 
 _FRONT = 192  # of the proxy's front
-_MODEL_FRONTS = 3  # of the surrogate's mean and as many of draws from it
-_OF_MODEL = 64  # policies of each such front
+_MODELS = 4  # policies near which the surrogate's mean, and a draw from it, are taken as additive
+_OF_MODEL = 48  # policies that each of these finds best
 _NEIGHBOURS = 256
 _CROSSED = 128
 _PARENTS = 48  # policies of the current front that neighbours and crossovers are of
 
 
-@functools.lru_cache(maxsize=4)
-def _proxy_front(knowledge: Knowledge) -> Codes:
-    if knowledge.proxy is None:
-        return np.zeros((0, len(knowledge.policies.sizes)), dtype=np.int64)
-    columns = columns_that_matter(knowledge.policies)
-    return exact_front(knowledge.policies, knowledge.proxy.losses, columns, most=_FRONT)
+@functools.lru_cache(maxsize=4)  # samplers are made anew for each ask
+def _proxy_front(policies: KnownPolicies, proxy: Proxy) -> Codes:
+    return exact_front(policies, proxy.losses, columns_that_matter(policies), most=_FRONT)
 
 
 def candidates(
-    knowledge: Knowledge,
+    policies: KnownPolicies,
+    proxy: Proxy,
+    *,
     surrogate: AccuracySurrogate,
     front: Codes,
     seen: Set[tuple[int, ...]],
@@ -39,22 +39,25 @@ def candidates(
 ) -> Codes:
     """None that is seen or beyond the bounds; none at all where none was found.
 
-    The proxy's front, neighbours and crossovers of the current front, and exact fronts of the additive part
-    of the surrogate: of its mean and of draws from it, each taken near a policy of the current front.
+    The proxy's exact front, neighbours and crossovers of the current front, and what is best by the additive
+    part of the surrogate: of its mean and of draws from it, each taken near a policy of the current front.
 
     Shape: front (F, C), best known policies -> (P, C).
     """
-    policies = knowledge.policies
     if policies.policies <= ALL:
         return _unseen(all_feasible(policies), seen)
     parents = front[np.unique(np.linspace(0, len(front) - 1, _PARENTS).round().astype(int))]
-    found = [_proxy_front(knowledge), _neighbours(policies, parents, generator), _crossed(parents, generator)]
+    found = [
+        _proxy_front(policies, proxy),
+        _neighbours(policies, parents, generator),
+        _crossed(parents, generator),
+    ]
     columns = columns_that_matter(policies)
-    at = parents[np.unique(np.linspace(0, len(parents) - 1, _MODEL_FRONTS).round().astype(int))]
+    at = parents[np.unique(np.linspace(0, len(parents) - 1, _MODELS).round().astype(int))]
     for effects in (surrogate.additive(at), surrogate.sampled(at, generator)):
         for row in range(len(at)):
             losses = [of_choice[row] for of_choice in effects]
-            found.append(exact_front(policies, losses, columns, most=_OF_MODEL))
+            found.append(supported_policies(policies, losses, columns, generator, count=_OF_MODEL))
     together = np.unique(np.concatenate(found), axis=0)
     return _unseen(together[policies.feasible(together)], seen)
 

@@ -31,11 +31,8 @@ class ToldPolicies:
     seen: Set[Policy]
 
 
-class PolicySampler(BaseSampler, ABC):
-    """Proposes codes of `policies`: parameters named as its choices, integers from 0.
-
-    It keeps nothing between asks: what it proposes follows from the trials of the study and the seed. Never a
-    policy beyond the bounds, nor one that a trial has, while another can be found.
+class CodeSampler(BaseSampler, ABC):
+    """Chooses codes of `policies`: parameters named as its choices, integers from 0.
 
     Raises: ConfigError if a parameter is none of the choices.
     """
@@ -45,8 +42,8 @@ class PolicySampler(BaseSampler, ABC):
         self.generator = np.random.default_rng(seed)
 
     @abstractmethod
-    def propose(self, told: ToldPolicies) -> Policy | None:
-        """The next policy; None where the method has none that is new, and a random one is taken."""
+    def choose(self, study: Study, trial: FrozenTrial) -> Policy:
+        """The policy of a trial that is asked for."""
 
     def infer_relative_search_space(
         self,
@@ -62,11 +59,7 @@ class PolicySampler(BaseSampler, ABC):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],  # noqa: ARG002 - Optuna's signature
     ) -> dict[str, Any]:
-        told = told_policies(study, self.policies, but=trial.number)
-        proposed = self.propose(told)
-        if proposed is None:
-            proposed = random_unseen(self.policies, told.seen, self.generator)
-        return dict(zip(self.policies.names, proposed, strict=True))
+        return dict(zip(self.policies.names, self.choose(study, trial), strict=True))
 
     def sample_independent(
         self,
@@ -82,6 +75,23 @@ class PolicySampler(BaseSampler, ABC):
 
     def reseed_rng(self) -> None:
         self.generator = np.random.default_rng()
+
+
+class PolicySampler(CodeSampler):
+    """Proposes from what is told of all trials.
+
+    It keeps nothing between asks: what it proposes follows from the trials of the study and the seed. Never a
+    policy beyond the bounds, nor one that a trial has, while another can be found.
+    """
+
+    @abstractmethod
+    def propose(self, told: ToldPolicies) -> Policy | None:
+        """The next policy; None where the method has none that is new, and a random one is taken."""
+
+    def choose(self, study: Study, trial: FrozenTrial) -> Policy:
+        told = told_policies(study, self.policies, but=trial.number)
+        proposed = self.propose(told)
+        return random_unseen(self.policies, told.seen, self.generator) if proposed is None else proposed
 
 
 def told_policies(study: Study, policies: KnownPolicies, *, but: int) -> ToldPolicies:

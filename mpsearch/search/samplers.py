@@ -73,6 +73,21 @@ def _random(seed: int, _knowledge: Knowledge | None) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
+def _ilp(seed: int, knowledge: Knowledge | None) -> BaseSampler:
+    from mpsearch.search.ilp_sampler import IlpSampler  # noqa: PLC0415
+
+    assert knowledge is not None
+    return IlpSampler(knowledge, seed=seed)
+
+
+def _mpsearch(seed: int, knowledge: Knowledge | None) -> BaseSampler:
+    """Knows what policies cost and learns their score alone: see `CostAwareSampler`."""
+    from mpsearch.search.sampler import CostAwareSampler  # noqa: PLC0415
+
+    assert knowledge is not None
+    return CostAwareSampler(knowledge.policies, knowledge.proxy, samples=knowledge.samples, seed=seed)
+
+
 def _greedy(seed: int, knowledge: Knowledge | None) -> BaseSampler:
     from mpsearch.search.greedy_sampler import GreedySampler  # noqa: PLC0415
 
@@ -97,10 +112,12 @@ def _haq(seed: int, knowledge: Knowledge | None) -> BaseSampler:
 _EVERY = 10**6  # those that go down a list must not be asked to forget what they have proposed
 
 SAMPLERS: dict[str, SamplerFactory] = {
+    "mpsearch": SamplerFactory(_mpsearch, most_told=500, uses_knowledge=True),
     "tpe": SamplerFactory(_tpe, most_told=300),
     "nsga2": SamplerFactory(_nsga2, most_told=500),
     "gp": SamplerFactory(_gp, most_told=100),
     "random": SamplerFactory(_random, most_told=500),
+    "ilp": SamplerFactory(_ilp, most_told=_EVERY, uses_knowledge=True),
     "greedy": SamplerFactory(_greedy, most_told=_EVERY, uses_knowledge=True),
     "evolution": SamplerFactory(_evolution, most_told=1000, uses_knowledge=True),
     "haq": SamplerFactory(_haq, most_told=1000, uses_knowledge=True),
