@@ -12,7 +12,7 @@ from qat_text import LEAST_TAU
 
 Line = Mapping[str, Any]
 
-_SETTINGS: Mapping[str, Any] = {
+SETTINGS: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "svg.hashsalt": "mpsearch",
@@ -21,27 +21,27 @@ _SETTINGS: Mapping[str, Any] = {
     "axes.spines.right": False,
 }
 _INCHES = (6.4, 3.4)
-_COLOURS = ("#1d1c1a", "#6d3fa0", "#b5482f", "#2f7f6d", "#8d8a85", "#c08a1e")
+COLOURS = ("#1d1c1a", "#6d3fa0", "#b5482f", "#2f7f6d", "#8d8a85", "#c08a1e")
 
 
 def figures(found: Mapping[str, Sequence[Line]]) -> dict[str, str]:
     """File name -> SVG; those without a line are left out."""
     drawn = {}
     if found["ranking"]:
-        drawn["qat-ranking.svg"] = _svg(_ranking(found["ranking"]))
+        drawn["qat-ranking.svg"] = svg_text(_ranking(found["ranking"]))
     if found["bars"]:
-        drawn["qat-bars.svg"] = _svg(_bars(found["bars"]))
+        drawn["qat-bars.svg"] = svg_text(_bars(found["bars"]))
     return drawn
 
 
 def _ranking(lines: Sequence[Line]) -> Figure:
     """Kendall's tau over the share of the long fine-tune, with its interval."""
-    with mpl.rc_context(dict(_SETTINGS)):
+    with mpl.rc_context(dict(SETTINGS)):
         figure = Figure(figsize=_INCHES, layout="constrained")
         axes = figure.add_subplot()
         axes.axhline(LEAST_TAU, color="#8d8a85", linewidth=0.8, linestyle="--")
         tables = list(dict.fromkeys(line["table"] for line in lines))
-        for table, colour in zip(tables, _COLOURS, strict=False):
+        for table, colour in zip(tables, COLOURS, strict=False):
             of_table = [
                 line
                 for line in lines
@@ -67,13 +67,13 @@ def _ranking(lines: Sequence[Line]) -> Figure:
 def _bars(lines: Sequence[Line]) -> Figure:
     """What each precision loses over the length of the fine-tune, a panel a model."""
     tables = list(dict.fromkeys(line["table"] for line in lines))
-    with mpl.rc_context(dict(_SETTINGS)):
+    with mpl.rc_context(dict(SETTINGS)):
         figure = Figure(figsize=_INCHES, layout="constrained")
         panels = figure.subplots(1, len(tables), squeeze=False)[0]
         for axes, table in zip(panels, tables, strict=True):
             of_table = [line for line in lines if line["table"] == table and line["lost"] is not None]
             rules = list(dict.fromkeys(line["label"].partition(";")[0] for line in of_table))
-            for rule, colour in zip(rules, _COLOURS, strict=False):
+            for rule, colour in zip(rules, COLOURS, strict=False):
                 of_rule = [line for line in of_table if line["label"].partition(";")[0] == rule]
                 axes.errorbar(
                     [line["steps"] for line in of_rule],
@@ -94,8 +94,8 @@ def _bars(lines: Sequence[Line]) -> Figure:
     return figure
 
 
-def _svg(figure: Figure) -> str:
+def svg_text(figure: Figure) -> str:
     file = io.StringIO()
-    with mpl.rc_context(dict(_SETTINGS)):
+    with mpl.rc_context(dict(SETTINGS)):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"

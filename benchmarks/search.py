@@ -21,10 +21,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from search_policy_table import SHARES
-from search_problem import BUDGET_SHARES, REFERENCES, USUAL_REFERENCE
+from search_plan import Plan, once
+from search_problem import REFERENCES, USUAL_REFERENCE
 from search_proxies import PROXIES
-from search_replay import ENGINE, FRONT, Replay, Setting, replay, setting_of
+from search_replay import Replay, Setting, replay
 from search_replay_journal import ReplayJournal
 from search_results import results
 from search_rivals import rivals
@@ -38,46 +38,22 @@ WORK = Path(__file__).parent / "work"
 
 
 def planned(given: argparse.Namespace) -> list[Setting]:
-    """All replays, first those of each sampler's first seed; what two of them share is made once."""
-    goals = [FRONT] if not given.budgets else list(range(len(BUDGET_SHARES)))
-    costs: list[tuple[str | int, int]] = [("measured", seed) for seed in range(given.seeds)]
+    """What the arguments ask for."""
+    plan = Plan(
+        tables=given.table,
+        seeds=given.seeds,
+        objectives=tuple(given.objectives or ()),
+        trials=given.trials,
+    )
+    if given.everything:
+        return once(plan.everything(given.cost_tables))
     if given.fidelities:
-        return [
-            setting_of(
-                str(path),
-                sampler=sampler,
-                seed=seed,
-                objectives=tuple(given.objectives or ()),
-                proxy="engine",
-                costs=ENGINE,
-                most_trials=given.trials,
-                fidelities=fidelities,
-            )
-            for seed in range(given.seeds)
-            for path in given.table
-            for sampler in given.samplers
-            for fidelities in ((1.0,), (*SHARES.values(), 1.0))
-        ]
-    if not given.budgets:
-        costs += [(number, number) for number in range(given.cost_tables)]
-    found: dict[str, Setting] = {}
-    for of_costs, seed in costs:
-        for path in given.table:
-            for sampler in given.samplers:
-                for goal in goals:
-                    setting = setting_of(
-                        str(path),
-                        sampler=sampler,
-                        seed=seed,
-                        objectives=tuple(given.objectives or ()),
-                        proxy=given.proxy,
-                        is_noisy=given.noise,
-                        costs=of_costs,
-                        goal=goal,
-                        most_trials=given.trials,
-                    )
-                    found.setdefault(setting.key, setting)
-    return list(found.values())
+        return plan.fidelities(given.samplers or SAMPLERS)
+    samplers = given.samplers or rivals()
+    if given.budgets:
+        return once(plan.answers(samplers, given.proxy))
+    fronts = plan.fronts(samplers, proxy=given.proxy, noise=given.noise)
+    return once([*fronts, *plan.drawn(samplers, given.cost_tables, given.proxy)])
 
 
 def finished_replays(
@@ -115,12 +91,11 @@ def main() -> None:
         make_tables(given.make, given.work)
     if not given.table:
         return
-    known = list(rivals())
-    if given.fidelities:
-        known = [name for name in SAMPLERS if name in known]
-    given.samplers = given.samplers or list(known)
     journal = ReplayJournal(given.journal or (given.json and given.json.with_suffix(".replays.jsonl")))
     settings = planned(given)
+    if given.finished:
+        known = journal.finished()
+        settings = [setting for setting in settings if setting.key in known]
     lines = results(list(finished_replays(settings, journal, given.processes)), given.reference)
     print(printed(lines))
     if given.json is not None:
@@ -134,7 +109,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--table", type=Path, nargs="+", default=[], metavar="T.parquet")
     parser.add_argument("--json", type=Path, metavar="OUT")
     parser.add_argument("--journal", type=Path, metavar="FILE")
-    parser.add_argument("--samplers", nargs="+", choices=list(rivals()), help="default: all")
+    parser.add_argument("--samplers", nargs="+", choices=sorted({*rivals(), *SAMPLERS}), help="default: all")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument(
         "--trials", type=int, help="at most; default: what each sampler can be given in minutes"
@@ -144,16 +119,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--proxy", choices=PROXIES, help="default: ptq where the table has it, else one-layer"
     )
-    parser.add_argument(
-        "--cost-tables", type=int, default=0, help="drawn costs besides the measured, a seed each"
-    )
+    parser.add_argument("--cost-tables", type=int, help="drawn costs besides the measured, a seed each")
     parser.add_argument("--noise", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--budgets", action="store_true", help="seek the best score within each of 5 budgets")
     parser.add_argument(
         "--fidelities", action="store_true", help="the whole engine, with several fidelities and without"
     )
+    parser.add_argument(
+        "--everything", action="store_true", help="all that docs/search.md shows; takes hours, and goes on"
+    )
+    parser.add_argument("--finished", action="store_true", help="make no replay: what the journal has")
     parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
+    if given.cost_tables is None:
+        given.cost_tables = 16 if given.everything else 0
     if given.make is None and not given.table:
         parser.error("give --make, --table, or both")
     return given

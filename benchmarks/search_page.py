@@ -1,0 +1,272 @@
+"""Renew what is made of benchmarks/results/search*.json. Run: python benchmarks/search_page.py
+
+The tables of docs/search.md, and its figures in docs/images.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from search_problem import SHARES
+from search_text import count_text, label_of
+
+from mpsearch.atomic_file import write_atomically
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "search.json"
+LIVE = ROOT / "benchmarks" / "results" / "search_live.json"
+PAGE = ROOT / "docs" / "search.md"
+OURS, COLD_TPE = "mpsearch", "tpe-multivariate"
+NOTHING = "Nothing measured yet."
+_BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+Line = Mapping[str, Any]
+Found = Mapping[str, Sequence[Line]]
+
+
+def read_results() -> dict[str, list[Line]]:
+    """What `benchmarks/search.py` and `search_live.py` found, as far as they have run."""
+    return {
+        name: json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        for name, path in (("replayed", RESULTS), ("live", LIVE))
+    }
+
+
+def renewed_page(page: str, found: Found) -> str:
+    """The page with each of its tables made again."""
+    return _BLOCK.sub(lambda block: f"{block[1]}{TABLES[block[2]](found)}\n{block[3]}", page)
+
+
+def fronts(found: Found, costs: str = "measured") -> list[Line]:
+    """The lines of searches for a whole front, as a user has them: with noise, and the usual proxy."""
+    return [
+        line
+        for line in found["replayed"]
+        if line["goal"] == "front" and line["costs"] == costs and line["is_noisy"] and _is_usual(line)
+    ]
+
+
+def bars_table(found: Found) -> str:
+    """The claims: ours in trials to 99%, and how many times as many the others need."""
+    lines = fronts(found)
+    rows = []
+    for table in _tables(lines):
+        of_table = {line["sampler"]: line for line in lines if line["table"] == table}
+        ours = of_table.pop(OURS, None)
+        if ours is None:
+            continue
+        best = min(of_table.values(), key=_trials, default=None)
+        rows.append(
+            [
+                table,
+                _count(ours),
+                *(_times(of_table.get(name), ours, least) for name, least in _BARS.items()),
+                "" if best is None else f"{_times(best, ours, 2)}, {best['sampler']}",
+                _judged(100 * ours["hypervolume_after_25"], 99, "%"),
+                _judged(100 * ours["chosen_hypervolume_after_25"], 99, "%"),
+            ]
+        )
+    heads = [
+        "table", "trials to 99%", *(f"{name} ≥ {least}" for name, least in _BARS.items()), "best other ≥ 2",
+        "tried after 25 ≥ 99%", "shown front after 25",
+    ]  # fmt: skip
+    return _table(heads, rows)
+
+
+def trials_table(found: Found) -> str:
+    """Trials to 99%, with quartiles: a row a sampler, a column a table."""
+    lines = fronts(found)
+    picture = "![The share of the exact hypervolume over trials](images/search-curves.svg)"
+    return _by_sampler(lines, _count) + (f"\n\n{picture}" if lines else "")
+
+
+def shares_table(found: Found) -> str:
+    """Ours, to each share of the exact hypervolume."""
+    rows = [
+        [
+            line["table"],
+            *(count_text(line["trials_to"][str(share)], line["most_trials"]) for share in SHARES),
+            f"{line['ask_ms']:.0f}",
+        ]
+        for line in fronts(found)
+        if line["sampler"] == OURS
+    ]
+    return _table(["table", *(f"{100 * share:g}%" for share in SHARES), "ms to propose"], rows)
+
+
+def drawn_table(found: Found) -> str:
+    return _by_sampler(fronts(found, "drawn"), _count)
+
+
+def seconds_table(found: Found) -> str:
+    """Seconds of training, proxy and asking until 99%."""
+    return _by_sampler(fronts(found), lambda line: _seconds(line["seconds_to"]["0.99"]))
+
+
+def regret_table(found: Found) -> str:
+    """Points below the best under each budget, of what a search for the whole front saw in 25 trials."""
+    return _by_sampler(
+        fronts(found),
+        lambda line: ", ".join("none" if v is None else f"{v:.2f}" for v in line["regret_under_budgets"]),
+    )
+
+
+def ablations_table(found: Found) -> str:
+    """Ours with what it is told taken away or made wrong, beside TPE that starts with nothing."""
+    lines = [
+        line
+        for line in found["replayed"]
+        if line["goal"] == "front" and line["costs"] == "measured" and not line["fidelities"]
+        and (line["sampler"] == OURS or (line["sampler"] == COLD_TPE and line["is_noisy"]))
+    ]  # fmt: skip
+    return _by_sampler(
+        lines, _count, lambda line: label_of(line) + ("" if line["is_noisy"] else ", no noise")
+    )
+
+
+def answers_table(found: Found) -> str:
+    """Trials until a policy within 0.3 points of the best under a budget was trained, over five budgets."""
+    lines = [line for line in found["replayed"] if line["goal"] == "budgets" and _is_usual(line)]
+    return _by_sampler(
+        lines,
+        lambda line: _with_quartiles(
+            line["trials_to_answer"], line["trials_to_answer_quartiles"], line["most_trials"]
+        ),
+    )
+
+
+def fidelities_table(found: Found) -> str:
+    """Seconds of the whole engine to 99%, with several fidelities and in full."""
+    lines = [line for line in found["replayed"] if line["goal"] == "front" and line["fidelities"]]
+    rows = []
+    for table in _tables(lines):
+        of_table = [line for line in lines if line["table"] == table]
+        for sampler in dict.fromkeys(line["sampler"] for line in of_table):
+            whole, several = (
+                next(
+                    (
+                        line["seconds_to"]["0.99"]
+                        for line in of_table
+                        if line["sampler"] == sampler and (len(line["fidelities"]) > 1) == is_several
+                    ),
+                    None,
+                )
+                for is_several in (False, True)
+            )
+            share = f"{several / whole:.2f}" if whole is not None and several is not None else ""
+            rows.append([table, sampler, _seconds(whole), _seconds(several), share])
+    return _table(["table", "sampler", "s in full", "s with fidelities", "ratio"], rows)
+
+
+def live_table(found: Found) -> str:
+    rows = [
+        [
+            line["sampler"],
+            line["trials"],
+            line["front"],
+            f"{100 * line['hypervolume']:.2f}%",
+            line["front_dominated_by_others"],
+            f"{line['seconds'] / 3600:.1f}",
+        ]
+        for line in found["live"]
+    ]
+    heads = ["sampler", "trials", "front", "of all fronts' hypervolume", "of it dominated by others", "hours"]
+    return _table(heads, rows)
+
+
+TABLES: Mapping[str, Callable[[Found], str]] = {
+    "bars": bars_table,
+    "trials": trials_table,
+    "shares": shares_table,
+    "drawn": drawn_table,
+    "seconds": seconds_table,
+    "regret": regret_table,
+    "ablations": ablations_table,
+    "answers": answers_table,
+    "fidelities": fidelities_table,
+    "live": live_table,
+}
+_BARS = {"random": 15, "nsga2-20": 15, "nsga2-50": 15, COLD_TPE: 5}
+
+
+def _is_usual(line: Line) -> bool:
+    return not line["fidelities"] and label_of(line) == line["sampler"]
+
+
+def _tables(lines: Iterable[Line]) -> list[str]:
+    return list(dict.fromkeys(line["table"] for line in lines))
+
+
+def _by_sampler(
+    lines: Sequence[Line], cell: Callable[[Line], str], label: Callable[[Line], str] = label_of
+) -> str:
+    """A row a sampler, a column a table."""
+    tables = _tables(lines)
+    rows: dict[str, dict[str, str]] = {}
+    for line in sorted(lines, key=lambda line: (line["sampler"] != OURS, _trials(line))):
+        rows.setdefault(label(line), {})[line["table"]] = cell(line)
+    return _table(
+        ["sampler", *tables],
+        [[name, *(cells.get(table, "") for table in tables)] for name, cells in rows.items()],
+    )
+
+
+def _trials(line: Line) -> float:
+    found = line["trials_to"]["0.99"] if line["goal"] == "front" else line["trials_to_answer"]
+    return float("inf") if found is None else float(found)
+
+
+def _count(line: Line) -> str:
+    return _with_quartiles(
+        line["trials_to"]["0.99"], line["trials_to_quartiles"]["0.99"], line["most_trials"]
+    )
+
+
+def _with_quartiles(median: float | None, quartiles: Sequence[float | None], most: int) -> str:
+    if median is None:
+        return count_text(None, most)
+    low, high = quartiles
+    return f"{median:g} ({low:g} to {'more' if high is None else format(high, 'g')})"
+
+
+def _times(line: Line | None, ours: Line, least: float) -> str:
+    """How many times our trials another sampler needs: at least so many where it never got there."""
+    if line is None or ours["trials_to"]["0.99"] is None:
+        return ""
+    is_censored = line["trials_to"]["0.99"] is None
+    trials = line["most_trials"] if is_censored else line["trials_to"]["0.99"]
+    times = trials / ours["trials_to"]["0.99"]
+    met = "met" if times >= least else "open" if is_censored else "missed"
+    return f"{'> ' if is_censored else ''}{times:.1f}: {met}"
+
+
+def _judged(value: float, least: float, unit: str) -> str:
+    return f"{value:.2f}{unit}: {'met' if value >= least else 'missed'}"
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    if not rows:
+        return NOTHING
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def main() -> None:
+    from search_figures import figures  # noqa: PLC0415 - seconds that the tables need not wait
+
+    found = read_results()
+    write_atomically(PAGE, renewed_page(PAGE.read_text(encoding="utf-8"), found))
+    for name, picture in figures(fronts(found)).items():
+        write_atomically(ROOT / "docs" / "images" / name, picture)
+
+
+if __name__ == "__main__":
+    main()
