@@ -39,11 +39,11 @@ from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.known_policies_of import known_policies_of
 from mpsearch.search.narrowing import require_layer
+from mpsearch.search.next_training import next_training_of
 from mpsearch.search.open_runner import open_runner, require_place
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.placement import Placement
 from mpsearch.search.preparation import (
-from mpsearch.search.next_training import next_training_of
     TracedTask,
     allowed_costs,
     baselines_of,
@@ -190,7 +190,6 @@ class _Search:
             self._run()
         except KeyboardInterrupt:
             self._finished("interrupted", "Interrupted.", resume=RESUME)
-        self.is_rejudged = False  # by other objectives than in the call before
             raise
         except MpsearchError as error:
             self.log.write(f"{type(error).__name__}: {error}")
@@ -282,6 +281,7 @@ class _Search:
                     is_reordered=len(self.space.trial.fidelities) > 1,
                 ),
                 lost=deque(lost),
+                next_training=next_training_of(self.space, knowledge, reference, known.resolved.codes),
                 is_rejudged=self.is_rejudged,
             )
 
@@ -300,8 +300,6 @@ class _Search:
                     baseline_loss=facts.baseline.loss,
                     baseline_costs=facts.baseline.costs,
                     least_costs=known.least_costs(),
-                next_training=next_training_of(self.space, knowledge, reference, known.resolved.codes),
-                is_rejudged=self.is_rejudged,
                     greatest_costs=known.greatest_costs(),
                     limit_s=self.clock.left_s,
                     records=tuple(journal.records),
@@ -353,9 +351,11 @@ class _Search:
         if not self.folder.exists:
             return None
         before = load_stored_space(self.folder.space_file)
-        changed = before.differences(self.space)
-        if changed == ("objectives",) and self.sharing is None:
-            self.is_rejudged = True
+        changed = list(before.differences(self.space))
+        if "objectives" in changed and self.sharing is None:
+            changed.remove("objectives")
+            self.is_rejudged = not changed
+        if self.is_rejudged:
             names = ", ".join(objective.name for objective in self.space.objectives)
             self.emit(Notice(message=f"The objectives are now {names}: finished trials are judged anew."))
         elif changed:
