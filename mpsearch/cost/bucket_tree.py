@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -80,17 +81,31 @@ class BucketTree:
         scope = {self.buckets[place].variable}.union(*(table.scope for table in self._own[place]))
         return self._sum(self._own[place], tuple(sorted(scope)))
 
-    def least(self, sign: float = 1.0) -> tuple[list[Table], list[Table]]:
-        """For each bucket and assignment of its `scope`, the least of each function alone: of the sum of all
-        factors in it and below it, and of the sum of all others, the constant left out.
+    def negated(self) -> BucketTree:
+        """Of all functions times -1."""
+        turned = copy.copy(self)
+        turned._own = [[Table(scope=t.scope, table=-t.table) for t in tables] for tables in self._own]
+        turned.constant = -self.constant
+        return turned
 
-        With `sign` -1 the negated greatest.
+    def least(self) -> Floats:
+        """The least of each function alone, (M,)."""
+        below = self.least_below()
+        total: Floats = self.constant + sum(below[root].table for root in self.roots)
+        return total
+
+    def least_below(self) -> list[Table]:
+        """For each bucket and assignment of its `scope`, the least of each function alone: of the sum of all
+        factors in the bucket and below it.
         """
-        own = [Table(scope=t.scope, table=sign * t.table) for t in map(self.own, range(len(self.buckets)))]
         below: list[Table] = []
         for place, bucket in enumerate(self.buckets):
-            parts = [own[place], *(below[child] for child in self.children[place])]
+            parts = [self.own(place), *(below[child] for child in self.children[place])]
             below.append(self._least(parts, bucket.scope))
+        return below
+
+    def least_rest(self, below: Sequence[Table]) -> list[Table]:
+        """As `least_below`, of all other factors; the constant left out."""
         whole = np.sum([below[root].table for root in self.roots], axis=0)
         rest: list[Table] = [*below]
         for place in reversed(range(len(self.buckets))):
@@ -99,9 +114,9 @@ class BucketTree:
                 rest[place] = Table(scope=(), table=whole - below[place].table)
             else:
                 siblings = [below[child] for child in self.children[parent] if child != place]
-                parts = [own[parent], rest[parent], *siblings]
+                parts = [self.own(parent), rest[parent], *siblings]
                 rest[place] = self._least(parts, self.buckets[place].scope)
-        return below, rest
+        return rest
 
     def _least(self, parts: Sequence[Table], scope: tuple[int, ...]) -> Table:
         joint = tuple(sorted(set(scope).union(*(part.scope for part in parts))))

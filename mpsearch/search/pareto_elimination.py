@@ -17,7 +17,7 @@ from mpsearch.pareto.partial_fronts import first_non_dominated
 
 Codes = NDArray[np.int64]
 MOST_SUMS = 1 << 22  # compared at a time
-_MOST_ENTRIES = 1 << 20  # of the table over the choices of a bucket
+MOST_ENTRIES = 1 << 20  # of the table over the choices of a bucket
 _PER_STATE = 250  # sums that stay for an assignment where they are thinned
 _STATES = 8  # assignments that get so many; more share them
 _THINNED_PAIRS = 1 << 16  # sums compared at a time where they are thinned
@@ -60,7 +60,7 @@ class ParetoElimination:
     many times as much.
 
     `factors`: (choices, table (*their sizes, M)), the first column the loss. `sizes` (C,); bounds (M,);
-    wanted (M,).
+    wanted (M,); compared (M,): False for a column that follows from the others and only has a bound.
 
     Source: Nemhauser and Ullmann 1969, doi:10.1287/mnsc.15.9.494 (merging of partial sums); Rollon and
     Larrosa 2006, doi:10.1007/s10732-006-6726-y (multi-objective bucket elimination).
@@ -73,6 +73,7 @@ class ParetoElimination:
         *,
         bounds: Floats,
         wanted: NDArray[np.bool_],
+        compared: NDArray[np.bool_] | None = None,
         most: int | None = None,
         most_sums: int = MOST_SUMS,
     ) -> None:
@@ -82,6 +83,7 @@ class ParetoElimination:
         self._highest = (bounds + tolerance)[self._bounded]
         self._lowest = bounds - tolerance
         self._wanted = wanted
+        self._compared = np.ones(len(bounds), dtype=bool) if compared is None else compared
         self._most = most
         self._most_sums = most_sums
         self._cells = 1 << 12
@@ -92,7 +94,7 @@ class ParetoElimination:
 
         Sums that are equal but for rounding may all be there, and so may some a rounding above a bound.
         """
-        if self._tree.entries > _MOST_ENTRIES:
+        if self._tree.entries > MOST_ENTRIES:
             return None
         try:
             return self._run().codes.astype(np.int64)
@@ -101,8 +103,9 @@ class ParetoElimination:
 
     def _run(self) -> PartialSums:
         tree = self._tree
-        below, rests = tree.least()
-        negated_below, negated_rests = tree.least(-1.0)
+        negated = tree.negated()
+        below, negated_below = tree.least_below(), negated.least_below()
+        rests, negated_rests = tree.least_rest(below), negated.least_rest(negated_below)
         messages: list[PartialSums] = []
         for place, bucket in enumerate(tree.buckets):
             sums = self._of_table(tree.own(place))
@@ -166,7 +169,7 @@ class ParetoElimination:
 
     def _best(self, values: Floats, states: Codes, rest: Span | None, *, is_last: bool) -> Codes:
         if rest is None:
-            return first_non_dominated(values, states)
+            return first_non_dominated(values[:, self._compared], states)
         rows = np.arange(len(values))
         totals = values + rest.least[states]
         if self._bounded.any():
@@ -174,13 +177,13 @@ class ParetoElimination:
             values, states, totals = values[rows], states[rows], totals[rows]
         if not len(rows):
             return rows
-        for column in np.flatnonzero(self._bounded & ~self._wanted):
+        for column in np.flatnonzero(self._bounded & self._compared & ~self._wanted):
             # What surely meets the bound, whatever comes: by how much does not matter.
             surely = self._lowest[column] - rest.greatest[states, column]
             raised = np.maximum(surely - values[:, column], 0.0)
             values[:, column] += raised
             totals[:, column] += raised
-        varying = np.flatnonzero((values != values[0]).any(axis=0))
+        varying = np.flatnonzero((values != values[0]).any(axis=0) & self._compared)
         cap = max(self._most or 0, _PER_STATE) if is_last else _PER_STATE * min(_STATES, len(rest.least))
         costs = varying[varying > 0]
         if self._most is None or len(rows) <= cap or not len(costs):

@@ -81,7 +81,7 @@ def proxy_front(
         ratio = np.maximum(ratio, elimination.ratio[1 : 1 + len(columns)])
     every = np.concatenate(found)
     every = every[policies.feasible(every)]
-    values = np.column_stack((_loss(losses, every), policies.evaluate(every)[:, columns]))
+    values = np.column_stack((summed_loss(losses, every), policies.evaluate(every)[:, columns]))
     rows = _first_of_front(values)
     if most is not None and len(rows) > most:
         alike = np.zeros(len(rows), dtype=np.int64)
@@ -156,7 +156,8 @@ class BranchSpace:
         return np.stack([kept[codes[:, choice]] for choice, kept in enumerate(self.kept)], axis=1)
 
 
-def _loss(losses: Sequence[Floats], codes: Codes) -> Floats:
+def summed_loss(losses: Sequence[Floats], codes: Codes) -> Floats:
+    """Shape: losses[c] (size of choice c,); codes (P, C) -> (P,)."""
     total = np.zeros(len(codes))
     for choice, added in enumerate(losses):
         total += added[codes[:, choice]]
