@@ -36,6 +36,7 @@ from mpsearch.search.held_out import score_front_on_test
 from mpsearch.search.history import history_of
 from mpsearch.search.journal import Journal, Log
 from mpsearch.search.knowledge import Knowledge
+from mpsearch.search.known_answer import known_answer
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.known_policies_of import known_policies_of
 from mpsearch.search.narrowing import require_layer
@@ -54,6 +55,7 @@ from mpsearch.search.preparation import (
 )
 from mpsearch.search.processors import usable_cpus, worthwhile_threads
 from mpsearch.search.proposer import Proposer
+from mpsearch.search.repeated_trials import pooled
 from mpsearch.search.resolve import full_precision_costs
 from mpsearch.search.run import Exporter, Run, load_run, reference_point
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, WidthFacts, installed_version
@@ -183,6 +185,7 @@ class _Search:
     on_event: OnEvent | None
 
     def run(self) -> None:
+        self.has_new_bounds = False  # budgets or overrides other than in the call before
         self.is_rejudged = False  # by other objectives than in the call before
         self.clock = Clock(self.timeout_s)
         self.log = Log(self.folder.log_file)
@@ -256,6 +259,9 @@ class _Search:
             lost = store.recover(self.folder.written_records())
             journal = Journal(self.folder, store, self.space, reference)
             journal.repair()
+            if self.has_new_bounds and journal.records:
+                known_trials = pooled(journal.records)
+                self.emit(Notice(message=known_answer(journal.best(), known_trials, self.space)))
             knowledge = None
             if len(journal.records) < self.space.search.trials:
                 knowledge = self._knowledge(traced, known, allowed, baselines, threads)
@@ -352,6 +358,8 @@ class _Search:
             return None
         before = load_stored_space(self.folder.space_file)
         changed = list(before.differences(self.space))
+        bounds = self.space.budgets, self.space.overrides
+        self.has_new_bounds = (before.budgets, before.overrides) != bounds
         if "objectives" in changed and self.sharing is None:
             changed.remove("objectives")
             self.is_rejudged = not changed

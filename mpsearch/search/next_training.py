@@ -20,7 +20,7 @@ from mpsearch.search.promotion import Climber, regime_of
 from mpsearch.search.repeated_trials import PolicyScores
 from mpsearch.search.sampler_memory import best_first
 from mpsearch.search.space import SearchSpace
-from mpsearch.search.training_times import TrainingTimes
+from mpsearch.search.training_effort import training_effort
 from mpsearch.search.trial_record import Rung, TrialRecord
 from mpsearch.training.recipe import TrialRecipe
 
@@ -74,7 +74,7 @@ def next_training_of(
 
 
 class NextTraining:
-    """Compares by `Prospects`, a second of training: see `choose`.
+    """Compares by `Prospects` for the effort that trainings take: see `choose`.
 
     A score at a lower fidelity is translated into what it lets expect in full before it is compared, for each
     bit regime by what trials of that regime gained (`FidelityLink`): few bits are not pruned for being slow.
@@ -107,13 +107,11 @@ class NextTraining:
         that has a score would be: what that is worth is what noise is.
         """
         prospects = self._prospects(state)
-        times = TrainingTimes(self._recipe, state.records)
         best: Climber | TrialRecord | None = None
         least = 0.0
         if new is not None:
-            seconds = sum(times.seconds(new, share) for share in self._recipe.fidelities)
-            least = float(prospects.of_policies(self._codes([new]))[0]) / seconds
-        seeds = self._contested(prospects, state, times)
+            least = float(prospects.of_policies(self._codes([new]))[0]) / self._effort(new, 0)
+        seeds = self._contested(prospects, state)
         if seeds is not None and seeds[0] > least:
             least = seeds[0]
             best = seeds[1] if new is not None and self._may_repeat else None
@@ -121,8 +119,7 @@ class NextTraining:
         codes = self._codes(climber.policy for climber in waiting)
         worths = np.where(self._knowledge.policies.feasible(codes), prospects.of_policies(codes), 0.0)
         for climber, worth in zip(waiting, worths.tolist(), strict=True):
-            left = self._recipe.fidelities[len(climber.rungs) :]
-            rate = worth / sum(times.seconds(climber.policy, share) for share in left)
+            rate = worth / self._effort(climber.policy, len(climber.rungs))
             if rate > least:
                 least, best = rate, climber
         return best
@@ -137,15 +134,19 @@ class NextTraining:
         links = self.links(state.records, scale)
         return {n: self._estimate(policy, rung, links, scale) for n, (policy, rung) in lower.items()}
 
-    def _contested(
-        self, prospects: Prospects, state: SearchState, times: TrainingTimes
-    ) -> tuple[float, TrialRecord] | None:
-        """What a second for the policy whose further seed is worth most is worth, and its record."""
+    def _effort(self, policy: PrecisionPolicy, rungs: int) -> float:
+        """What is left of all fidelities for a trial that has so many rungs."""
+        left = self._recipe.fidelities[rungs:]
+        samples = self._knowledge.samples
+        return sum(training_effort(self._recipe, policy, share, samples=samples) for share in left)
+
+    def _contested(self, prospects: Prospects, state: SearchState) -> tuple[float, TrialRecord] | None:
+        """What effort for the policy whose further seed is worth most is worth, and its record."""
         by_codes = {tuple(self._codes_of(r.policy).tolist()): r for r in state.scores.records}
         for codes, worth in zip(*prospects.of_seeds(), strict=True):
             record = by_codes[tuple(codes.tolist())]
             if record.policy not in state.repeated:
-                return float(worth) / times.seconds(record.policy, 1.0), record
+                return float(worth) / self._effort(record.policy, len(self._recipe.fidelities) - 1), record
         return None
 
     def _prospects(self, state: SearchState) -> Prospects:
