@@ -179,6 +179,18 @@ def test_slopes_of_the_hyperbolic_tangent_are_left_to_torch(monkeypatch, gradien
     assert all(torch.equal(left, right) for left, right in zip(here, there, strict=True))
 
 
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("gradient", ["clipped", "swish"])
+def test_passes_in_torch_over_blocks_give_the_same_numbers(monkeypatch, gradient, dtype):
+    x, threshold = inputs((9, 5, 7, 3), dtype)
+    found = []
+    for block in (10**6, 300, 1):  # all at once, two samples, one
+        monkeypatch.setattr("mpsearch.quant.cache_blocks.BLOCK_ELEMENTS", block)
+        found.append(in_torch(monkeypatch, x, threshold, gradient=gradient, dtype=dtype))
+    for other in found[1:]:
+        assert_same(other, found[0])
+
+
 def test_the_scale_learns_the_same_when_its_product_is_rounded(monkeypatch):
     x, threshold = inputs((40, 5, 7, 3), torch.float32)
     upstream = (seeded(x.shape, 1) + seeded(x.shape, 0)).bfloat16()
