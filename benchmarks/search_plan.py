@@ -17,6 +17,7 @@ SABOTAGED = ("none", "random", "reversed")
 # Who is replayed beyond the fronts: seconds of asking, times hundreds of replays, leave the slowest out.
 ANSWERING = (OURS, "random", "proxy-front", "nsga2-20", "tpe-multivariate", "tpe-multivariate-warm", "ilp")
 DRAWN = ANSWERING
+SLOW = ("gp",)  # a second to ask; it is shown with warm starts
 IN_FULL, SEVERAL = (1.0,), (*SHARES.values(), 1.0)
 
 
@@ -65,7 +66,7 @@ class Plan:
     def everything(self, cost_tables: int) -> list[Setting]:
         """What docs/search.md shows."""
         return [
-            *self.fronts(rivals()),
+            *self.fronts(name for name in rivals() if name not in SLOW),
             *self.answers(ANSWERING),
             *(setting for proxy in SABOTAGED for setting in self.fronts([OURS], proxy=proxy)),
             *self.fronts([OURS], noise=False),

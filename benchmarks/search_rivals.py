@@ -178,7 +178,7 @@ def rivals() -> dict[str, Rival]:
     return found
 
 
-_OURS = {"ilp": 200, "greedy": 200, "evolution": 200, "haq": 200, "mpsearch": 200}
+_OURS = {"ilp": 150, "greedy": 150, "evolution": 100, "haq": 100, "mpsearch": 150}
 
 
 def rival_named(name: str) -> Rival:

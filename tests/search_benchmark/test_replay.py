@@ -31,7 +31,7 @@ def _no_tables_of_other_tests():
 
 @pytest.fixture
 def problem(path):
-    return problem_of(str(path), "measured", (), "front")
+    return problem_of(str(path), "measured", (), "table")
 
 
 def setting(path, sampler, **fields):
@@ -44,7 +44,8 @@ def knowledge_of(problem, path, bounds=None):
     return Knowledge(policies=problem.bounded(bounds), proxy=proxy, samples=1000)
 
 
-def test_the_exact_front_is_that_of_the_mean_scores(problem):
+def test_the_exact_front_is_that_of_the_mean_scores(path):
+    problem = problem_of(str(path), "measured", (), "front")
     points = np.column_stack([1 - problem.table.mean_scores, problem.all_costs])
     front = points[non_dominated(points)]
     corner = front.max(axis=0) + 0.1 * np.ptp(front, axis=0)
