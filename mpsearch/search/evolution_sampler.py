@@ -18,7 +18,7 @@ from mpsearch.search.samplers import STARTUP_TRIALS
 from mpsearch.search.score_predictor import ScorePredictor
 
 _POPULATION = 100
-_GENERATIONS = 20
+_GENERATIONS = 10
 _CROSSOVER = 0.9
 MOST_FITTED = 300  # trials that the predictor is fitted to, the last ones
 
@@ -122,7 +122,9 @@ def ranks(points: Floats, excess: Floats) -> NDArray[np.int64]:
     Source: constrained domination of Deb et al. 2002, 10.1109/4235.996017.
     """
     within = excess <= 0
-    as_good = (points[:, None] <= points[None]).all(axis=2)
+    as_good = np.ones((len(points), len(points)), dtype=bool)
+    for objective in points.T:
+        as_good &= objective[:, None] <= objective[None]
     beats = (as_good & ~as_good.T & within[:, None] & within[None]) | (excess[:, None] < excess[None])
     rank = np.full(len(points), -1)
     level = 0

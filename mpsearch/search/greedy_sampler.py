@@ -63,7 +63,8 @@ def _along(paths: list[Codes], policies: KnownPolicies) -> Iterator[Policy]:
     for point in range(2 * longest):
         for path in paths:
             if len(path):
-                yield tuple(path[round(van_der_corput(point) * (len(path) - 1))].tolist())
+                down = round((1 - van_der_corput(point)) * (len(path) - 1))
+                yield tuple(path[down].tolist())
 
 
 def lowering_path(policies: KnownPolicies, proxy: Proxy, weights: Floats) -> Codes:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from mpsearch.search.best_under import best_under
 from mpsearch.search.known_policies import Codes, KnownPolicies
 from mpsearch.search.precision_order import PrecisionOrder
 
@@ -21,7 +22,8 @@ def random_unseen(policies: KnownPolicies, seen: Set[Policy], generator: np.rand
     """A random policy that is allowed, within the bounds and not among the seen; else any that is allowed.
 
     In a space of up to 2^14 policies one is found if there is one, each as likely. In a larger one, where few
-    random policies are within the bounds, neighbours of seen ones that are, and of these.
+    random policies are within the bounds, neighbours of seen ones that are, and of these; then those that
+    lose least of random losses.
     """
     order = PrecisionOrder.of(policies)
     if policies.policies <= ALL:
@@ -67,4 +69,11 @@ def _drawn(
         if (found := first_unseen(near, seen)) is not None:
             return found
         within = np.unique(np.concatenate((within, near)), axis=0)
+    for _ in range(_ROUNDS):
+        losses = [generator.random(size) for size in policies.sizes.tolist()]
+        best = best_under(policies, losses, policies.bounds)
+        if best is None:
+            break
+        if (found := first_unseen(best[None], seen)) is not None:
+            return found
     return None

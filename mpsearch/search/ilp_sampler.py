@@ -1,0 +1,91 @@
+"""One integer programme a budget: the policy of least estimated loss that meets it, budget after budget."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+
+from mpsearch.search.best_under import best_under
+from mpsearch.search.knowledge import Knowledge
+from mpsearch.search.known_policies import Floats, KnownPolicies
+from mpsearch.search.low_discrepancy import halton, van_der_corput
+from mpsearch.search.policy_list import PolicyList, needed_proxy
+from mpsearch.search.policy_sampler import PolicySampler, ToldPolicies
+from mpsearch.search.proxy import Proxy
+from mpsearch.search.proxy_starts import columns_that_matter
+from mpsearch.search.random_policies import Policy
+
+_MOST_IN_VAIN = 30  # budgets in a row that give no new policy, before the list ends
+
+
+class IlpSampler(PolicySampler):
+    """min sum of losses subject to costs <= budget, solved exactly for a spread of budgets.
+
+    A budget is a share of a cost's range. First there is none, then for each cost that matters 0, 1/2, 1/4,
+    3/4, ..., the others free; and, of several costs, points that fill their cube, for all at once. Costs and
+    cube take turns. Each policy is trained once, a budget that none meets is passed over. It learns nothing
+    from scores. Once 30 budgets in a row give nothing new: random policies.
+
+    Raises: ConfigError if there is no proxy.
+    Source: Yao et al. 2021 (HAWQ-v3), arXiv:2011.10680, which solves for one budget, on the Hessian's trace
+    times the squared change of the weights; here the losses are the search's sensitivity.
+    """
+
+    def __init__(self, knowledge: Knowledge, *, seed: int) -> None:
+        super().__init__(knowledge.policies, seed=seed)
+        self._list = ilp_policies(knowledge.policies, needed_proxy(knowledge, "ilp"))
+
+    def propose(self, told: ToldPolicies) -> Policy | None:
+        return self._list.first_unseen(told.seen)
+
+
+@lru_cache(maxsize=8)  # one search at a time; the samplers are made anew for each ask
+def ilp_policies(policies: KnownPolicies, proxy: Proxy) -> PolicyList:
+    """The solutions, in order."""
+    return PolicyList(_solutions(policies, proxy))
+
+
+def _solutions(policies: KnownPolicies, proxy: Proxy) -> Iterator[Policy]:
+    columns = columns_that_matter(policies)
+    least, greatest = _ranges(policies)
+    found_before: set[Policy] = set()
+    in_vain = 0
+    for shares in _budgets(columns):
+        bounds = policies.bounds.copy()
+        for column, share in shares.items():
+            bounds[column] = min(bounds[column], least[column] + share * (greatest[column] - least[column]))
+        found = best_under(policies, proxy.losses, bounds)
+        policy = None if found is None else tuple(found.tolist())
+        in_vain += 1
+        if policy is not None and policy not in found_before:
+            in_vain = 0
+            found_before.add(policy)
+            yield policy
+        if in_vain == _MOST_IN_VAIN:
+            return
+
+
+def _budgets(columns: list[int]) -> Iterator[dict[int, float]]:
+    """Column -> share of its range."""
+    yield {}
+    for number in itertools.count() if columns else ():
+        for column in columns:
+            yield {column: van_der_corput(number + 1)}
+        if len(columns) > 1:
+            yield dict(zip(columns, halton(number, len(columns)).tolist(), strict=True))
+
+
+def _ranges(policies: KnownPolicies) -> tuple[Floats, Floats]:
+    """What policies cost at least and at most: exactly where costs are additive, else bounds. Shape: (K,)."""
+    ends = [
+        [
+            branch.constant
+            + sum(end(factor.table, tuple(range(len(factor.choices)))) for factor in branch.factors)
+            for branch in policies.branches
+        ]
+        for end in (np.min, np.max)
+    ]
+    return np.min(ends[0], axis=0), np.max(ends[1], axis=0)
