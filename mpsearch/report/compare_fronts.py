@@ -14,6 +14,7 @@ from mpsearch.report.facts_grid import FactsGrid, paragraph
 from mpsearch.report.fitted_table import Column, FittedTable, StretchColumn
 from mpsearch.report.front_plot import quantity_of, staircase
 from mpsearch.report.json_report import interval_json
+from mpsearch.report.landmarks import answer_name
 from mpsearch.report.plot_axes import plot_axes
 from mpsearch.report.policy_changes import noise_text
 from mpsearch.report.scatter import Look, Mark, Scatter
@@ -263,12 +264,13 @@ def fronts_plot(
     for place, front in enumerate(comparison.fronts):
         stairs = staircase(front, axes)
         knee = comparison.runs[place].front.knee().number if front else None
+        name = answer_name(comparison.runs[place])
         marks += [
             Mark(
                 x=axes[0].of(record),
                 y=axes[1].of(record),
                 kind=f"run {place}",
-                label=f"knee {record.number}" if record.number == knee else "",
+                label=f"{name} {record.number}" if record.number == knee else "",
                 is_on_front=record.number in stairs,
                 series=place,
             )

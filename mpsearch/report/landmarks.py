@@ -28,6 +28,14 @@ def uniform_name(scheme: Scheme, width: float | None = None) -> str:
     return name if width is None else f"{name} {width:g}x"
 
 
+def answer_name(run: Run) -> str:
+    """What the front's foremost trial is called: the knee of a trade-off, or the best in one objective."""
+    if len(run.objectives) > 1:
+        return "knee"
+    is_missed = run.front.deciding is not None and not any(record.feasible for record in run.front.records)
+    return "nearest to the budgets" if is_missed else "best"
+
+
 def landmarks(run: Run) -> dict[int, Landmark]:
     """Trial number -> its landmark, most important kind first.
 

@@ -101,7 +101,7 @@ class LineView:
         if record.is_stopped:
             return f"{head}  {stopped_text(record)}"
         assert self.state.started is not None
-        costs = shown_costs(self.state.started.objectives)
+        costs = shown_costs(self.state.started.objectives, self.state.started.budgets)
         is_over = not self.state.started.budgets.are_met_by(record.costs, record.accuracy, record.loss)
         estimate = self.state.estimate()
         left = "" if estimate is None or event.finished >= event.total else f"{about_text(estimate)} left"

@@ -15,8 +15,9 @@ from mpsearch.report.search_state import RunningTrial, SearchState
 from mpsearch.report.sparkline import sparkline
 from mpsearch.report.stopped_text import stopped_text
 from mpsearch.report.units import UNIT_TEXTS, factor_text, percent_text, wait_text
+from mpsearch.search.budgets import Budgets
 from mpsearch.search.events import Stage
-from mpsearch.search.objective import COSTS, Objective, objective_named
+from mpsearch.search.objective import OBJECTIVES, Objective, objective_named
 from mpsearch.search.trial_record import TrialRecord, after_share
 
 LABEL = 13  # cells of the names at the left
@@ -174,12 +175,16 @@ def growth_from(state: SearchState) -> int:
     return max(anchors - 1, 0) if len(state.hypervolumes) >= anchors + 2 else 0
 
 
-def shown_costs(objectives: Sequence[Objective]) -> list[Objective]:
-    """The costs that rows of trials show: two of the main machine, and those optimised on further devices."""
-    chosen = [objective for objective in objectives if not objective.is_learnt]
+def shown_costs(objectives: Sequence[Objective], budgets: Budgets | None = None) -> list[Objective]:
+    """The costs that rows of trials show: two of the main machine, and those optimised on further devices.
+
+    Those that are searched for, then those with a budget; latency and memory where there are none.
+    """
+    bounded = [objective_named(name) for name in (Budgets() if budgets is None else budgets).bounds()]
+    chosen = [cost for cost in dict.fromkeys((*objectives, *bounded)) if not cost.is_learnt]
     further = [cost for cost in chosen if cost.device is not None]
     own = [cost for cost in chosen if cost.device is None]
-    return [*(own or list(COSTS))[:2], *further[:2]]
+    return [*(own or [OBJECTIVES["latency"], OBJECTIVES["memory"]])[:2], *further[:2]]
 
 
 def cost_cell(cost: Objective, record: TrialRecord) -> str:
@@ -205,7 +210,7 @@ def trial_row(state: SearchState, record: TrialRecord | None, width: int, note: 
     """Number, precisions, accuracy or loss, costs, and a note."""
     if record is None or state.started is None:
         return Text("none yet", "dim")
-    costs = shown_costs(state.started.objectives)
+    costs = shown_costs(state.started.objectives, state.started.budgets)
     fixed = _NUMBER + 1 + 1 + _ACCURACY + sum(1 + len(cost_cell(cost, record)) for cost in costs)
     cells = strip_width(state, width - fixed - mark_cells(record.policy) - _NOTE)
     row = Text(f"{record.number:>{_NUMBER}} ")

@@ -190,7 +190,7 @@ def _mark(run: Run, record: TrialRecord, landmark: Landmark | None) -> Text:
     names = landmark.label.split(", ") if landmark is not None else []
     if "knee" in names:
         mark.append("★", "bold yellow")
-    if "best under budget" in names:
+    if "best under budget" in names or "best" in names:
         mark.append("◉", "bold bright_green")
     if not mark and record.number in run.front:
         mark.append("●", "green")

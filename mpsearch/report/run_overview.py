@@ -10,6 +10,7 @@ from rich.text import Text
 from mpsearch.report.facts_grid import paragraph
 from mpsearch.report.failed_table import failed_table
 from mpsearch.report.front_plot import front_plot
+from mpsearch.report.landmarks import answer_name
 from mpsearch.report.layer_ruler import layer_key
 from mpsearch.report.pareto_table import pareto_table, table_rows
 from mpsearch.report.precision_strip import precision_legend
@@ -78,8 +79,7 @@ def _nothing_found(run: Run, selection: TrialSelection) -> str:
 
 def next_step(run: Run) -> Text:
     """The command that exports the knee; of one objective the best, where one meets the budgets."""
-    is_answer = len(run.objectives) == 1 and any(record.feasible for record in run.front.records)
-    pick = "best" if is_answer else "knee"
+    pick = "best" if answer_name(run) == "best" else "knee"
     out = f"{run.path.name}-{pick}"
     command = (
         f"mpsearch export {shlex.quote(str(run.path))} --pick {pick} --format packed --out {shlex.quote(out)}"

@@ -76,7 +76,9 @@ class Scene:
 
     @cached_property
     def knee(self) -> int | None:
-        return self.run.front.knee().number if self.run.front.records else None
+        """None where there is no trade-off: of one objective there is a best alone."""
+        is_shown = len(self.run.objectives) > 1 and self.run.front.records
+        return self.run.front.knee().number if is_shown else None
 
     @cached_property
     def best(self) -> int | None:
@@ -147,9 +149,10 @@ def first_looks(run: Run) -> Looks:
 
 
 def first_cursor(scene: Scene) -> int | None:
-    """The knee; else the first trial there is, even one that failed."""
-    if scene.knee is not None:
-        return scene.knee
+    """The knee, or the best; else the first trial there is, even one that failed."""
+    foremost = scene.best if scene.knee is None else scene.knee
+    if foremost is not None:
+        return foremost
     return scene.run.records[0].number if scene.run.records else None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpsearch.report.stopped_text import unscored_text
+from mpsearch.report.landmarks import answer_name
 from mpsearch.report.units import (
     budgets_text,
     bytes_text,
@@ -74,7 +75,7 @@ def _sentence(run: Run, knee: TrialRecord) -> tuple[str, ...]:
     faster, smaller = base.latency_s / knee.latency_s, base.memory_bytes / knee.memory_bytes
     wide = "" if knee.policy.width is None else f", of width {knee.policy.width:g},"
     return (
-        f"The knee{wide} keeps ", score, " at ", seconds_text(knee.latency_s), ", ",
+        f"The {answer_name(run)}{wide} keeps ", score, " at ", seconds_text(knee.latency_s), ", ",
         *_gain(faster, "faster", "slower"), " and ", *_gain(smaller, "smaller", "larger"),
         f" than {widths_text(run, '32 bits')}.",
     )  # fmt: skip

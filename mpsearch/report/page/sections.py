@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from statistics import median
 
 from mpsearch.precision.scheme import Scheme
+from mpsearch.report.landmarks import answer_name
 from mpsearch.report.markup import Markup, element, joined
 from mpsearch.report.page.headline import Figure
 from mpsearch.report.page.notes import honest_notes
@@ -55,7 +56,8 @@ def _hero(data: PageData) -> Markup:
                 data_letters=precision_text(knee.policy, data.layers)),
         element(
             "figcaption",
-            f"The knee's policy, trial {knee.number}{_at_width(knee)}: a cell a layer, input to output.",
+            f"The policy of trial {knee.number}, the {answer_name(data.run)}{_at_width(knee)}: "
+            "a cell a layer, input to output.",
         ),
         scheme_legend(used),
         class_="policy",

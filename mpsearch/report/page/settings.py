@@ -10,6 +10,7 @@ from typing import Any
 
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.report.execution_line import execution_line
+from mpsearch.report.landmarks import answer_name
 from mpsearch.report.units import budgets_text, bytes_text, count_text, percent_text
 from mpsearch.report.width_text import widths_text
 from mpsearch.search.run import Run
@@ -54,6 +55,7 @@ def commands(run: Run) -> tuple[Command, ...]:
     folder = RunFolder(run.path)
     here = str(run.path)
     again = f"{here.rstrip('/')}-again"
+    pick = "best" if answer_name(run) == "best" else "knee"
     return (
         Command(
             purpose="Search again: same space, profile and seed",
@@ -61,8 +63,8 @@ def commands(run: Run) -> tuple[Command, ...]:
         ),
         Command(purpose="Look closer, in the terminal", line=_line("inspect", here)),
         Command(
-            purpose="Export the knee",
-            line=_line("export", here, "--pick", "knee", "--out", f"{run.path.name}-knee"),
+            purpose=f"Export the {answer_name(run)}",
+            line=_line("export", here, "--pick", pick, "--out", f"{run.path.name}-{pick}"),
         ),
         Command(purpose="Measure the front on this machine", line=bench_line(run)),
     )

@@ -1,7 +1,7 @@
-// The trial that is looked at, in full; the knee until another is.
+// The trial that is looked at, in full; the knee until another is, or the best of one objective.
 function startCard() {
   const node = document.getElementById("card");
-  const knee = trials.kinds.indexOf("knee");
+  const knee = trials.kinds.indexOf(trials.kinds.includes("knee") ? "knee" : "best");
   if (!node || !trials.numbers.length) return;
   const row = (name, value, note) => [make("dt", { text: name }), make("dd", {}, value, " ", make("small", { text: note }))];
 
