@@ -164,7 +164,7 @@ def learn_surrogate(
 def _deviation_medians(choices: int) -> Floats:
     """What the deviations of the terms and of the noise are a priori, relative to that of the scores."""
     root = math.sqrt(choices)
-    return np.array([1.5, 0.4, 1.0 / root, 0.6 / root, 1.0 / root, 0.3, 0.7, 0.6, 0.2])
+    return np.array([1.5, 0.4, 1.0 / root, 0.6 / root, 1.0 / root, 0.3, 1.4, 0.6, 0.2])
 
 
 def _deviation_prior() -> Floats:
