@@ -161,7 +161,7 @@ class Proposer:
 
     def forget(self, trial: BegunTrial) -> None:
         """A trial runs no longer and has not ended: its policy may be proposed again, if it has no score."""
-        self._memory.end(trial.number)
+        self._memory.withdraw(trial.number)
         if trial.origin == "repeat":
             return
         self.seen.discard(trial.policy)

@@ -125,6 +125,11 @@ class SamplerMemory:
         self._study.tell(place, state=TrialState.FAIL)
         return notes
 
+    def withdraw(self, number: int) -> None:
+        """Trial `number` runs no longer, and is as if it had never been: its policy may be proposed again."""
+        self._running.pop(number, None)
+        self._start_anew()
+
     def expect(self, estimates: Mapping[int, Estimate]) -> None:
         """What shorter fidelities let expect of trials that run or were stopped, by number; from now on.
 
