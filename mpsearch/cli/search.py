@@ -34,16 +34,25 @@ _WHERE = "Machine"
 class Sampler(StrEnum):
     """What proposes policies; the table of `mpsearch.search.samplers`."""
 
+    MPSEARCH = "mpsearch"
     TPE = "tpe"
     NSGA2 = "nsga2"
     GP = "gp"
     RANDOM = "random"
+    ILP = "ilp"
+    GREEDY = "greedy"
+    EVOLUTION = "evolution"
+    HAQ = "haq"
 
 
 class SensitivityName(StrEnum):
     """How layers are compared before the first trial; the table of `mpsearch.search.sensitivity`."""
 
     LOSS = "loss"
+    GRADIENT = "gradient"
+    HESSIAN = "hessian"
+    SUPERNET = "supernet"
+    SQNR = "sqnr"
     NONE = "none"
 
 

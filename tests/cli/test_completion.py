@@ -13,6 +13,7 @@ import pytest
 
 from mpsearch.cli import completion
 from mpsearch.cli.app import main
+from mpsearch.cli.search import Sampler
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.search import pick, samplers
 
@@ -125,7 +126,7 @@ def test_other_shells_are_told_what_an_offer_means(shell, complete):
 
 def test_the_words_are_those_that_the_commands_take():
     assert set(completion.SPECIAL_PICKS) == set(pick._CHOICES)
-    assert set(samplers.SAMPLERS) == {"tpe", "nsga2", "gp", "random"}
+    assert set(samplers.SAMPLERS) == {sampler.value for sampler in Sampler}
     assert [name for name, _ in completion.complete_override(None, "x=")] == [f"x={name}" for name in SCHEMES]
 
 
