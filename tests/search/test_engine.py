@@ -68,7 +68,7 @@ def test_weights_are_kept_for_the_front_and_no_other_trial(search, tmp_path):
         run.checkpoint(off_front)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random"])
+@pytest.mark.parametrize("sampler", ["mpsearch", "tpe", "nsga2", "gp", "random"])
 def test_one_seed_gives_one_search(search, tmp_path, sampler):
     first = search(out=tmp_path / "a", sampler=sampler, seed=3)
     second = search(out=tmp_path / "b", sampler=sampler, seed=3)
@@ -80,7 +80,7 @@ def test_another_seed_gives_another_search(search, tmp_path):
     assert policies(search(out=tmp_path / "a", seed=1)) != policies(search(out=tmp_path / "b", seed=2))
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize("sampler", ["mpsearch", "tpe", "nsga2", "random"])
 def test_a_search_in_pieces_equals_one_in_one_go(search, tmp_path, sampler):
     budgets = {"memory": "1000B"}
     whole = search(out=tmp_path / "whole", trials=40, sampler=sampler, budgets=budgets)
