@@ -6,13 +6,13 @@ The layers, what they cost on this machine and the sensitivities are those of th
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -31,7 +31,9 @@ from mpsearch.profiling.profiled_model import ProfiledModel
 from mpsearch.search.engine import run_search
 from mpsearch.search.events import Event, RungFinished, TrialFinished
 from mpsearch.search.run_folder import RunFolder
-from mpsearch.search.sensitivity_file import read_sensitivities
+from mpsearch.search.sensitivity import Sensitivity
+from mpsearch.search.sensitivity_file import read_sensitivities, write_sensitivity
+from mpsearch.search.sensitivity_stage import measured_sensitivity
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import build_space
 from mpsearch.search.trial_job import OnStep, Outcome, TrialJob
@@ -102,7 +104,7 @@ def engine_trials(
     fidelities: tuple[float, ...],
     sensitivity: Path,
 ) -> EngineTrials:
-    """Search the table's space; the sensitivities are kept in a file for the next one.
+    """Search the table's space; the sensitivities are kept in a folder for the next one.
 
     Raises: DataError if the table lacks scores or seconds at a fidelity.
     """
@@ -132,11 +134,7 @@ def engine_trials(
         return int(table.rows(np.array([_codes(workload, table, policy)]))[0])
 
     work = TableWork(table=table, row_of=row_of, shown=shown)
-    with tempfile.TemporaryDirectory(prefix="mpsearch-replay-") as out, _instead_of_training(work):
-        folder = RunFolder(Path(out))
-        kept = folder.sensitivity_file
-        if sensitivity.exists():
-            shutil.copy(sensitivity, kept)
+    with tempfile.TemporaryDirectory(prefix="mpsearch-replay-") as out, _looked_up(work, sensitivity):
         run_search(
             space_of(table.name, workload, objectives),
             out=out,
@@ -149,10 +147,7 @@ def engine_trials(
             fidelities=fidelities,
             on_event=on_event,
         )
-        if kept.exists() and not sensitivity.exists():
-            sensitivity.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(kept, sensitivity)
-        proxy_s = sum(found.seconds for found in read_sensitivities(folder).values())
+        proxy_s = sum(found.seconds for found in read_sensitivities(RunFolder(Path(out))).values())
     return EngineTrials(rows=tuple(rows), spent_s=tuple(spent), proxy_s=proxy_s)
 
 
@@ -244,6 +239,20 @@ def _trace(name: str) -> ModelTrace:
 
 
 @contextmanager
-def _instead_of_training(work: TableWork) -> Iterator[None]:
-    with mock.patch("mpsearch.search.engine._Search._work", return_value=work):
+def _looked_up(work: TableWork, kept: Path) -> Iterator[None]:
+    """Searches run `work`, and find out once for all of them how much each layer loses."""
+    folder = RunFolder(kept)
+
+    def measured(method: str, *args: Any, **named: Any) -> Sensitivity:
+        found = read_sensitivities(folder).get(method)
+        if found is None:
+            found = measured_sensitivity(method, *args, **named)
+            kept.mkdir(parents=True, exist_ok=True)
+            write_sensitivity(folder, found)
+        return found
+
+    with (
+        mock.patch("mpsearch.search.engine._Search._work", return_value=work),
+        mock.patch("mpsearch.search.sensitivity_stage.measured_sensitivity", measured),
+    ):
         yield

@@ -216,7 +216,7 @@ def _engine_replay(setting: Setting) -> Replay:
         trials=setting.most_trials or ENGINE_TRIALS * (4 if len(setting.fidelities) > 1 else 1),
         objectives=setting.objectives,
         fidelities=setting.fidelities,
-        sensitivity=KEPT / f"{setting.content}.sensitivity.json",
+        sensitivity=KEPT / f"{setting.content}.sensitivity",
     )
     count = len(found.rows)
     return Replay(

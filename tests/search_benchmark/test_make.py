@@ -86,5 +86,5 @@ def test_fidelities_need_their_seconds_and_a_model(frame, tmp_path):
             trials=1,
             objectives=("accuracy",),
             fidelities=(0.0, 1.0),
-            sensitivity=tmp_path / "none.json",
+            sensitivity=tmp_path,
         )
