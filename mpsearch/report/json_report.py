@@ -40,7 +40,8 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
     stopped           those that were stopped at a lower fidelity: number, policy, width, rungs (share, score,
                       loss, seconds, steps and ended of each), seconds
     fidelities        how well scores after a share of the steps rank the trials that have both: share,
-                      trials, kendall_tau (tau-b, null below three trials)
+                      trials, kendall_tau (tau-b, null below three trials), gains (regime: the fewest bits
+                      of a policy, trials, and what the rest of the steps added to their scores)
     score_ranking     how well trials of such a recipe rank random policies of the task's model, as measured:
                       steps, long_steps, policies, tau (Kendall's tau-b), low, high (95%), differing (settings
                       that were others then); null where it was not measured
@@ -113,7 +114,13 @@ def json_report(run: Run, selection: TrialSelection | None = None) -> dict[str, 
             if r.is_stopped
         ],
         "fidelities": [
-            {"share": a.share, "trials": a.trials, "kendall_tau": a.tau} for a in rung_agreements(run.records)
+            {
+                "share": a.share,
+                "trials": a.trials,
+                "kendall_tau": a.tau,
+                "gains": [asdict(gain) for gain in a.gains],
+            }
+            for a in rung_agreements(run.records)
         ],
         "score_ranking": _score_ranking(run),
         "open": list(run.open_numbers),

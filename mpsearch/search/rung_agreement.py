@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mpsearch.search.promotion import regime_of
 from mpsearch.search.trial_record import TrialRecord
 
 LEAST_RANKED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegimeGain:
+    """What the rest of the steps added to the score, in the mean of the `trials` of one bit regime."""
+
+    regime: float
+    trials: int
+    gain: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,22 +30,34 @@ class RungAgreement:
 
     1 where every pair of trials comes in the same order, -1 where none does; None for fewer than three trials
     or where all scores are equal. Only trials that went on have both scores: they are more alike than all
-    trials, so that tau says less than it would of these.
+    trials, so that tau says less than it would of these. `gains`: by bit regime, fewest bits first.
     """
 
     share: float
     trials: int
     tau: float | None
+    gains: tuple[RegimeGain, ...] = ()
 
 
 def rung_agreements(records: Iterable[TrialRecord]) -> tuple[RungAgreement, ...]:
     """One for each lower fidelity, lowest first; none where trials have no rungs."""
     scores: dict[float, list[tuple[float, float]]] = {}
+    gains: dict[float, dict[float, list[float]]] = {}
     for record in records:
         for rung in record.rungs if record.is_complete else ():
             scores.setdefault(rung.share, []).append((rung.score, record.accuracy))
+            of_share = gains.setdefault(rung.share, {})
+            of_share.setdefault(regime_of(record.policy), []).append(record.accuracy - rung.score)
     return tuple(
-        RungAgreement(share=share, trials=len(pairs), tau=_agreement(pairs))
+        RungAgreement(
+            share=share,
+            trials=len(pairs),
+            tau=_agreement(pairs),
+            gains=tuple(
+                RegimeGain(regime=regime, trials=len(of_regime), gain=fmean(of_regime))
+                for regime, of_regime in sorted(gains[share].items())
+            ),
+        )
         for share, pairs in sorted(scores.items())
     )
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.report.stopped_text import agreement_text
 from mpsearch.search.costs import Costs
 from mpsearch.search.rung_agreement import kendall_tau_b, rung_agreements
 from mpsearch.search.trial_record import Rung, TrialRecord
@@ -59,3 +60,21 @@ def test_few_or_equal_scores_rank_nothing():
     assert [a.tau for a in rung_agreements([scored(0.5, 0.1), scored(0.6, 0.2)])] == [None]
     assert [a.tau for a in rung_agreements([scored(0.5, 0.1)] * 4)] == [None]
     assert rung_agreements([RECORD]) == ()
+
+
+def test_what_the_rest_of_the_steps_adds_is_told_for_each_bit_regime():
+    def record(number, names, low, full):
+        policy = PrecisionPolicy.from_names({str(place): name for place, name in enumerate(names)})
+        rung = Rung(share=0.25, score=low, loss=0.1, seconds=1.0, steps=1, ended=TIME)
+        return replace(RECORD, number=number, policy=policy, score=full, rungs=(rung,))
+
+    (agreement,) = rung_agreements(
+        [
+            record(0, ["w1a1", "w8a8"], 0.5, 0.8),
+            record(1, ["w1a1", "w1a1"], 0.4, 0.8),
+            record(2, ["w8a8", "w4a8"], 0.9, 0.91),
+        ]
+    )
+    assert [(gain.regime, gain.trials) for gain in agreement.gains] == [(1.0, 2), (2.0, 1)]
+    assert [gain.gain for gain in agreement.gains] == pytest.approx([0.35, 0.01])
+    assert "the rest adds 35.0 points at 1 bit (2), 1.0 points above (1)" in agreement_text(agreement)
