@@ -78,7 +78,7 @@ class IntegerProgramme:
                 integrality=np.arange(len(losses)) < starts[-1],
                 bounds=Bounds(0.0, 1.0),
                 constraints=constraints,
-                # Presolved, HiGHS (as of scipy 1.17) writes about its solutions to the screen, whatever it is told.
+                # Presolved, HiGHS (as of scipy 1.17) writes lines to the screen, whatever it is told.
                 options={"mip_rel_gap": 0.0, "presolve": False},
             )
             if found.status == _INFEASIBLE:

@@ -31,8 +31,8 @@ def known_policies_of(
 ) -> KnownPolicies:
     """The policies of `known.resolved`, with its codes and costs, for a sampler.
 
-    `allowed` is what overrides leave of the space: other codes are proposed no more. A column that another
-    repeats to the last bit in all tables is still there, so that columns are those of `known`.
+    `allowed` is what overrides leave of the space: other codes are proposed no more. Costs are those of
+    `known.evaluate` but for rounding.
 
     Raises: ConfigError if a cost depends on so many layers at once that it has no table.
     """
