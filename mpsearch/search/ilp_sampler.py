@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
 
 from mpsearch.search.best_under import best_under
 from mpsearch.search.knowledge import Knowledge
-from mpsearch.search.known_policies import Floats, KnownPolicies
+from mpsearch.search.known_policies import Codes, Floats, KnownPolicies
 from mpsearch.search.low_discrepancy import halton, van_der_corput
 from mpsearch.search.policy_list import PolicyList, needed_proxy
 from mpsearch.search.policy_sampler import PolicySampler, ToldPolicies
 from mpsearch.search.proxy import Proxy
 from mpsearch.search.proxy_starts import columns_that_matter
-from mpsearch.search.random_policies import Policy
+from mpsearch.search.random_policies import ALL, Policy, all_feasible
 
 _MOST_IN_VAIN = 30  # budgets in a row that give no new policy, before the list ends
 
@@ -51,13 +51,14 @@ def ilp_policies(policies: KnownPolicies, proxy: Proxy) -> PolicyList:
 def _solutions(policies: KnownPolicies, proxy: Proxy) -> Iterator[Policy]:
     columns = columns_that_matter(policies)
     least, greatest = _ranges(policies)
+    solve = _listed(policies, proxy) if policies.policies <= ALL else None
     found_before: set[Policy] = set()
     in_vain = 0
     for shares in _budgets(columns):
         bounds = policies.bounds.copy()
         for column, share in shares.items():
             bounds[column] = min(bounds[column], least[column] + share * (greatest[column] - least[column]))
-        found = best_under(policies, proxy.losses, bounds)
+        found = best_under(policies, proxy.losses, bounds) if solve is None else solve(bounds)
         policy = None if found is None else tuple(found.tolist())
         in_vain += 1
         if policy is not None and policy not in found_before:
@@ -66,6 +67,19 @@ def _solutions(policies: KnownPolicies, proxy: Proxy) -> Iterator[Policy]:
             yield policy
         if in_vain == _MOST_IN_VAIN:
             return
+
+
+def _listed(policies: KnownPolicies, proxy: Proxy) -> Callable[[Floats], Codes | None]:
+    """What `best_under` answers, looked up: of a small space all policies are known at once."""
+    codes = all_feasible(policies)
+    codes = codes[np.argsort(proxy.evaluate(codes), kind="stable")]
+    costs = policies.evaluate(codes)
+
+    def solve(bounds: Floats) -> Codes | None:
+        met = (costs <= bounds).all(axis=1)
+        return codes[met.argmax()] if met.any() else None
+
+    return solve
 
 
 def _budgets(columns: list[int]) -> Iterator[dict[int, float]]:

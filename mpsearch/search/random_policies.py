@@ -43,6 +43,7 @@ def first_unseen(codes: Codes, seen: Set[Policy]) -> Policy | None:
 
 @lru_cache(maxsize=8)  # one search at a time; samplers are made anew for each ask
 def all_feasible(policies: KnownPolicies) -> Codes:
+    """Every policy that is allowed and within the bounds, of a small space. Shape: -> (P, C)."""
     codes: Codes = np.indices(policies.sizes.tolist()).reshape(len(policies.sizes), -1).T
     feasible: Codes = codes[policies.feasible(codes)]
     return feasible

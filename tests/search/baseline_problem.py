@@ -1,5 +1,7 @@
 """A small space whose costs and scores are arithmetic, for samplers that know the costs."""
 
+from functools import cache
+
 import numpy as np
 import optuna
 from optuna.distributions import IntDistribution
@@ -16,6 +18,7 @@ LOSS = {"w1a1": 0.2, "w4a8": 0.02, "w8a8": 0.004, "w32a32": 0.0}
 LATENCY = {"w1a1": 1.0, "w4a8": 3.0, "w8a8": 2.0, "w32a32": 6.0}  # w4a8 is slower than w8a8
 
 
+@cache  # what samplers find out once for all is shared by the tests
 def known_policies(choices=5, *, objectives=(None, 0, 1), **settings):
     costs = {
         f"layer{place}": {
@@ -27,6 +30,7 @@ def known_policies(choices=5, *, objectives=(None, 0, 1), **settings):
     return KnownPolicies.of_tables(costs, COLUMNS, objectives=objectives, **settings)
 
 
+@cache
 def proxy_of(policies):
     return Proxy(
         losses=tuple(
@@ -36,6 +40,7 @@ def proxy_of(policies):
     )
 
 
+@cache
 def knowledge_of(policies=None):
     policies = policies or known_policies()
     return Knowledge(policies=policies, proxy=proxy_of(policies), samples=1000)

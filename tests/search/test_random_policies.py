@@ -49,6 +49,14 @@ def test_neighbours_of_a_policy_within_tight_bounds_are_found():
         seen.add(found)
 
 
+def test_bounds_that_hardly_a_policy_meets_are_met_from_the_first_one_on():
+    policies = known_policies(LARGE)
+    latency_s, memory = policies.evaluate(cheapest(policies)[None])[0]
+    policies = replace(policies, bounds=np.array([latency_s + 4, memory + 40]))
+    found = random_unseen(policies, set(), np.random.default_rng(0))
+    assert policies.feasible(np.array([found])).all()
+
+
 def test_overrides_are_kept():
     policies = known_policies(LARGE)
     only = np.array([True, False, False, False])
