@@ -71,8 +71,9 @@ def export(
     console.print(line)
     console.print(Text.assemble(("wrote  ", "green"), str(written)), soft_wrap=True)
     if format is Format.PACKED:
+        from mpsearch.export.compressed_size import compressed_model_bytes
         from mpsearch.export.manifest import Manifest
-        from mpsearch.export.packed_file import MANIFEST_FILE
+        from mpsearch.export.packed_file import MANIFEST_FILE, read_packed
         from mpsearch.export.task_of_model import task_option
         from mpsearch.training.task import BUILT_IN_TASKS
 
@@ -83,6 +84,10 @@ def export(
         console.print(
             f"agrees with the trial on {agreed}, largest difference {check.max_abs_error:.2g}", style=style
         )
+        if record.compressed_bytes is not None:
+            compressed = bytes_text(compressed_model_bytes(read_packed(written)))
+            estimated = bytes_text(record.compressed_bytes)
+            console.print(f"{compressed} with its weights compressed, estimated {estimated}", style="dim")
         command = f"mpsearch bench {shlex.quote(str(written))}"
         if manifest.task not in BUILT_IN_TASKS:
             command += f" --task {task_option(manifest, written)}"

@@ -36,7 +36,7 @@ def export_policy(run: Run, record: TrialRecord, out: Path) -> Path:
         policy=record.policy,
         model_fingerprint=run.model_at(record.policy.width).fingerprint,
         task=relative_to(path.parent, run.space.task.name),
-        metric=run.objectives[0].name,
+        metric=run.metric,
         validation_score=record.accuracy,
         latency_s=record.latency_s,
         latency_p95_s=record.latency_p95_s,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mpsearch.errors import ConfigError, ExportError
 from mpsearch.export.agreement import agreement, outputs_of
+from mpsearch.export.compressed_size import compressed_model_bytes
 from mpsearch.export.packed_file import read_packed
 from mpsearch.export.packed_model import float_model, model_from_packed
 from mpsearch.export.task_of_model import inputs_sha256, trusted_task, validation_inputs
@@ -55,6 +56,7 @@ class BenchReport:
     repetitions: int
     memory_bytes: int
     file_bytes: int
+    compressed_bytes: int
     run: str
     trial: int
 
@@ -136,6 +138,7 @@ def verify_packed(
         repetitions=measured.repetitions,
         memory_bytes=manifest.predicted.memory_bytes,
         file_bytes=manifest.weights_bytes,
+        compressed_bytes=compressed_model_bytes(packed),
         run=manifest.run,
         trial=manifest.trial,
     )

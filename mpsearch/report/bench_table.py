@@ -61,6 +61,9 @@ def bench_view(report: BenchReport) -> RenderableType:
     grid.add_row(
         "memory", bytes_text(report.memory_bytes), Text(f"file {bytes_text(report.file_bytes)}", "dim")
     )
+    grid.add_row(
+        "compressed", bytes_text(report.compressed_bytes), Text("with its weights as zlib streams", "dim")
+    )
     head = Text.assemble((report.model, "bold"), (f"  trial {report.trial} of {report.run}", "dim"))
     parts: list[RenderableType] = [
         head,
