@@ -105,7 +105,7 @@ class CostModel:
         return cls(trace, allowed, latency, weight_terms(trace, allowed, profile.energy))
 
     def with_compressed(self, weights: CompressedWeights) -> CostModel:
-        """The same, which knows the compressed size too. `weights`: layer -> scheme -> bytes when compressed."""
+        """The same, which knows the compressed size too. `weights`: layer -> scheme -> compressed bytes."""
         sizes = compressed_terms(self._trace, self.schemes, weights)
         return CostModel(self._trace, self.schemes, self._latency, self._weights, sizes)
 

@@ -107,9 +107,9 @@ def run_search(
     Budgets, overrides and objectives may change from call to call: trials that are there stay, count, and are
     judged anew. Before anything is trained: the task is loaded, its model traced, the profile loaded or
     measured on `threads` threads, budgets and overrides checked. Then the 32-bit baseline, the uniform
-    policies (as near as the overrides let them come), and the sampler, until `trials` trials are there (failed
-    ones count), `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the front is scored once
-    on the test split. `task` replaces the space's own, for a task that has no name. `profile` may be several,
+    policies (as near as the overrides let them come), and the sampler, until `trials` trials are there
+    (failed ones count), `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the
+    front is scored once on the test split. `task` replaces the space's own, for a task that has no name. `profile` may be several,
     the main one first: each further one gives policies a latency and an energy on that device. `storage` is
     the URL of a database where several drivers search one `study` (by default named as the folder).
 
@@ -252,9 +252,7 @@ class _Search:
         facts = self._settle(
             known_facts, traced, profile, further, known=known, baselines=baselines, compressed=compressed
         )
-        reference = reference_point(
-            self.space.objectives, facts.greatest_costs, facts.baseline.constant_loss
-        )
+        reference = reference_point(self.space.objectives, facts.greatest_costs, facts.baseline.constant_loss)
         with self._store(known) as store:
             lost = store.recover(self.folder.written_records())
             journal = Journal(self.folder, store, self.space, reference)

@@ -24,8 +24,8 @@ from mpsearch.search.objective import Objective, all_objectives, objectives_name
 from mpsearch.search.one_run import require_one_run
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.pick import pick_trial
-from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, WidthFacts
 from mpsearch.search.repeated_trials import pooled, trainings_of
+from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, WidthFacts
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.seed_spread import samples_worth, seed_spread
 from mpsearch.search.space import SearchSpace
@@ -180,7 +180,7 @@ class Run:
     def interval(self, record: TrialRecord) -> tuple[float, float]:
         """Where the record's score would lie on other validation samples, 95%; see `score_interval`.
 
-        Once some policy is trained with several seeds: where the mean over all seeds would; see `seed_spread`.
+        Once some policy is trained with several seeds: where the mean over all seeds would; `seed_spread`.
         NaN and NaN where the trial failed, or for a metric that leaves 0..1.
         """
         samples: float = self.validation_samples

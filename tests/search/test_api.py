@@ -90,9 +90,7 @@ def test_events_are_told_to_the_caller(search):
     assert type(events[-1]).__name__ == "SearchFinished"
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"schemes": ["w8a8"]}, {"pretrained": True}]
-)
+@pytest.mark.parametrize("arguments", [{"schemes": ["w8a8"]}, {"pretrained": True}])
 def test_what_a_space_says_itself_is_not_said_again_in_the_call(arguments):
     with pytest.raises(mpsearch.ConfigError, match="change it there"):
         mpsearch.search("digits", **arguments)
