@@ -84,6 +84,7 @@ def next_policy(
     return NextPolicy(policy=tuple(found[best].tolist()), gain=float(gains[best]), luck=luck)
 
 
+@functools.lru_cache(maxsize=4)  # fronts are kept by proxy
 def assumed_proxy(knowledge: Knowledge) -> Proxy:
     """The proxy; where there is none, few bits are taken to lose as much in each choice."""
     if knowledge.proxy is not None:
