@@ -160,8 +160,8 @@ def _facts(run: Run, record: TrialRecord, report: CostReport) -> list[tuple[str,
         ),
         (
             "trial",
-            f"{_standing(run, record)}; {record.steps} steps in {record.seconds:.1f} s, {trainings_text(record)}, "
-            f"{_loss_text(record)}proposed by {_ORIGINS[record.origin]}",
+            f"{_standing(run, record)}; {record.steps} steps in {record.seconds:.1f} s, "
+            f"{trainings_text(record)}, {_loss_text(record)}proposed by {_ORIGINS[record.origin]}",
         ),
     ]
     return facts

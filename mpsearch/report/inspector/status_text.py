@@ -18,7 +18,8 @@ def header_text(scene: Scene, sight: Sight, palette: Palette, width: int) -> Tex
     left = Text(no_wrap=True)
     left.append(run.path.name or run.space.name, palette.ink("text", "bold"))
     front = f"{len(run.front)} on the front"
-    left.append(f"  {counted(sum(r.is_complete for r in run.trainings), 'trial')} · {front}", palette.ink("dim"))
+    complete = sum(record.is_complete for record in run.trainings)
+    left.append(f"  {counted(complete, 'trial')} · {front}", palette.ink("dim"))
     if stopped:
         left.append(f" · {stopped} stopped early", palette.ink("dim"))
     if scene.failures:

@@ -101,7 +101,7 @@ def _columns(run: Run, shown: list[TrialRecord]) -> list[_Column]:
     ]  # fmt: skip
     if any(record.seeds > 1 for record in shown):
         columns.append(
-            _Column(title="seeds", unit="its mean is of", cell=lambda r: str(r.seeds), value=lambda r: r.seeds)
+            _Column(title="seeds", unit="in the mean", cell=lambda r: str(r.seeds), value=lambda r: r.seeds)
         )
     if run.test_scores:
         columns.append(
