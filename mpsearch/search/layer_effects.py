@@ -380,12 +380,12 @@ def _quality(run: Run, model: AccuracyModel, *, trials: int, failed: int) -> Fit
         sampling=float(np.sqrt(mean_error * (1 - mean_error) / run.validation_samples)),
         spread=spread,
         explained=1 - (residual / spread) ** 2 if spread else 0.0,
-        rank_correlation=_rank_correlation(measured, predicted) if spread else 0.0,
+        rank_correlation=rank_correlation(measured, predicted) if spread else 0.0,
         scale=model.scale.name,
     )
 
 
-def _rank_correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+def rank_correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
     """Spearman's, ties sharing their mean rank."""
     ranked = [_mean_ranks(values) for values in (left, right)]
     deviations = [ranks - ranks.mean() for ranks in ranked]

@@ -34,8 +34,40 @@ def _loss(probe: SensitivityProbe, on_progress: OnProgress) -> Added:
     return one_layer_losses(probe, on_progress)
 
 
-SENSITIVITIES: Mapping[str, SensitivityMethod] = {
-    "loss": SensitivityMethod(measure=_loss, says="validation loss added, calibrated and not trained"),
+def _gradient(probe: SensitivityProbe, on_progress: OnProgress) -> Added:
+    from mpsearch.training.sensitivity.output_gradient import output_gradients  # noqa: PLC0415
+
+    return output_gradients(probe, on_progress)
+
+
+def _hessian(probe: SensitivityProbe, on_progress: OnProgress) -> Added:
+    from mpsearch.training.sensitivity.hessian_trace import hessian_traces  # noqa: PLC0415
+
+    return hessian_traces(probe, on_progress)
+
+
+def _supernet(probe: SensitivityProbe, on_progress: OnProgress) -> Added:
+    from mpsearch.training.sensitivity.supernet import supernet_losses  # noqa: PLC0415
+
+    return supernet_losses(probe, on_progress)
+
+
+def _sqnr(probe: SensitivityProbe, on_progress: OnProgress) -> Added:
+    from mpsearch.training.sensitivity.output_noise import output_noises  # noqa: PLC0415
+
+    return output_noises(probe, on_progress)
+
+
+SENSITIVITIES: dict[str, SensitivityMethod] = {
+    "loss": SensitivityMethod(measure=_loss, says="loss of one layer lowered, calibrated, not trained"),
+    "gradient": SensitivityMethod(
+        measure=_gradient, says="squared gradient times change of the output (Fisher)"
+    ),
+    "hessian": SensitivityMethod(
+        measure=_hessian, says="trace of the Hessian times squared change (HAWQ-v2)"
+    ),
+    "supernet": SensitivityMethod(measure=_supernet, says="loss of one layer lowered in a trained supernet"),
+    "sqnr": SensitivityMethod(measure=_sqnr, says="noise of the layer's output over its signal"),
 }
 
 

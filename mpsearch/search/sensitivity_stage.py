@@ -41,7 +41,6 @@ def search_proxy(
         return None
     found = known_sensitivity(folder, method, baselines)
     if found is None:
-        emit(StageStarted(stage="sensitivity", detail=f"sensitivity of each layer: {method}"))
         try:
             found = measured_sensitivity(method, space, traced, baselines, threads=threads, emit=emit)
         except (ConfigError, TrialError) as error:
@@ -84,6 +83,7 @@ def measured_sensitivity(
         LoweredChoice(name=choice.name, layers=choice.layers, schemes=choice.schemes)
         for choice in resolved.choices
     )
+    emit(StageStarted(stage="sensitivity", detail=f"sensitivity of each layer: {method}"))
     started = time.perf_counter()
     widths = []
     for width, task in traced.tasks.items():

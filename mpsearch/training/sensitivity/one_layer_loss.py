@@ -29,10 +29,10 @@ def one_layer_losses(probe: SensitivityProbe, on_progress: OnProgress) -> Added:
     Raises: TrialError if the loss of the highest policy is not finite; as `quantize_model` and `evaluate`.
     """
     device = trial_device(probe.recipe.device)
-    teacher = baseline_model(probe.task, probe.baseline).to(device)
     lowered = probe.lowered()
     total = len(lowered) + 1
     with seeded(probe.seed, device):
+        teacher = baseline_model(probe.task, probe.baseline).to(device)
         on_progress(0, total, "all at their highest")
         highest = _loss(probe, teacher, probe.policy(probe.highest))
         if not math.isfinite(highest):
