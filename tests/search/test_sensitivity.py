@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from optuna.samplers import RandomSampler
 
+from mpsearch.cli.search import SensitivityName
 from mpsearch.errors import ConfigError, FormatError, TaskError, TrialError
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.search.engine import run_search
@@ -133,6 +134,10 @@ def test_where_the_width_is_a_choice_it_adds_what_its_own_model_loses(
     assert of_width.tolist() == [losses[width] - min(losses.values()) for width in (0.5, 1, 2)]
     by_hand = np.mean([at.added["0"][LOW] for at in found.widths])
     assert told[-1].proxy.losses[0][0] == pytest.approx(by_hand)
+
+
+def test_the_command_line_offers_every_method():
+    assert [name.value for name in SensitivityName] == [*SENSITIVITIES, "none"]
 
 
 def test_a_space_names_a_method_and_a_wrong_name_is_refused_with_the_nearest(space):
