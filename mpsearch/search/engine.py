@@ -109,9 +109,10 @@ def run_search(
     measured on `threads` threads, budgets and overrides checked. Then the 32-bit baseline, the uniform
     policies (as near as the overrides let them come), and the sampler, until `trials` trials are there
     (failed ones count), `timeout_s` is over (no trial begins after it) or the space is exhausted. Last, the
-    front is scored once on the test split. `task` replaces the space's own, for a task that has no name. `profile` may be several,
-    the main one first: each further one gives policies a latency and an energy on that device. `storage` is
-    the URL of a database where several drivers search one `study` (by default named as the folder).
+    front is scored once on the test split. `task` replaces the space's own, for a task that has no name.
+    `profile` may be several, the main one first: each further one gives policies a latency and an energy on
+    that device. `storage` is the URL of a database where several drivers search one `study` (by default named
+    as the folder).
 
     Raises: ConfigError, BudgetError, TaskError, DataError, TraceError, ProfileError, UnmeasuredError
     before any training, and the folder is then as it was but for a profile that was measured; RunError if

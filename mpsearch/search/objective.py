@@ -112,13 +112,13 @@ OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
     for objective in (
         Objective(name="accuracy", field="accuracy", direction="maximize", unit="1", is_learnt=True),
-        Objective(name="loss", field="loss", direction="minimize", unit="", is_learnt=True),
         Objective(name="latency", field="latency_s", direction="minimize", unit="s"),
         Objective(name="latency_p95", field="latency_p95_s", direction="minimize", unit="s"),
         Objective(name="latency_p99", field="latency_p99_s", direction="minimize", unit="s"),
         Objective(name="memory", field="memory_bytes", direction="minimize", unit="B"),
         Objective(name="energy", field="energy_j", direction="minimize", unit="J"),
         Objective(name="compressed_size", field="compressed_bytes", direction="minimize", unit="B"),
+        Objective(name="loss", field="loss", direction="minimize", unit="", is_learnt=True),
     )
 }
 
@@ -141,8 +141,9 @@ def costs_on(devices: Iterable[str], *, is_compressed: bool = False) -> tuple[Ob
 
 
 def all_objectives(devices: Iterable[str], *, is_compressed: bool = True) -> dict[str, Objective]:
-    """Name -> accuracy, loss and all costs, of the main profile and of each further device."""
-    found = (*LEARNT, *costs_on(devices, is_compressed=is_compressed))
+    """Name -> accuracy, all costs, of the main profile and of each further device, and loss."""
+    accuracy, loss = LEARNT
+    found = (accuracy, *costs_on(devices, is_compressed=is_compressed), loss)
     return {objective.name: objective for objective in found}
 
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mpsearch.search.objective import OBJECTIVES, Objective, costs_on
+from mpsearch.search.objective import OBJECTIVES, Objective, all_objectives, costs_on
 from mpsearch.search.trial_record import TrialRecord
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def records_frame(records: Sequence[TrialRecord], front: Front) -> pd.DataFrame:
 def front_csv(records: Sequence[TrialRecord]) -> str:
     """One row a point: number, objectives, feasible, the width where that is a choice; a column a layer."""
     layers = list(records[0].policy) if records else []
-    shown = [*OBJECTIVES.values(), *_further_costs(records)]
+    devices = records[0].costs.device_names if records else ()
+    is_compressed = any(record.compressed_bytes is not None for record in records)
+    shown = list(all_objectives(devices, is_compressed=is_compressed).values())
     have_widths = _have_widths(records)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -87,7 +87,7 @@ def test_one_bound_changes_and_the_others_stay():
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_typed_budget_comes_back_as_it_was(name):
-    unit = {"1": "92.5%", "s": "312us", "B": "41.2KB", "J": "5uJ"}[OBJECTIVES[name].unit]
+    unit = {"1": "92.5%", "": "0.25", "s": "312us", "B": "41.2KB", "J": "5uJ"}[OBJECTIVES[name].unit]
     budgets = budgets_of({name: unit})
     assert budgets_of({name: typed_text(budgets, name)}) == budgets
     exact = with_bound(Budgets(), name, 0.123456789)

@@ -16,7 +16,6 @@ from mpsearch.report.page.sensitivity import Sensitivity
 from mpsearch.report.page.settings import commands, setting_groups
 from mpsearch.report.page.trial_columns import TrialColumns, rounded
 from mpsearch.search.history import run_history
-from mpsearch.search.objective import OBJECTIVES
 
 
 def sentence(run):
@@ -27,7 +26,7 @@ def test_the_columns_hold_every_complete_trial_once(finished_run):
     columns = TrialColumns.of(finished_run, finished_run.layers)
     complete = [record for record in finished_run.records if record.is_complete]
     assert columns.numbers == tuple(record.number for record in complete)
-    for name, objective in OBJECTIVES.items():
+    for name, objective in finished_run.quantities.items():
         assert columns.values[name] == pytest.approx(
             [getattr(r, objective.field) for r in complete], rel=1e-5
         )
