@@ -51,7 +51,7 @@ class BudgetDialog(Dialog[Budgets]):
 
     DEFAULT_CSS = """
     BudgetDialog Horizontal { height: 1; }
-    BudgetDialog .name { width: 16; }
+    BudgetDialog .name { width: 18; }
     BudgetDialog Input { width: 14; margin-right: 2; }
     BudgetDialog .reached { color: $ink-dim; width: 1fr; }
     BudgetDialog Problem { margin-top: 1; }
