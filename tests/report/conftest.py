@@ -27,7 +27,7 @@ from mpsearch.search.run import Run
 
 def started(run: Run, *, earlier: int = 0, workers: int = 1, budgets: Budgets | None = None) -> SearchStarted:
     """The event with which the trials begin, `earlier` of them being there."""
-    fields = Costs.__slots__
+    fields = [field for field in Costs.__slots__ if getattr(run.records[0].costs, field) is not None]
     extremes = [
         Costs(**{field: pick(getattr(record.costs, field) for record in run.records) for field in fields})
         for pick in (min, max)
