@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mpsearch.report.stopped_text import unscored_text
 from mpsearch.report.landmarks import answer_name
+from mpsearch.report.stopped_text import unscored_text
 from mpsearch.report.units import (
     budgets_text,
     bytes_text,
