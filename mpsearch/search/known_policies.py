@@ -114,6 +114,17 @@ class KnownPolicies:
             count *= size
         return count
 
+    @property
+    def greatest(self) -> Floats:
+        """What no policy costs more than, (K,): reached where each choice costs its own."""
+        of_branches = [
+            branch.constant
+            + sum(factor.table.reshape(-1, len(self.columns)).max(axis=0) for factor in branch.factors)
+            for branch in self.branches
+        ]
+        most: Floats = np.max(of_branches, axis=0)
+        return most
+
     def evaluate(self, codes: Codes) -> Floats:
         """All costs. Shape: codes (P, C) -> (P, K)."""
         if len(self.branches) == 1:

@@ -27,7 +27,6 @@ from mpsearch.search.random_policies import Policy
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_MARGIN = 0.1  # of the front's range, from its worst to the reference point
 _FAR = 4.0  # deviations below its mean that no loss is looked for
 _HOPES = (1.0, 3.0, 10.0)  # factors on deviations, until a policy is expected to gain anything
 
@@ -163,14 +162,17 @@ class _Points:
 def _improvement(
     knowledge: Knowledge, tried: _Points, untried: _Points, scale: LearntScale
 ) -> KnownCostImprovement:
-    """Over the front of those tried, measured from a tenth of the range beyond the worst of all expected."""
+    """Over the front of those tried, measured from the worst that any policy costs or is expected to score.
+
+    That box is the one that hypervolumes are shares of. Measured from near the front instead, a search goes
+    after the last cheap policies, and leaves those of the best scores for long.
+    """
     points = tried.points()[tried.front()]
-    expected = np.concatenate([points, untried.points()[untried.front()]])
-    if not len(expected):  # nothing is expected to be good enough
-        expected = untried.points()
-    kept = expected[first_non_dominated(expected, np.zeros(len(expected), dtype=np.int64))]
-    low, high = kept.min(axis=0), kept.max(axis=0)
-    reference = high + _MARGIN * (high - low)
+    expected = np.concatenate([points, untried.points()])
+    low, reference = expected.min(axis=0), expected.max(axis=0)
+    columns = [column for column in knowledge.policies.objectives if column is not None]
+    greatest = np.minimum(knowledge.policies.greatest, knowledge.policies.bounds)[columns]
+    reference[len(low) - len(columns) :] = np.maximum(reference[len(low) - len(columns) :], greatest)
     if len(low) == 1 and len(points):
         reference = points.min(axis=0)
     if tried.is_learnt:

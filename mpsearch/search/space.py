@@ -68,7 +68,7 @@ class SearchSettings:
     limit.
     """
 
-    sampler: str = "tpe"
+    sampler: str = "mpsearch"
     sensitivity: str = "loss"
     repeats: str = "auto"
     trials: int = 40

@@ -168,7 +168,7 @@ def _checked_duration(value: Any) -> Any:
 
 
 class SearchForm(Strict):
-    sampler: Annotated[str, BeforeValidator(_checked_sampler)] = "tpe"
+    sampler: Annotated[str, BeforeValidator(_checked_sampler)] = "mpsearch"
     sensitivity: Annotated[str, BeforeValidator(_checked_sensitivity)] = "loss"
     repeats: Annotated[str, BeforeValidator(_checked_repeats)] = "auto"
     trials: int = Field(default=40, ge=1)

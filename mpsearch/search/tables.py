@@ -20,7 +20,6 @@ FRAME_COLUMNS = (
     "state",
     "policy",
     *(objective.field for objective in OBJECTIVES.values()),
-    "loss",
     "feasible",
     "on_front",
     "seconds",

@@ -29,7 +29,7 @@ def test_a_space_is_read_with_every_default_filled_in():
     assert [rule.is_pinned for rule in space.layers] == [True, False]
     assert [scheme.name for scheme in space.layers[1].schemes] == ["w1a1", "w4a8"]
     assert [objective.name for objective in space.objectives] == ["accuracy", "latency", "memory"]
-    assert (space.trial.steps, space.search.trials, space.search.sampler) == (7, 5, "tpe")
+    assert (space.trial.steps, space.search.trials, space.search.sampler) == (7, 5, "mpsearch")
     assert space.budgets.memory_bytes == 60_000
 
 
