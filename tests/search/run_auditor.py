@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 # Objective -> where a record has it, and the sign that makes less better.
@@ -124,11 +125,8 @@ def audit(
     for number, record in on_disk.items():
         if told.policies.get(number, record["policy"]) != record["policy"]:
             problems.append(f"trial {number} was begun with another policy")
-    policies = Counter(json.dumps(record["policy"], sort_keys=True) for record in on_disk.values())
-    problems += [
-        f"{count} trials have the policy {policy}" for policy, count in policies.items() if count > 1
-    ]
-    problems += _weights_of_front(folder, stored, study.records)
+    problems += _trained_twice(on_disk)
+    problems += _weights_of_front(folder, stored, is_over=is_over)
     if is_over:
         problems += _left_open(folder, study, stored, written, total)
     return problems, on_disk
@@ -184,19 +182,61 @@ def _unique(records: Sequence[dict[str, Any]], place: str, problems: list[str]) 
     return {record["number"]: record for record in records}
 
 
-def _weights_of_front(
-    folder: Path, stored: Mapping[int, dict[str, Any]], records: Sequence[dict[str, Any]]
-) -> list[str]:
-    """Weights that are there must be whole, and those of the front must be there."""
+def _trained_twice(records: Mapping[int, dict[str, Any]]) -> list[str]:
+    """A policy is tried once; its repeats follow a score of it, each with a seed of its own."""
+    problems = []
+    for policy, trials in _by_policy(records.values()).items():
+        first, *others = trials
+        if first["origin"] == "repeat":
+            problems.append(f"trial {first['number']} repeats the policy {policy} that nobody has tried")
+        new = [first["number"], *(trial["number"] for trial in others if trial["origin"] != "repeat")]
+        if len(new) > 1:
+            problems.append(f"{len(new)} trials have the policy {policy}")
+        if others and first["state"] != "complete":
+            problems.append(f"the policy {policy} is repeated without a score")
+        seeds = Counter(trial["seed"] for trial in trials)
+        problems += [f"{n} trials have the policy {policy} and seed {s}" for s, n in seeds.items() if n > 1]
+    return problems
+
+
+def _by_policy(records: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Policy and width -> its trials, in the order of numbers."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in sorted(records, key=lambda record: record["number"]):
+        policy = json.dumps([record["policy"], record.get("width")], sort_keys=True)
+        found.setdefault(policy, []).append(record)
+    return found
+
+
+def _weights_of_front(folder: Path, stored: Mapping[int, dict[str, Any]], *, is_over: bool) -> list[str]:
+    """Weights that are there must be whole, and those of the front must be there.
+
+    A policy counts once, under its first number and with its mean score. What a mean has brought back onto
+    the front, having been beaten while other means were higher or its own lower, is trained again for its
+    weights at the end of the search: until then it may lack them.
+    """
     weights = [path for path in _kept_weights(folder) if int(path.stem) in stored]
     problems = [f"{path.name}: {wrong}" for path in weights if (wrong := _broken_weights(path))]
-    points = {record["number"]: _point(record) for record in records if record["state"] == "complete"}
-    for number, point in points.items():
-        others = (other for n, other in points.items() if n != number)
-        is_beaten = any(all(a <= b for a, b in zip(other, point, strict=True)) for other in others)
-        if not is_beaten and not (folder / "checkpoints" / f"{number}.safetensors").exists():
+    scored = [record for record in stored.values() if record["state"] == "complete"]
+    points = {trials[0]["number"]: _points_over_time(trials) for trials in _by_policy(scored).values()}
+    for number, own in points.items():
+        others = [other for n, other in points.items() if n != number]
+        is_beaten = any(_beats(other[-1], own[-1]) for other in others)
+        was_beaten = any(_beats(theirs, mine) for other in others for theirs in other for mine in own)
+        is_missing = not (folder / "checkpoints" / f"{number}.safetensors").exists()
+        if is_missing and not is_beaten and (is_over or not was_beaten):
             problems.append(f"the weights of trial {number}, on the front, are missing")
     return problems
+
+
+def _points_over_time(trials: Sequence[dict[str, Any]]) -> list[tuple[float, ...]]:
+    """Of one policy's trials with a score: its point after the first of them, after two, and so on."""
+    scores = [trial["score"] for trial in trials]
+    return [_point({**trials[0], "score": fmean(scores[:count])}) for count in range(1, len(scores) + 1)]
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def _kept_weights(folder: Path) -> list[Path]:

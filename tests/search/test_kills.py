@@ -25,6 +25,7 @@ from mpsearch.search import engine
 from mpsearch.search.run import load_run
 
 TRIALS = 14
+REPEATING = {"layers": '[{match: "*", schemes: [w1a1, w4a8, w32a32]}]', "sampler": "mpsearch"}
 MANY = pytest.mark.slow
 
 
@@ -52,10 +53,11 @@ def new_lives(tmp_path, space_of, profile, searches):
     name = space_of().task.name
     numbers = itertools.count()
 
-    def build(*options, trials=TRIALS, pause_s=0.002):
+    def build(*options, trials=TRIALS, pause_s=0.002, sampler="random", **changes):
         folder = tmp_path / f"lives-{next(numbers)}"
         folder.mkdir()
-        space = space_of(task=f'{{name: "{name}", args: {{pause_s: {pause_s}}}}}', search="{sampler: random}")
+        task = f'{{name: "{name}", args: {{pause_s: {pause_s}}}}}'
+        space = space_of(task=task, search=f"{{sampler: {sampler}}}", **changes)
         (folder / "space.yaml").write_text(space.to_yaml())
         command = ["search", str(folder / "space.yaml"), "--hw", str(tmp_path / "profile.json"), *options]
         return killing.Lives(searches, folder, command, trials, auditor.audit)
@@ -140,6 +142,48 @@ def test_the_auditor_sees_damage(finished, damage, finding):
     assert any(re.search(finding, problem) for problem in problems), problems
 
 
+def repeats_begun(life):
+    """Number -> policy of the repeats that a search has told of."""
+    begun = life.events("trial_started")
+    return {event["number"]: event["policy"] for event in begun if event["origin"] == "repeat"}
+
+
+def trial(number, score, *, policy="w8a8", memory=10, **changes):
+    costs = {"latency_s": 1e-3, "memory_bytes": memory}
+    record = {"number": number, "score": score, "policy": {"0": policy}, "costs": costs, "state": "complete"}
+    return number, {**record, "origin": "sampler", "seed": 0, **changes}
+
+
+@pytest.mark.parametrize(
+    ("later", "finding"),
+    [
+        ({"origin": "repeat", "seed": 1}, None),
+        ({"origin": "repeat", "seed": 1, "policy": "w4a8"}, "nobody has tried"),
+        ({"origin": "repeat"}, "and seed 0"),
+        ({"seed": 1}, "2 trials have the policy"),
+    ],
+)
+def test_the_auditor_knows_repeats_from_policies_that_are_tried_twice(later, finding):
+    problems = auditor._trained_twice(dict([trial(0, 0.9), trial(1, 0.8, **later)]))
+    assert any(finding in problem for problem in problems) if finding else not problems
+
+
+def test_the_auditor_asks_for_the_weights_of_a_point_that_a_mean_brought_back_in_the_end(tmp_path):
+    beaten, lucky, unlucky = (
+        trial(0, 0.8, policy="w4a8"),
+        trial(1, 0.9),
+        trial(2, 0.6, origin="repeat", seed=1),
+    )
+    missing = functools.partial(auditor._weights_of_front, tmp_path)
+    assert missing(dict([beaten, lucky]), is_over=False) == [
+        "the weights of trial 1, on the front, are missing"
+    ]
+    assert missing(dict([beaten, lucky, unlucky]), is_over=False) == []
+    assert missing(dict([beaten, lucky, unlucky]), is_over=True) == [
+        "the weights of trial 0, on the front, are missing"
+    ]
+
+
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=MANY)])
 def test_a_driver_killed_at_any_time_loses_nothing(new_lives, whole, kills):
     generator = random.Random(kills)
@@ -175,6 +219,27 @@ def test_a_driver_killed_between_any_two_steps_on_files_loses_nothing(new_lives,
             lives.come_to_the_end()
             lives = new_lives("--workers", "0")
     assert killed >= 0.5 * len(steps)  # a later life has less to do, and may end before its step
+
+
+@MANY
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_driver_killed_in_the_middle_of_a_repeat_begins_it_again_with_its_seed(new_lives, workers):
+    generator = random.Random(workers)
+    lives = new_lives("--workers", str(workers), trials=20, pause_s=0.01, **REPEATING)
+    begun = {}
+    for _ in range(4):
+        life = lives.begin()
+        status = None
+        while status is None and not repeats_begun(life):
+            status = life.wait(limit_s=0.002)
+        if status is None and life.wait(generator.uniform(0, 0.05)) is None:
+            status = life.kill()
+        begun |= repeats_begun(life)
+        lives.audit(life)
+    lives.come_to_the_end()
+    repeats = {n: r["policy"] for n, r in lives.found[-1].items() if r["origin"] == "repeat"}
+    assert begun
+    assert begun.items() <= repeats.items()
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(30, marks=MANY)])
