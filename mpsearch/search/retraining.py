@@ -6,10 +6,27 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
+from mpsearch.search.constrained import deciding_budgets
 from mpsearch.search.events import Notice, OnEvent
 from mpsearch.search.journal import Journal
+from mpsearch.search.space import SearchSpace
 from mpsearch.search.trial_job import Outcome
 from mpsearch.search.trial_record import TrialRecord
+
+
+def retraining_of(space: SearchSpace, journal: Journal, emit: OnEvent, *, is_rejudged: bool) -> Retraining:
+    """Of all on the front without weights, where something may have brought them there.
+
+    Else, whose weights are missing was copied without them on purpose. `is_rejudged`: by other objectives
+    than in the call before.
+    """
+    may_have_risen = (
+        is_rejudged
+        or bool(space.overrides)
+        or any(record.origin == "repeat" for record in journal.records)
+        or deciding_budgets(space.objectives, space.budgets) is not None
+    )
+    return Retraining(journal.without_weights() if may_have_risen else (), journal, emit)
 
 
 class Retraining:
@@ -21,13 +38,21 @@ class Retraining:
     def __init__(self, records: Iterable[TrialRecord], journal: Journal, emit: OnEvent) -> None:
         self._due = deque(records)
         self._running: dict[int, TrialRecord] = {}
+        self._risen: set[int] = set()
         self._journal = journal
         self._emit = emit
 
-    def ask_for(self, records: Iterable[TrialRecord]) -> None:
-        """Of some that have come onto the front; those that are due or run stay so."""
+    def note_risen(self, numbers: Iterable[int]) -> None:
+        """A second seed let a point fall, and these, which it had beaten, have come onto the front."""
+        self._risen.update(numbers)
+
+    def ask_for_risen(self) -> None:
+        """The weights of those noted; asked for last, for many leave the front once more."""
         known = {record.number for record in (*self._due, *self._running.values())}
-        self._due.extend(record for record in records if record.number not in known)
+        wanted = self._risen - known
+        self._risen.clear()
+        if wanted:
+            self._due.extend(r for r in self._journal.without_weights() if r.number in wanted)
 
     @property
     def is_due(self) -> bool:

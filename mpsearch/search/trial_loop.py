@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpsearch.atomic_file import storing
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.clock import Clock
-from mpsearch.search.constrained import deciding_budgets
 from mpsearch.search.ended_record import ended_record
 from mpsearch.search.events import (
     Notice,
@@ -28,13 +26,14 @@ from mpsearch.search.known_costs import ENUMERABLE, KnownCosts
 from mpsearch.search.next_training import NextTraining, SearchState
 from mpsearch.search.promotion import Climber, Ladder
 from mpsearch.search.proposer import Proposer
-from mpsearch.search.retraining import Retraining
+from mpsearch.search.retraining import retraining_of
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.runner import Runner
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.study import BegunTrial, LostTrial, News, StudyStore
 from mpsearch.search.trial_job import Outcome, StepReport, TrialJob
 from mpsearch.search.trial_record import Rung, State, TrialRecord, now_utc
+from mpsearch.search.upcoming_trials import UpcomingTrials
 
 RESUME = "Give the same command again to go on."
 OTHERS_POLL_S = 1.0  # how often other drivers are looked at where only their trials still run
@@ -62,7 +61,7 @@ class TrialLoop:
     store: StudyStore
     journal: Journal
     proposer: Proposer
-    lost: deque[BegunTrial]
+    lost: Sequence[BegunTrial]
     next_training: NextTraining | None = None
     is_rejudged: bool = False
 
@@ -78,22 +77,17 @@ class TrialLoop:
         self._elsewhere: dict[int, BegunTrial] = {}  # what other drivers of the study run
         self._has_waited = False
         self._failures = FailureStreak()
-        self._risen: set[int] = set()
-        used = [record.number for record in self.journal.records] + [trial.number for trial in self.lost]
-        self._next_number = max(used, default=-1) + 1
-        for trial in self.lost:
-            if trial.origin == "repeat" or not self.proposer.has_seen(trial.policy):
-                self.proposer.resume(trial)
-        self._anchors = deque(
-            policy for policy in self.allowed.resolved.anchors() if not self.proposer.has_seen(policy)
+        self._upcoming = UpcomingTrials(
+            self.space,
+            self.known,
+            self.allowed,
+            store=self.store,
+            proposer=self.proposer,
+            lost=self.lost,
+            ended=[record.number for record in self.journal.records],
         )
         self._is_exhausted = False
-        # Else, whose weights are missing was copied without them on purpose.
-        may_have_moved = bool(self.space.overrides) or any(r.origin == "repeat" for r in self.journal.records)
-        may_have_moved |= self.is_rejudged
-        may_have_moved |= deciding_budgets(self.space.objectives, self.space.budgets) is not None
-        without = self.journal.without_weights() if may_have_moved else []
-        self._retraining = Retraining(without, self.journal, self.emit)
+        self._retraining = retraining_of(self.space, self.journal, self.emit, is_rejudged=self.is_rejudged)
         if len(self.journal.records) >= self.total:
             count = len(self.journal.records)
             self._stop("done", f"{count} trials are there already.", "Ask for more to go on.")
@@ -109,7 +103,7 @@ class TrialLoop:
     @property
     def waiting(self) -> int:
         """How many trials wait at a lower fidelity, those that a killed process left included."""
-        return len(self._waiting) + sum(bool(trial.rungs) for trial in self.lost)
+        return len(self._waiting) + self._upcoming.waiting
 
     @property
     def has_work(self) -> bool:
@@ -125,7 +119,7 @@ class TrialLoop:
                 pass
             if not runner.running:
                 self._stop_waiting()  # first: two drivers would wait for what waits at the other
-                if self._await_others() or self._retrain_risen():
+                if self._await_others() or self._may_retrain():
                     continue
                 return
             for report in runner.wait():
@@ -143,7 +137,8 @@ class TrialLoop:
         with self.store.turn() as news:
             for item in news:
                 self._hear(item)
-            self._take_up_rungs()
+            for trial in self._upcoming.begin_rungs():
+                self._let_wait(trial, now_utc())
             state = self._search_state()
             compares = self.next_training is not None and self.next_training.is_ready(state)
             deserving = self._ladder.anchor() if compares else self._ladder.deserving()
@@ -153,9 +148,12 @@ class TrialLoop:
                 return False
             if compares and self.next_training is not None:
                 self.proposer.expect(self.next_training.estimates(state))
-            new = self._next() if deserving is None and self._may_begin() else None
-            if compares and deserving is None and (new is None or new.origin in {"sampler", "random"}):
-                deserving, new = self._compared(state, new)
+            may_begin = deserving is None and self._may_begin()
+            new = self._upcoming.promised() if may_begin else None
+            if deserving is None and new is None:
+                new = self._upcoming.proposal() if may_begin else None
+                if compares:
+                    deserving, new = self._compared(state, new)
             if deserving is not None:
                 self._go_on(deserving.number, runner)
                 return True
@@ -185,30 +183,24 @@ class TrialLoop:
         better = self.next_training.choose(state, None if new is None else new.policy)
         if better is None:
             return None, new
-        number = self._next_number
         if new is not None:
-            self.proposer.forget(new)
-            number = self._next_number = new.number
+            self._upcoming.take_back(new)
         if isinstance(better, Climber):
             return better, None
-        self._next_number = number + 1
         earlier = sum(record.policy == better.policy for record in self.journal.records)
-        seed = self.space.search.seed + earlier
-        return None, self.proposer.begin(number, better.policy, "repeat", seed=seed)
+        return None, self._upcoming.repeat(better.policy, self.space.search.seed + earlier)
 
     def _hear(self, news: News) -> None:
         """Take note of what another driver has begun, lost or finished."""
         number = news.trial.number if isinstance(news, LostTrial) else news.number
-        self._next_number = max(self._next_number, number + 1)
-        self.lost = deque(trial for trial in self.lost if trial.number != number)
+        self._upcoming.give_up(number)
         self._elsewhere.pop(number, None)
         match news:
             case BegunTrial():
                 self._elsewhere[number] = news
                 self.proposer.resume(news)
             case LostTrial():
-                self.lost.append(news.trial)
-                self.proposer.resume(news.trial)
+                self._upcoming.add_lost(news.trial)
             case TrialRecord():
                 self._count(news, self.journal.mirror)
                 self.proposer.finish(news)
@@ -236,43 +228,9 @@ class TrialLoop:
     def _may_begin(self) -> bool:
         return not self._is_exhausted and self._begun < self.total
 
-    def _take_up_rungs(self) -> None:
-        """Let the trials that a killed process left at a lower fidelity wait here."""
-        for trial in [trial for trial in self.lost if trial.rungs]:
-            self.lost.remove(trial)
-            if not self.proposer.runs(trial):
-                self.store.abandon(trial.number)
-            elif self.store.begin(trial, self._cost_violations(trial)):
-                self._let_wait(trial, now_utc())
-
-    def _next(self) -> BegunTrial | None:
-        while self.lost:
-            trial = self.lost.popleft()
-            is_wanted = trial.origin == "anchor" or not self._excess(trial)
-            is_wanted &= self.space.overrides.allows(trial.policy)
-            if is_wanted and self.proposer.runs(trial):
-                return trial
-            if self.proposer.runs(trial):
-                self.proposer.forget(trial)
-            self.store.abandon(trial.number)
-        while self._anchors:
-            policy = self._anchors.popleft()
-            if not self.proposer.has_seen(policy):
-                return self.proposer.begin(self._new_number(), policy, "anchor")
-        proposed, refused = self.proposer.propose(self._next_number)
-        for refusal in refused:
-            self.store.refuse(refusal.policy, refusal.violations, refusal.attributes)
-        if proposed is not None:
-            self._new_number()
-        return proposed
-
     def _begin(self, trial: BegunTrial, runner: Runner) -> None:
-        if not self.store.begin(trial, self._cost_violations(trial)):
-            self.proposer.forget(trial)
-            if trial.origin == "anchor":
-                self._anchors.appendleft(trial.policy)
-            return
-        self._run(trial, now_utc(), runner)
+        if self._upcoming.begin(trial):
+            self._run(trial, now_utc(), runner)
 
     def _go_on(self, number: int, runner: Runner) -> None:
         """A trial that waited trains at the next fidelity."""
@@ -393,21 +351,18 @@ class TrialLoop:
         self._tell_finished(counted)
 
     def _count(self, record: TrialRecord, write: Callable[[TrialRecord], TrialRecord]) -> TrialRecord:
-        """Write a trial down; a second seed may let a point fall, and what it had beaten come onto the front.
-
-        The weights of these are gone; they are trained again last, for many leave the front once more.
-        """
+        """Write a trial down; a repeat may bring others onto the front."""
         before = self.journal.front.lasting
         counted = write(record)
         if counted.origin == "repeat":
-            self._risen |= self.journal.front.lasting - before
+            self._retraining.note_risen(self.journal.front.lasting - before)
         return counted
 
-    def _retrain_risen(self) -> bool:
-        """Whether points that repeats brought back to the front are to be trained again for their weights."""
-        risen, self._risen = self._risen, set()
-        if not self.clock.is_over:
-            self._retraining.ask_for(r for r in self.journal.without_weights() if r.number in risen)
+    def _may_retrain(self) -> bool:
+        """Whether some are to be trained again for their weights, now that all else is done."""
+        if self.clock.is_over:
+            return False
+        self._retraining.ask_for_risen()
         return self._retraining.is_due
 
     def _tell_finished(self, record: TrialRecord) -> None:
@@ -424,12 +379,6 @@ class TrialLoop:
             )
         )
 
-    def _cost_violations(self, trial: BegunTrial) -> dict[str, float]:
-        return self.space.budgets.cost_violations(self.known.costs(trial.policy))
-
-    def _excess(self, trial: BegunTrial) -> bool:
-        return any(excess > 0 for excess in self._cost_violations(trial).values())
-
     def _why_exhausted(self) -> str:
         bounded = f" that meets {self.space.budgets}" if self.space.budgets else ""
         bounded += f" with {self.space.overrides}" if self.space.overrides else ""
@@ -440,10 +389,6 @@ class TrialLoop:
 
     def _stop(self, reason: str, message: str, resume: str | None = None) -> None:
         self.reason, self.message, self.resume = reason, message, resume
-
-    def _new_number(self) -> int:
-        self._next_number += 1
-        return self._next_number - 1
 
     def _weights(self, number: int) -> Path:
         return self.folder.checkpoints / f".{number}.part.safetensors"

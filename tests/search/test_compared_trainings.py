@@ -7,6 +7,7 @@ import pytest
 
 from mpsearch.search.engine import run_search
 from mpsearch.search.local_runner import InProcessRunner
+from mpsearch.search.next_training import NextTraining
 from mpsearch.search.run import load_run
 
 SEED_NOISE = 0.02
@@ -89,3 +90,27 @@ def test_a_search_that_is_cut_off_goes_on_as_if_it_had_not_been(search, tmp_path
         except KeyboardInterrupt:
             continue
     assert told(load_run(tmp_path / "run")) == told(whole)
+
+
+def test_what_ran_when_a_search_was_cut_off_begins_again_whatever_is_worth_more(
+    search, tmp_path, monkeypatch
+):
+    wait, left = InProcessRunner.wait, iter(range(14))
+
+    def cut(self):
+        if next(left) == 13:
+            raise KeyboardInterrupt
+        return wait(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(InProcessRunner, "wait", cut)
+        with pytest.raises(KeyboardInterrupt):
+            search()
+    (number,) = load_run(tmp_path / "run").open_numbers
+    monkeypatch.setattr(NextTraining, "choose", lambda _self, state, new: new and state.records[0])
+    run = search(trials=number + 4)
+    numbers = [record.number for record in run.trainings]
+    assert sorted(numbers) == list(range(number + 4))
+    begun = next(record for record in run.trainings if record.number == number)
+    assert begun.origin == "sampler"
+    assert [record.origin for record in run.trainings if record.number > number] == ["repeat"] * 3

@@ -144,6 +144,15 @@ def test_every_trial_on_the_front_has_weights_whenever_it_came_there(search, tra
     assert training.trained == []
 
 
+def test_time_that_is_over_leaves_weights_for_the_next_call(search, training):
+    search(trials=12)
+    training.trained.clear()
+    assert search(trials=12, overrides=WITHOUT_8_BITS, timeout_s=1e-9).records
+    assert training.trained == []
+    search(trials=12, overrides=WITHOUT_8_BITS)
+    assert training.trained
+
+
 def test_a_trial_that_scores_otherwise_when_it_is_trained_again_is_told(search, training, answer_with):
     search(trials=12)
     training.answer = lambda place, policy: answer_with(0.123)
