@@ -9,6 +9,8 @@ NONE = {
     "max_latency_p95": None,
     "max_latency_p99": None,
     "max_energy": None,
+    "max_compressed_size": None,
+    "max_loss": None,
     "min_accuracy": None,
 }
 
