@@ -13,6 +13,8 @@ Floats = NDArray[np.float64]
 # A note on a trial that is not complete: [score, variance], what its shorter fidelities let expect of its
 # score in full, and how far that is off (the sampling of a full score is not part of it).
 ESTIMATE = "mpsearch:estimate"
+# A note on a trial that the model chose: gain and luck of its `NextPolicy`.
+ADVICE = "mpsearch:advice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,14 +13,13 @@ from mpsearch.search.finished_trials import FinishedTrials, StudyState
 from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_policies import Codes, KnownPolicies
 from mpsearch.search.next_policy import NextPolicy, assumed_proxy, next_policy
-from mpsearch.search.observations import Observations
+from mpsearch.search.observations import ADVICE, Observations
 from mpsearch.search.policy_sampler import CodeSampler
 from mpsearch.search.proxy import Proxy
 from mpsearch.search.proxy_starts import warm_start
 from mpsearch.search.random_policies import Policy, first_unseen, random_unseen
 from mpsearch.search.sampler_memory import best_first
 
-ADVICE = "mpsearch:advice"  # a note on a trial that the model chose: gain and luck of its `NextPolicy`
 STARTS = 6  # policies of the proxy's front that are trained before the model is asked
 MOST_TRIALS = 256  # that the model rests on
 _LEAST_SCORES = 3  # without which the model is not asked

@@ -30,6 +30,7 @@ from mpsearch.search.retraining import retraining_of
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.runner import Runner
 from mpsearch.search.space import SearchSpace
+from mpsearch.search.stop_advice import StopAdvice
 from mpsearch.search.study import BegunTrial, LostTrial, News, StudyStore
 from mpsearch.search.trial_job import Outcome, StepReport, TrialJob
 from mpsearch.search.trial_record import Rung, State, TrialRecord, now_utc
@@ -77,6 +78,7 @@ class TrialLoop:
         self._elsewhere: dict[int, BegunTrial] = {}  # what other drivers of the study run
         self._has_waited = False
         self._failures = FailureStreak()
+        self._advice = StopAdvice(self.emit, may_repeat=self.space.search.repeats == "auto")
         self._upcoming = UpcomingTrials(
             self.space,
             self.known,
@@ -230,6 +232,7 @@ class TrialLoop:
 
     def _begin(self, trial: BegunTrial, runner: Runner) -> None:
         if self._upcoming.begin(trial):
+            self._advice.hear(trial.attributes)
             self._run(trial, now_utc(), runner)
 
     def _go_on(self, number: int, runner: Runner) -> None:

@@ -10,9 +10,9 @@ from mpsearch.pareto.dominance import non_dominated
 from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.search import sampler as sampler_module
 from mpsearch.search.knowledge import Knowledge
-from mpsearch.search.observations import ESTIMATE
+from mpsearch.search.observations import ADVICE, ESTIMATE
 from mpsearch.search.proxy import Proxy
-from mpsearch.search.sampler import ADVICE, STARTS, CostAwareSampler
+from mpsearch.search.sampler import STARTS, CostAwareSampler
 from mpsearch.search.supported_policies import supported_policies
 from tests.search.baseline_problem import (
     distributions_of,
