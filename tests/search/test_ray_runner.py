@@ -227,17 +227,37 @@ def test_closing_in_the_middle_of_a_trial_takes_seconds_and_leaves_nothing(clust
     assert not [thread for thread in threading.enumerate() if thread.name == "ray-tune"]
 
 
-def test_one_worker_over_ray_searches_as_one_without(cluster, space, profile, tmp_path):
-    local = run_search(space, out=tmp_path / "local", profile=profile, trials=5, workers=1)
+class TwoSeeds:
+    """In place of the comparison: after the uniform policies those of few bits are trained again."""
+
+    def is_ready(self, state):
+        return len(state.records) > 2
+
+    def estimates(self, _state):
+        return {}
+
+    def choose(self, state, new):
+        few_bits = (record for record in state.scores.records if not record.policy.is_full_precision)
+        once = (record for record in few_bits if record.seeds < 2)
+        return None if new is None else next(once, None)
+
+
+def test_one_worker_over_ray_searches_as_one_without_repeats_too(
+    cluster, space, profile, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("mpsearch.search.engine.next_training_of", lambda *_: TwoSeeds())
+    local = run_search(space, out=tmp_path / "local", profile=profile, trials=7, workers=1)
     over_ray = run_search(
-        space, out=tmp_path / "ray", profile=profile, trials=5, workers=1, ray=cluster.address
+        space, out=tmp_path / "ray", profile=profile, trials=7, workers=1, ray=cluster.address
     )
     said = [
-        [(trial.number, trial.policy, trial.score, trial.loss) for trial in run.records]
+        [(trial.number, trial.policy, trial.seed, trial.score, trial.loss) for trial in run.trainings]
         for run in (local, over_ray)
     ]
     assert said[0] == said[1]
-    assert len(said[0]) == 5
+    assert [seed for _, _, seed, _, _ in said[0]] == [0, 0, 0, 0, 0, 1, 1]
+    assert said[0][1][1] == said[0][5][1]
+    assert said[0][1][4] != said[0][5][4]
 
 
 def test_a_search_says_how_many_trials_run_at_a_time_over_the_cluster(cluster, space, profile, tmp_path):

@@ -122,6 +122,9 @@ class Repeats:
     def is_ready(self, state):
         return len(state.scores.records) >= 6
 
+    def estimates(self, _state):
+        return {}
+
     def choose(self, state, new):
         if new is None or len(state.records) % 2:
             return None

@@ -448,7 +448,7 @@ class TestFolders:
             search("a")
             return replace(profile, memory_bandwidth_bytes_per_s=1.0)
 
-        monkeypatch.setattr("mpsearch.search.engine.usable_profile", measured_meanwhile)
+        monkeypatch.setattr("mpsearch.search.prepared_search.usable_profile", measured_meanwhile)
         run = search("b", profile=None, trials=7)
         assert [record.number for record in run.records] == list(range(7))
         files = [json.loads((tmp_path / name / "profile.json").read_text()) for name in "ab"]
@@ -507,11 +507,11 @@ class TestProcesses:
     @pytest.fixture
     def start(self, server, space, profile, tmp_path):
         space_file, profile_file = tmp_path / "space.yaml", tmp_path / "profile.json"
-        space_file.write_text(space.to_yaml())
         profile.save(profile_file)
         processes = []
 
-        def popen(name, **settings):
+        def popen(name, space=space, **settings):
+            space_file.write_text(space.to_yaml())
             files = [str(path) for path in (DRIVER, space_file, profile_file, tmp_path / name)]
             given = [f"{key}={value}" for key, value in {"study": f"of {tmp_path.name}", **settings}.items()]
             with (tmp_path / f"{name}.out").open("a") as output:
@@ -549,7 +549,7 @@ class TestProcesses:
             trials.append(sorted((json.loads(line) for line in lines), key=lambda trial: trial["number"]))
         assert all(found == trials[0] for found in trials)
         assert [trial["number"] for trial in trials[0]] == list(range(count))
-        assert len({json.dumps(trial["policy"]) for trial in trials[0]}) == count
+        assert len({(json.dumps(trial["policy"]), trial["seed"]) for trial in trials[0]}) == count
         assert {trial["state"] for trial in trials[0]} == {"complete"}
         for name in names:
             for number, driver in self.told(tmp_path, name, "finished"):
@@ -588,3 +588,30 @@ class TestProcesses:
         ran = self.audit(tmp_path, ("b",), 20)
         assert begun - ended, "it was killed in the middle of a trial"
         assert all(ran[number] == ("a" if number in ended else "b") for number in begun)
+
+    @pytest.mark.slow
+    def test_a_repeat_of_a_killed_driver_is_taken_up_with_its_seed_and_none_is_trained_twice(
+        self, start, space_of, tmp_path
+    ):
+        space = space_of(search="{sampler: random, workers: 0}")
+        killed = start("a", space, trials=24, pause=0.3, grace=1.0, repeats=1)
+        other = start("b", space, trials=24, pause=0.2, grace=1.0, repeats=1)
+
+        def repeats():
+            ended = {number for number, _ in self.told(tmp_path, "a", "finished")}
+            return [int(number) for (number,) in self.told(tmp_path, "a", "repeats") if number not in ended]
+
+        self.wait_for(repeats, [killed, other])
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        left = repeats()
+        assert left, "it was killed in the middle of a repeat"
+        assert other.wait(PATIENCE_S) == 0
+        ran = self.audit(tmp_path, ("b",), 24)
+        records = json.loads(f"[{','.join((tmp_path / 'b' / 'trials.jsonl').read_text().splitlines())}]")
+        repeated = {record["number"]: record for record in records if record["origin"] == "repeat"}
+        assert left[0] in repeated
+        assert ran[left[0]] == "b"
+        for number, record in repeated.items():
+            earlier = [other for other in records if other["policy"] == record["policy"]]
+            assert record["seed"] == sum(other["number"] < number for other in earlier) > 0
