@@ -33,7 +33,7 @@ task: {{name: "{TASK_FILE}:tiny_task"}}
 layers: [{{match: "*", schemes: [w1a1, w1.58a8, w4a8, w8a8, w32a32]}}]
 objectives: [accuracy, latency, memory]
 trial: {{steps: 2, high_bit_steps: 1, batch_size: 32, calibration_samples: 32, bn_samples: 32}}
-search: {{trials: 12, workers: 0}}
+search: {{trials: 12, workers: 0, repeats: off}}
 """
 
 
