@@ -16,7 +16,7 @@ from mpsearch.search.policy_features import PolicyFeatures
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_LEARNT_FROM = 64  # trials that deviations are learnt from
+_LEARNT_FROM = 48  # trials that deviations are learnt from
 _CONSTANT = 9.0  # variance of the constant, in variances of the scores
 
 
@@ -26,6 +26,11 @@ class Posterior:
 
     mean: Floats
     deviation: Floats
+
+    def moves(self, noise: Floats) -> Floats:
+        """How far a score moves the mean, a deviation: d² / sqrt(d² + noise), `noise` (P,) its variance."""
+        moved: Floats = self.deviation**2 / np.sqrt(self.deviation**2 + noise)
+        return moved
 
 
 class AccuracySurrogate:
@@ -55,16 +60,17 @@ class AccuracySurrogate:
         self._center, self._constant = center, constant
         self._all_deviations = deviations
         self._deviations, self.noise = deviations[:-1], float(deviations[-1])
-        covariance = self._covariance(codes, codes)
+        self._linear = features.linear_features(codes, self._deviations)
+        covariance = self._covariance(codes, self._linear)
         covariance[np.diag_indices(len(covariance))] += floor + self.noise**2
         self._inverse_factor = np.linalg.inv(np.linalg.cholesky(covariance))
         self._weights = self._solved(latent - center)
-        self._linear = features.linear_features(codes, self._deviations)
 
     def posterior(self, codes: Codes) -> Posterior:
         """Of the score without its noise. Shape: codes (P, C)."""
-        cross = self._covariance(codes, self._codes)
-        prior = self._features.variance(codes, self._deviations) + self._constant
+        linear = self._features.linear_features(codes, self._deviations)
+        cross = self._covariance(codes, linear)
+        prior = np.einsum("pf,pf->p", linear, linear) + self._deviations[-1] ** 2 + self._constant
         variance = prior - ((cross @ self._inverse_factor.T) ** 2).sum(axis=1)
         return Posterior(
             mean=cross @ self._weights + self._center,
@@ -107,8 +113,11 @@ class AccuracySurrogate:
             drawn.append(self._features.cell_effects(weights, self._deviations, row))
         return _from_zero(tuple(np.concatenate(of_choice) for of_choice in zip(*drawn, strict=True)))
 
-    def _covariance(self, left: Codes, right: Codes) -> Floats:
-        return self._features.covariance(left, right, self._deviations) + self._constant
+    def _covariance(self, codes: Codes, linear: Floats) -> Floats:
+        """With the trials, of policies whose linear features are at hand."""
+        total: Floats = linear @ self._linear.T
+        total += self._deviations[-1] ** 2 * self._features.similarity(codes, self._codes) + self._constant
+        return total
 
     def _solved(self, y: Floats) -> Floats:
         solved: Floats = self._inverse_factor.T @ (self._inverse_factor @ y)
@@ -164,7 +173,7 @@ def learn_surrogate(
 def _deviation_medians(choices: int) -> Floats:
     """What the deviations of the terms and of the noise are a priori, relative to that of the scores."""
     root = math.sqrt(choices)
-    return np.array([1.5, 0.4, 1.0 / root, 0.6 / root, 1.0 / root, 0.3, 1.4, 0.6, 0.2])
+    return np.array([1.5, 0.4, 1.0 / root, 1.2 / root, 1.5 / root, 0.3, 1.4, 0.6, 0.2])
 
 
 def _deviation_prior() -> Floats:

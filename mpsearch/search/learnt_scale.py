@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mpsearch.search.score_scale import PAIRED, SCALES, ScoreScale, smoothed_error
+from mpsearch.search.score_scale import SCALES, ScoreScale, smoothed_error
 
 Floats = NDArray[np.float64]
 
+# Of the variance of drawing the samples, the least share that is left between policies that are scored on
+# the same ones. Those that differ in a layer of many bits agree on all but a few samples: more would take
+# such neighbours to be unsure for long, and a search tries them one after the other. More noise is learnt.
+_LEAST_APART = 0.02
 _LEAST_NOISE = 1e-3  # of a loss, as a share of itself: where no count of samples says how noisy it is
 
 _LOG_ODDS = next(scale for scale in SCALES if scale.name == "log odds of the error")
@@ -56,7 +60,9 @@ class LearntScale:
     def sampling_variance(self, losses: Floats, samples: int) -> Floats:
         """Of T(loss), from drawing the samples, as far as policies differ by it: r T'(e)^2 e (1 - e) / n."""
         losses = self.clipped(losses, samples)
-        own = losses * (1 - losses) * PAIRED / samples if self.is_share else (_LEAST_NOISE * losses) ** 2
+        own = (
+            losses * (1 - losses) * _LEAST_APART / samples if self.is_share else (_LEAST_NOISE * losses) ** 2
+        )
         variance: Floats = self.scale.slope(losses) ** 2 * own + 1e-12
         return variance
 

@@ -74,7 +74,7 @@ def next_policy(
     untried = _Points.of(knowledge, surrogate, scale, found)
     improvement = _improvement(knowledge, tried, untried, scale)
     for hope in _HOPES:
-        gains = improvement.expected(untried.costs, untried.latent, hope * untried.deviation)
+        gains = improvement.expected(untried.costs, untried.latent, hope * untried.moves)
         if gains.max() > 0:
             break
     best = int(gains.argmax()) if gains.max() > 0 else int(untried.latent.argmin())
@@ -105,12 +105,14 @@ def _features(knowledge: Knowledge) -> PolicyFeatures:
 class _Points:
     """Policies as points of the objectives, by what is believed of their losses.
 
-    Shape: codes (P, C); latent, deviation and losses (P,); costs (P, K) of the objectives.
+    `moves`: how far a score is expected to move what is believed, a deviation on the scale.
+
+    Shape: codes (P, C); latent, moves and losses (P,); costs (P, K) of the objectives.
     """
 
     codes: Codes
     latent: Floats
-    deviation: Floats
+    moves: Floats
     losses: Floats
     costs: Floats
     is_learnt: bool
@@ -124,11 +126,13 @@ class _Points:
         belief = surrogate.posterior(codes)
         columns = [column for column in policies.objectives if column is not None]
         least = policies.least_score
+        losses = scale.inverse(belief.mean)
+        noise = surrogate.noise**2 + scale.sampling_variance(losses, knowledge.samples)
         return cls(
             codes=codes,
             latent=belief.mean,
-            deviation=belief.deviation,
-            losses=scale.inverse(belief.mean),
+            moves=belief.moves(noise),
+            losses=losses,
             costs=policies.evaluate(codes)[:, columns],
             is_learnt=None in policies.objectives,
             most_loss=math.inf if least is None else float(scale.losses(np.array([least]))[0]),
@@ -139,7 +143,7 @@ class _Points:
             self,
             codes=self.codes[places],
             latent=self.latent[places],
-            deviation=self.deviation[places],
+            moves=self.moves[places],
             losses=self.losses[places],
             costs=self.costs[places],
         )
@@ -176,7 +180,7 @@ def _improvement(
     if len(low) == 1 and len(points):
         reference = points.min(axis=0)
     if tried.is_learnt:
-        low[0] = float(scale.inverse(untried.latent - _FAR * untried.deviation).min())
+        low[0] = float(scale.inverse(untried.latent - _FAR * untried.moves).min())
     # Where all share a cost, each must still be better than the reference in it.
     reference = np.where(reference > low, reference, low + np.maximum(np.abs(low), 1.0))
     return KnownCostImprovement(

@@ -77,14 +77,15 @@ class PolicyFeatures:
 
     def covariance(self, left: Codes, right: Codes, deviations: Floats) -> Floats:
         """The sum of all terms times their squared deviations. Shape: (P, Q)."""
-        total: Floats = self.linear_features(left, deviations) @ self.linear_features(right, deviations).T
-        total += deviations[-1] ** 2 * self._residual(self._columns_of(left), self._columns_of(right))
+        features = self.linear_features(left, deviations)
+        others = features if right is left else self.linear_features(right, deviations)
+        total: Floats = features @ others.T
+        total += deviations[-1] ** 2 * self.similarity(left, right)
         return total
 
-    def variance(self, codes: Codes, deviations: Floats) -> Floats:
-        """The diagonal of `covariance`. Shape: (P,)."""
-        variance: Floats = (self.linear_features(codes, deviations) ** 2).sum(axis=1) + deviations[-1] ** 2
-        return variance
+    def similarity(self, left: Codes, right: Codes) -> Floats:
+        """The residual's term. Shape: (P, Q)."""
+        return self._residual(self._columns_of(left), self._columns_of(right))
 
     def linear_features(self, codes: Codes, deviations: Floats) -> Floats:
         """All but the residual: rows whose products are the covariance without it. Shape: (P, F)."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.pareto.dominance import non_dominated
-from mpsearch.search.accuracy_surrogate import AccuracySurrogate, learn_surrogate
+from mpsearch.search.accuracy_surrogate import AccuracySurrogate, Posterior, learn_surrogate
 from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_cost_improvement import KnownCostImprovement
 from mpsearch.search.learnt_scale import LearntScale, learnt_scale
@@ -63,7 +63,8 @@ class Prospects:
         if running is not None and len(running):
             self._surrogate = self._surrogate.with_expected(running)
         self._trained = np.unique(observations.codes[complete], axis=0)
-        self._latent, self._deviation = self._belief(self._trained)
+        belief = self._surrogate.posterior(self._trained)
+        self._latent, self._moves = belief.mean, self._moves_of(belief)
         self._costs = self._costs_of(self._trained)
         self._points = np.column_stack((self._scale.inverse(self._latent), self._costs))
         self._is_feasible = self._policies.feasible(self._trained)
@@ -80,15 +81,15 @@ class Prospects:
         """Worth of a training in full of policies without a score in full. Shape: codes (P, C) -> (P,)."""
         if not len(codes):
             return np.zeros(0)
-        mean, deviation = self._belief(codes)
-        return self._improvement(None).expected(self._costs_of(codes), mean, self._moves(mean, deviation))
+        belief = self._surrogate.posterior(codes)
+        return self._improvement(None).expected(self._costs_of(codes), belief.mean, self._moves_of(belief))
 
     def of_seeds(self) -> tuple[Codes, Floats]:
         """The policies with a score whose further seed is worth most, best first, and its worth.
 
         Shape: (R, C), (R,), R at most 5.
         """
-        moves = self._moves(self._latent, self._deviation)
+        moves = self._moves
         gap = np.minimum(np.abs(self._latent - self._best_alternatives()) / moves, _FAR)
         # E[max(0, move - gap)]: what it is worth a unit of cost, but for the bend of the scale.
         beyond = np.array([0.5 * math.erfc(deviations / math.sqrt(2)) for deviations in gap.tolist()])
@@ -104,15 +105,10 @@ class Prospects:
         order = np.argsort(-worth, kind="stable")
         return self._trained[chosen[order]], worth[order]
 
-    def _belief(self, codes: Codes) -> tuple[Floats, Floats]:
-        belief = self._surrogate.posterior(codes)
-        return belief.mean, belief.deviation
-
-    def _moves(self, mean: Floats, deviation: Floats) -> Floats:
-        """How far a score in full moves the mean."""
-        sampling = self._scale.sampling_variance(self._scale.inverse(mean), self._samples)
-        moved: Floats = deviation**2 / np.sqrt(deviation**2 + self._surrogate.noise**2 + sampling)
-        return moved
+    def _moves_of(self, belief: Posterior) -> Floats:
+        """How far a score in full moves the means."""
+        sampling = self._scale.sampling_variance(self._scale.inverse(belief.mean), self._samples)
+        return belief.moves(self._surrogate.noise**2 + sampling)
 
     def _worth_of_seed(self, place: int, move: float) -> float:
         costs, mean = self._costs[[place, place]], self._latent[[place, place]]

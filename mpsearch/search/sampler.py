@@ -21,7 +21,7 @@ from mpsearch.search.random_policies import Policy, first_unseen, random_unseen
 from mpsearch.search.sampler_memory import best_first
 
 STARTS = 6  # policies of the proxy's front that are trained before the model is asked
-MOST_TRIALS = 256  # that the model rests on
+MOST_TRIALS = 192  # that the model rests on
 _LEAST_SCORES = 3  # without which the model is not asked
 _MORE_STARTS = 24  # to go on with while trials run and too few scores are there
 

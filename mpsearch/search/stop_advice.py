@@ -1,4 +1,4 @@
-"""When the sampler that knows costs advises to stop: further trials then tell more of luck than of policies."""
+"""When the sampler that knows costs advises to stop: further trials tell more of luck than of policies."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ IN_A_ROW = 3  # proposals that must agree: the model is fitted anew for each
 class StopAdvice:
     """Tells once, where several proposals in a row are expected to gain less than luck would.
 
-    The search goes on to its number of trials: `may_repeat` says whether further seeds of the front's policies
-    are among them.
+    The search goes on to its number of trials. `may_repeat`: whether further seeds of the front's policies
+    may be among them.
     """
 
     def __init__(self, emit: OnEvent, *, may_repeat: bool) -> None:
@@ -42,6 +42,6 @@ class StopAdvice:
             else "The search goes on to its number of trials."
         )
         return (
-            "Another policy is now expected to add less to the front than the luck of a seed does: the search "
-            f"may be ended here. {rest}"
+            "Another policy is now expected to add less to the front than the luck of a seed does: this "
+            f"search may end here. {rest}"
         )

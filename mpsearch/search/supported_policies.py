@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,8 +29,8 @@ def supported_policies(
     Source: Everett 1963, 10.1287/opre.11.3.399 (Lagrange multipliers).
     """
     found = []
-    for branch in policies.branches:
-        costs = [of_choice[:, list(columns)] for of_choice in _costs_of_choices(policies, branch)]
+    for branch, of_branch in zip(policies.branches, _costs_of_choices(policies), strict=True):
+        costs = [of_choice[:, list(columns)] for of_choice in of_branch]
         ranges = np.sum([np.ptp(of_choice, axis=0) for of_choice in costs], axis=0)
         worth = sum(float(np.ptp(of_choice)) for of_choice in losses) / np.where(ranges > 0, ranges, 1.0)
         decades = generator.uniform(_NARROW, _WIDE, (count, len(columns)))
@@ -46,8 +47,13 @@ def supported_policies(
     return np.concatenate(found)
 
 
-def _costs_of_choices(policies: KnownPolicies, branch: CostBranch) -> list[Floats]:
-    """Shape: for each choice (its size, K)."""
+@functools.lru_cache(maxsize=4)
+def _costs_of_choices(policies: KnownPolicies) -> list[list[Floats]]:
+    """Shape: for each branch and choice (its size, K)."""
+    return [_costs_of_branch(policies, branch) for branch in policies.branches]
+
+
+def _costs_of_branch(policies: KnownPolicies, branch: CostBranch) -> list[Floats]:
     costs = [np.zeros((size, len(policies.columns))) for size in policies.sizes.tolist()]
     for factor in branch.factors:
         for axis, choice in enumerate(factor.choices):
