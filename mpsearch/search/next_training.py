@@ -145,7 +145,8 @@ class NextTraining:
         by_codes = {tuple(self._codes_of(r.policy).tolist()): r for r in state.scores.records}
         for codes, worth in zip(*prospects.of_seeds(), strict=True):
             record = by_codes[tuple(codes.tolist())]
-            if record.policy not in state.repeated:
+            is_seeded = not record.policy.is_full_precision  # which is not trained
+            if is_seeded and record.policy not in state.repeated:
                 return float(worth) / self._effort(record.policy, len(self._recipe.fidelities) - 1), record
         return None
 

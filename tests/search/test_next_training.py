@@ -145,6 +145,18 @@ def test_a_policy_whose_further_seed_runs_is_not_given_a_second_one(next_trainin
     assert second is None or second.policy != first.policy
 
 
+def test_the_32_bit_model_is_not_trained_so_no_further_seed_of_it_is_worth_anything(next_training, records):
+    worst = max(unseen(records), key=lambda policy: codes_of(policy).sum())
+    first = next_training().choose(state_of(records), worst)
+    unseeded = replace(first, policy=PrecisionPolicy.uniform(first.policy.keys(), "w32a32"))
+    codes = {unseeded.policy: codes_of(first.policy)}
+    chosen = next_training()
+    chosen._codes_of = lambda policy: codes[policy] if policy in codes else codes_of(policy)
+    others = [record for record in records if record.number != first.number]
+    second = chosen.choose(state_of([*others, unseeded]), worst)
+    assert second is None or second.policy != unseeded.policy
+
+
 def test_effort_grows_with_steps_and_counts_what_is_around_them(next_training, space_of):
     recipe = space_of(
         trial="{steps: 20, high_bit_steps: 10, batch_size: 32, calibration_samples: 32, bn_samples: 32}"
