@@ -20,8 +20,8 @@ from mpsearch.search.engine import run_search
 from mpsearch.search.journal import Journal
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.proposer import Proposer
+from mpsearch.search.reference_point import reference_point
 from mpsearch.search.resolve import cost_model_of, resolve
-from mpsearch.search.run import reference_point
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.samplers import GENERATION, SAMPLERS
 from mpsearch.search.study import BegunTrial, StoredTrial, StudyStore

@@ -40,8 +40,9 @@ from mpsearch.search.preparation import (
 )
 from mpsearch.search.prepared_search import PreparedSearch, prepare_search
 from mpsearch.search.proposer import Proposer
+from mpsearch.search.reference_point import reference_point
 from mpsearch.search.repeated_trials import pooled
-from mpsearch.search.run import Exporter, Run, load_run, reference_point
+from mpsearch.search.run import Exporter, Run, load_run
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.samplers import sampler_named
 from mpsearch.search.sharing import Sharing, sharing_of

@@ -13,7 +13,7 @@ from mpsearch.search.constrained import least_excess, total_excess
 from mpsearch.search.front import box_shares, points_of
 from mpsearch.search.objective import Objective, minimised
 from mpsearch.search.overrides import Overrides
-from mpsearch.search.run import normalised_hypervolume
+from mpsearch.search.reference_point import normalised_hypervolume
 from mpsearch.search.trial_record import TrialRecord
 
 

@@ -9,24 +9,26 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mpsearch.errors import ConfigError, ExportError, FormatError, RunError
+from mpsearch.errors import ConfigError, ExportError, RunError
 from mpsearch.hardware.profile import HardwareProfile
 from mpsearch.models.model_trace import ModelTrace
-from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.constrained import total_excess
 from mpsearch.search.costs import Costs
-from mpsearch.search.front import Front, FrontPoint, box_shares
+from mpsearch.search.front import Front, FrontPoint
 from mpsearch.search.further_profiles import read_further
+from mpsearch.search.kept_checkpoint import kept_checkpoint
 from mpsearch.search.measured import MeasuredLatency, read_measured
 from mpsearch.search.objective import Objective, all_objectives, objectives_named
 from mpsearch.search.one_run import require_one_run
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.pick import pick_trial
+from mpsearch.search.reference_point import normalised_hypervolume, reference_point
 from mpsearch.search.repeated_trials import pooled, trainings_of
 from mpsearch.search.run_facts import FACTS_SCHEMA, BaselineScore, RunFacts, WidthFacts
 from mpsearch.search.run_folder import RunFolder
+from mpsearch.search.runs_near import runs_near
 from mpsearch.search.seed_spread import samples_worth, seed_spread
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_stored_space
@@ -262,26 +264,7 @@ class Run:
 
         Raises: RunError if they are not there: they are kept for the front only, and a copy may lack them.
         """
-        record = self.trial(number)
-        path = RunFolder(self.path).checkpoint(number)
-        if not path.exists() and record.driver is not None and number in self.front:
-            raise RunError(
-                f"Weights lie with the driver that trained them: for {path.name} see checkpoints/ of "
-                f"{record.driver}. Export there, copy the file into {path.parent}, or export with --format "
-                "policy, which needs none."
-            )
-        if not path.exists() and number in self.front:
-            raise RunError(
-                f"The weights of trial {number} must lie in {path}; they are not there. Restore them from "
-                "where the search ran, or export with --format policy, which needs none."
-            )
-        if not path.exists():
-            on_front = ", ".join(map(str, self.front.numbers))
-            raise RunError(
-                f"Weights are kept for the trials on the front ({on_front}); {path} is not there. Pick "
-                "one of them."
-            )
-        return path
+        return kept_checkpoint(RunFolder(self.path), self.trial(number), self.front)
 
     def with_budgets(self, budgets: Budgets) -> Run:
         """The same run judged by other budgets, and by its overrides as before."""
@@ -351,40 +334,6 @@ def _interval(score: float | None, samples: float | None) -> tuple[float, float]
     return score_interval(score, samples)
 
 
-def reference_point(
-    objectives: tuple[Objective, ...], greatest: Costs, constant_loss: float | None = None
-) -> dict[str, float]:
-    """Objective name -> the value that counts for nothing.
-
-    Accuracy 0; a loss that of a constant answer; each cost 1.1 times the greatest reachable one of the space.
-    It depends on space, model, its 32-bit weights and profile only, so hypervolumes of searches over the same
-    compare.
-
-    Raises: FormatError if loss is an objective, and that of a constant answer is not known.
-    """
-    found = {}
-    for objective in objectives:
-        if not objective.is_learnt:
-            found[objective.name] = 1.1 * objective.of(greatest)
-        elif objective.direction == "maximize":
-            found[objective.name] = 0.0
-        elif constant_loss is None:
-            raise FormatError(
-                "run.json must tell the loss of a constant answer where loss is an objective; it does not. "
-                "`mpsearch search RUN --objectives ...` finds it out."
-            )
-        else:
-            found[objective.name] = constant_loss
-    return found
-
-
-def normalised_hypervolume(
-    records: tuple[TrialRecord, ...], objectives: tuple[Objective, ...], reference: Mapping[str, float]
-) -> float:
-    """Hypervolume in shares of the box between the reference point and the ideal."""
-    return hypervolume(box_shares(records, objectives, reference), [1.0] * len(objectives))
-
-
 def load_run(path: str | Path, *, exporter: Exporter | None = None) -> Run:
     """Open a run folder, finished or not; a search may be writing to it meanwhile.
 
@@ -435,13 +384,3 @@ def _loaded(folder: RunFolder, exporter: Exporter | None) -> Run:
         exporter=exporter,
     )
     return run.with_budgets(space.budgets)
-
-
-def runs_near(path: Path) -> str:
-    """A sentence that names the runs in that folder or beside it, or how to make one."""
-    for parent in (path, path.parent):
-        if parent.is_dir():
-            runs = sorted(entry.parent.name for entry in parent.glob("*/run.json"))
-            if runs:
-                return f" Runs in {parent}: {', '.join(runs[:10])}."
-    return " `mpsearch search` makes one."

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mpsearch.errors import ConfigError, RunError
 from mpsearch.search.built_in_spaces import built_in_spaces
-from mpsearch.search.run import runs_near
 from mpsearch.search.run_folder import RunFolder
+from mpsearch.search.runs_near import runs_near
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.space_file import load_space, load_stored_space
 
