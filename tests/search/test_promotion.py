@@ -33,7 +33,7 @@ def space(space_of):
     return space_of(
         trial="{steps: 20, high_bit_steps: 10, batch_size: 32, calibration_samples: 32, bn_samples: 32, "
         "fidelities: [0.1, 0.3, 1]}",
-        search="{trials: 40, workers: 0}",
+        search="{sampler: tpe, trials: 40, workers: 0}",
     )
 
 

@@ -197,6 +197,7 @@ def test_a_finished_run_leaves_one_plain_database_file(run):
         "log.txt",
         "profile.json",
         "run.json",
+        "sensitivity.json",
         "space.yaml",
         "study.db",
         "trials.jsonl",
