@@ -23,7 +23,7 @@ from mpsearch.report.units import UNIT_TEXTS, UNKNOWN, ColumnUnit, interval_text
 from mpsearch.search.front_comparison import BestAtBudget, FrontComparison
 from mpsearch.search.objective import Objective, learnt_of
 from mpsearch.search.run import Run
-from mpsearch.search.score_difference import score_difference
+from mpsearch.search.score_difference import trial_difference
 
 FRONTS_SCHEMA = 1
 _SYMBOLS = (("●", "o", "green"), ("▲", "^", "magenta"), ("■", "#", "cyan"), ("◆", "B", "yellow"))
@@ -235,8 +235,8 @@ def _noise(comparison: FrontComparison, row: BestAtBudget) -> str:
     first, second = row.best
     if first is None or second is None:
         return ""
-    samples = comparison.runs[0].validation_samples  # of both: fronts with others are not compared
-    verdict = noise_text(score_difference(first.accuracy, second.accuracy, samples))
+    run, other = comparison.runs  # of the same samples: fronts with others are not compared
+    verdict = noise_text(trial_difference(run, first, second, other=other))
     return verdict if verdict in {"", "within noise"} else "beyond noise"
 
 

@@ -30,7 +30,7 @@ from mpsearch.report.run_heading import run_heading
 from mpsearch.report.units import ColumnUnit
 from mpsearch.search.objective import costs_on
 from mpsearch.search.run import Run
-from mpsearch.search.score_difference import score_difference
+from mpsearch.search.score_difference import trial_difference
 from mpsearch.search.trial_record import TrialRecord
 
 COMPARISON_SCHEMA = 1
@@ -103,7 +103,7 @@ def policies_json(run: Run, records: Sequence[TrialRecord]) -> dict[str, Any]:
 
 
 def _change_json(run: Run, first: TrialRecord, record: TrialRecord) -> dict[str, Any]:
-    difference = score_difference(first.accuracy, record.accuracy, run.validation_samples)
+    difference = trial_difference(run, first, record)
     return {
         "number": record.number,
         "accuracy": None if math.isnan(difference.change) else difference.change,
@@ -237,7 +237,7 @@ def _verdict(run: Run, first: TrialRecord, other: TrialRecord) -> Text:
     """One sentence on the difference of two scores."""
     if not (first.is_complete and other.is_complete):
         return Text(f"Trial {other.number} or {first.number} failed: there is no score to compare.", "yellow")
-    difference = score_difference(first.accuracy, other.accuracy, run.validation_samples)
+    difference = trial_difference(run, first, other)
     sentence = (
         f"Trial {other.number} scores {100 * difference.change:+.2f} points against trial {first.number}, "
         f"95% interval {change_interval_text(difference.interval)} from {run.validation_samples} validation "

@@ -16,7 +16,7 @@ from mpsearch.report.units import UNKNOWN, ColumnUnit
 from mpsearch.report.width_text import width_columns
 from mpsearch.search.objective import OBJECTIVES, Objective
 from mpsearch.search.run import Run
-from mpsearch.search.score_difference import Interval, ScoreDifference, score_difference
+from mpsearch.search.score_difference import Interval, ScoreDifference, trial_difference
 from mpsearch.search.trial_record import TrialRecord
 
 _LEAST_STRIP = 16
@@ -94,7 +94,7 @@ def _score_changes(run: Run, reference: TrialRecord, records: Sequence[TrialReco
     points = ColumnUnit(name="points", size=0.01, decimals=2)
     changes, intervals, verdicts = [], [], []
     for record in records:
-        difference = score_difference(reference.accuracy, record.accuracy, run.validation_samples)
+        difference = trial_difference(run, reference, record)
         style = _STYLES.get(noise_text(difference), "dim")
         changes.append(Text(points.change_text(difference.change), style))
         intervals.append(change_interval_text(difference.interval))

@@ -37,7 +37,7 @@ from mpsearch.report.unquantized_text import unquantized_text
 from mpsearch.report.width_text import width_text, widths_text
 from mpsearch.search.best_trial import best_of
 from mpsearch.search.run import Run
-from mpsearch.search.score_difference import score_difference
+from mpsearch.search.score_difference import baseline_difference
 from mpsearch.search.trial_record import TrialRecord
 
 _ACROSS = 50  # layers in one line of the strip
@@ -210,7 +210,7 @@ def _score(run: Run, record: TrialRecord) -> str:
     text += f", mean of {seeds_text(record)}" if record.seeds > 1 else ""
     if math.isnan(interval[0]):
         return f"{text} on {run.validation_samples} validation samples"
-    difference = score_difference(run.baseline.score, record.accuracy, run.validation_samples)
+    difference = baseline_difference(run, record)
     return (
         f"{text}, 95% interval {interval_text(interval)} from {run.validation_samples} validation samples; "
         f"{100 * difference.change:+.2f} points to 32 bits ({change_interval_text(difference.interval)}): "

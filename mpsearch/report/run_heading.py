@@ -107,7 +107,8 @@ def _accuracy_origin(run: Run) -> str:
     if seeds:
         each = "one training" if most == 1 else f"mean of 1 to {most} trainings"
         text += f"; {each} each, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds[:5]))}"
-    return text + (f" and {len(seeds) - 5} more" if len(seeds) > 5 else "")
+        text += f" and {len(seeds) - 5} more" if len(seeds) > 5 else ""
+    return text + (", test of the first" if most > 1 and run.test_scores else "")
 
 
 def _latency_origin(run: Run) -> str:

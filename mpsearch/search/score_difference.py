@@ -11,6 +11,7 @@ from mpsearch.search.uncertainty import score_interval
 if TYPE_CHECKING:
     from mpsearch.search.run import Run
     from mpsearch.search.run_facts import BaselineScore
+    from mpsearch.search.trial_record import TrialRecord
 
 Interval = tuple[float, float]
 
@@ -19,13 +20,15 @@ Interval = tuple[float, float]
 class ScoreDifference:
     """`change` = the second score less the first, with its 95% interval; NaN where that is unknown.
 
-    `samples` is how many both scores are the mean of.
+    `samples` is how many both scores are the mean of; `of_seeds`: whether the interval also covers the seeds
+    of the trainings.
     """
 
     change: float
     low: float
     high: float
     samples: int
+    of_seeds: bool = False
 
     @property
     def interval(self) -> Interval:
@@ -49,6 +52,34 @@ def score_difference(first: float, second: float, samples: int) -> ScoreDifferen
         intervals = (score_interval(score, samples) for score in (first, second))
         low, high = difference_interval(first, next(intervals), second, next(intervals))
     return ScoreDifference(change=second - first, low=low, high=high, samples=samples)
+
+
+def trial_difference(
+    run: Run, first: TrialRecord, second: TrialRecord, *, other: Run | None = None
+) -> ScoreDifference:
+    """`difference_interval` of two trials' scores from `Run.interval`: seeds count where they are known to.
+
+    `other`: the run of the second, if that is another one with the same validation samples.
+    """
+    return _run_difference(run, first.accuracy, run.interval(first), second, other or run)
+
+
+def baseline_difference(run: Run, record: TrialRecord) -> ScoreDifference:
+    """As `trial_difference`, from the 32-bit model of the run, which is one model whatever the seed."""
+    return _run_difference(run, run.baseline.score, baseline_interval(run), record, run)
+
+
+def _run_difference(
+    run: Run, first: float, first_in: Interval, second: TrialRecord, other: Run
+) -> ScoreDifference:
+    low, high = difference_interval(first, first_in, second.accuracy, other.interval(second))
+    return ScoreDifference(
+        change=second.accuracy - first,
+        low=low,
+        high=high,
+        samples=run.validation_samples,
+        of_seeds=run.seed_spread is not None or other.seed_spread is not None,
+    )
 
 
 def difference_interval(first: float, first_in: Interval, second: float, second_in: Interval) -> Interval:

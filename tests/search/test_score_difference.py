@@ -1,14 +1,18 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpsearch.search.repeated_trials import pooled
 from mpsearch.search.score_difference import (
+    baseline_difference,
     baseline_interval,
     difference_interval,
     score_difference,
+    trial_difference,
 )
 from mpsearch.search.uncertainty import score_interval
 
@@ -69,3 +73,50 @@ def test_scores_that_are_no_shares_have_no_interval():
     assert found.change == 1.0
     assert math.isnan(found.low)
     assert not found.is_clear
+
+
+@pytest.fixture
+def repeated_run(finished_run):
+    """A function: the run, whose trial 1 was trained again with other seeds, which scored so."""
+    records = {record.number: record for record in finished_run.records}
+
+    def build(*changes):
+        lead = records[1]
+        repeats = [
+            replace(lead, number=100 + seed, seed=seed, origin="repeat", score=lead.score + change)
+            for seed, change in enumerate(changes, start=1)
+        ]
+        return replace(finished_run, records=pooled([*finished_run.records, *repeats]))
+
+    return build
+
+
+def width(difference):
+    return difference.high - difference.low
+
+
+def test_without_repeats_two_trials_differ_by_what_their_samples_say(finished_run):
+    first, second = finished_run.trial(1), finished_run.trial(2)
+    found = trial_difference(finished_run, first, second)
+    assert found == score_difference(first.accuracy, second.accuracy, finished_run.validation_samples)
+    assert not found.of_seeds
+
+
+def test_seeds_that_differ_widen_every_difference_and_more_seeds_narrow_that_of_their_policy(repeated_run):
+    steady, moved = repeated_run(0.0), repeated_run(0.1)
+    widths = [width(trial_difference(run, run.trial(1), run.trial(2))) for run in (steady, moved)]
+    assert widths[0] < widths[1]
+    assert trial_difference(moved, moved.trial(1), moved.trial(2)).of_seeds
+    to_baseline = [width(baseline_difference(moved, moved.trial(number))) for number in (1, 2)]
+    assert to_baseline[0] < to_baseline[1]
+
+
+def test_a_difference_to_another_run_takes_the_seeds_of_each(repeated_run, finished_run):
+    moved = repeated_run(0.1)
+    here, there = moved.trial(2), finished_run.trial(2)
+    found = trial_difference(moved, here, there, other=finished_run)
+    low, high = difference_interval(
+        here.accuracy, moved.interval(here), there.accuracy, finished_run.interval(there)
+    )
+    assert (found.low, found.high) == (low, high)
+    assert found.of_seeds

@@ -65,9 +65,10 @@ def verdict(first: str, second: str, difference: ScoreDifference) -> str:
     )
     margin = f"{abs(100 * difference.change):.2f} points"
     if not difference.is_clear:
+        seeds = " and the spread of seeds" if difference.of_seeds else ""
         return (
-            f"{better} scores {margin} higher, but {difference.samples} samples cannot tell the two apart "
-            f"({_lead_text(*leads)})."
+            f"{better} scores {margin} higher, but {difference.samples} samples{seeds} cannot tell the two "
+            f"apart ({_lead_text(*leads)})."
         )
     return f"{better} scores {margin} higher than {worse} ({_lead_text(*leads)})."
 

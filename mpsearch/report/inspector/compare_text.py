@@ -17,7 +17,7 @@ from mpsearch.report.precision_strip import SYMBOLS
 from mpsearch.report.shortened import shortened
 from mpsearch.report.units import UNIT_TEXTS, UNKNOWN, percent_text, points_text, seconds_text
 from mpsearch.search.objective import Objective, costs_on
-from mpsearch.search.score_difference import score_difference
+from mpsearch.search.score_difference import score_difference, trial_difference
 from mpsearch.search.trial_record import TrialRecord
 
 _LABEL, _COLUMN, _CHANGE = 9, 19, 10
@@ -45,8 +45,7 @@ def comparison_head(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palet
     if measured := _measured_row(scene, a, b, palette):
         lines.append(measured)
     if a.is_complete and b.is_complete:
-        samples = scene.run.validation_samples
-        spread = score_difference(a.accuracy, b.accuracy, samples)
+        spread = trial_difference(scene.run, a, b)
         sentence = verdict("A", "B", spread)
         if spread.is_known:
             sentence += (
@@ -132,10 +131,11 @@ def _score_row(scene: Scene, a: TrialRecord, b: TrialRecord, palette: Palette, *
         scores.append(score)
         line.append(f"{percent_text(score):<8}", palette.ink("text", "bold"))
         line.append(f"{range_text(*bounds):<{_COLUMN - 8}}", palette.ink("dim"))
-    samples = run.test_samples if is_test else run.validation_samples
     change = scores[1] - scores[0]
-    if samples and not math.isnan(change):
-        spread = score_difference(scores[0], scores[1], samples)
+    if not math.isnan(change):
+        tested = run.test_samples if is_test else None  # there is one test score a policy, whatever its seeds
+        first, second = scores
+        spread = score_difference(first, second, tested) if tested else trial_difference(run, a, b)
         ink = "dim" if not spread.is_clear else "gain" if change > 0 else "loss"
         line.append(f"{points_text(change):>{_CHANGE}}", palette.ink(ink))
         if spread.is_known:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mpsearch.report.inspector.view_state import Scene
 from mpsearch.search.best_trial import best_of
-from mpsearch.search.score_difference import ScoreDifference, score_difference
+from mpsearch.search.score_difference import ScoreDifference, trial_difference
 from mpsearch.search.trial_record import TrialRecord
 
 
@@ -29,7 +29,7 @@ def trade(scene: Scene, here: TrialRecord, there: TrialRecord) -> Trade:
     """Both trials must be complete."""
     return Trade(
         number=there.number,
-        accuracy=score_difference(here.accuracy, there.accuracy, scene.run.validation_samples),
+        accuracy=trial_difference(scene.run, here, there),
         latency_s=difference(here.latency_s, there.latency_s),
         memory_bytes=there.memory_bytes - here.memory_bytes,
         energy_j=difference(here.energy_j, there.energy_j),
