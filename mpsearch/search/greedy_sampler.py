@@ -9,9 +9,9 @@ import numpy as np
 
 from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_policies import Codes, Floats, KnownPolicies
+from mpsearch.search.list_sampler import ListSampler
 from mpsearch.search.low_discrepancy import halton, van_der_corput
 from mpsearch.search.policy_list import PolicyList, needed_proxy
-from mpsearch.search.policy_sampler import PolicySampler, ToldPolicies
 from mpsearch.search.precision_order import PrecisionOrder
 from mpsearch.search.proxy import Proxy
 from mpsearch.search.proxy_starts import columns_that_matter
@@ -20,7 +20,7 @@ from mpsearch.search.random_policies import Policy
 _MORE_PATHS = 16  # after the ones of single costs, where there are several
 
 
-class GreedySampler(PolicySampler):
+class GreedySampler(ListSampler):
     """Walks from the most precise policy to the cheapest on the proxy, and trains policies of the way.
 
     At each step the choice is lowered that adds least loss per cost saved, to its next precision that saves.
@@ -34,11 +34,8 @@ class GreedySampler(PolicySampler):
     """
 
     def __init__(self, knowledge: Knowledge, *, seed: int) -> None:
-        super().__init__(knowledge.policies, seed=seed)
-        self._list = greedy_policies(knowledge.policies, needed_proxy(knowledge, "greedy"))
-
-    def propose(self, told: ToldPolicies) -> Policy | None:
-        return self._list.first_unseen(told.seen)
+        listed = greedy_policies(knowledge.policies, needed_proxy(knowledge, "greedy"))
+        super().__init__(knowledge.policies, listed, seed=seed)
 
 
 @lru_cache(maxsize=8)  # one search at a time; the samplers are made anew for each ask

@@ -11,9 +11,9 @@ import numpy as np
 from mpsearch.search.best_under import best_under
 from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_policies import Codes, Floats, KnownPolicies
+from mpsearch.search.list_sampler import ListSampler
 from mpsearch.search.low_discrepancy import halton, van_der_corput
 from mpsearch.search.policy_list import PolicyList, needed_proxy
-from mpsearch.search.policy_sampler import PolicySampler, ToldPolicies
 from mpsearch.search.proxy import Proxy
 from mpsearch.search.proxy_starts import columns_that_matter
 from mpsearch.search.random_policies import ALL, Policy, all_feasible
@@ -21,7 +21,7 @@ from mpsearch.search.random_policies import ALL, Policy, all_feasible
 _MOST_IN_VAIN = 30  # budgets in a row that give no new policy, before the list ends
 
 
-class IlpSampler(PolicySampler):
+class IlpSampler(ListSampler):
     """min sum of losses subject to costs <= budget, solved exactly for a spread of budgets.
 
     A budget is a share of a cost's range. First there is none, then for each cost that matters 0, 1/2, 1/4,
@@ -35,11 +35,8 @@ class IlpSampler(PolicySampler):
     """
 
     def __init__(self, knowledge: Knowledge, *, seed: int) -> None:
-        super().__init__(knowledge.policies, seed=seed)
-        self._list = ilp_policies(knowledge.policies, needed_proxy(knowledge, "ilp"))
-
-    def propose(self, told: ToldPolicies) -> Policy | None:
-        return self._list.first_unseen(told.seen)
+        listed = ilp_policies(knowledge.policies, needed_proxy(knowledge, "ilp"))
+        super().__init__(knowledge.policies, listed, seed=seed)
 
 
 @lru_cache(maxsize=8)  # one search at a time; the samplers are made anew for each ask
