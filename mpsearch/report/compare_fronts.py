@@ -79,12 +79,20 @@ def _facts(comparison: FrontComparison) -> list[tuple[str, Text | str]]:
             )
         )
     samples = " and ".join(sorted({f"{run.metric} on {run.validation_samples}" for run in comparison.runs}))
-    facts.append(("score", f"{samples} validation samples, 95% intervals from that; one training a policy"))
+    facts.append(
+        ("score", f"{samples} validation samples, 95% intervals from that; {_trainings(comparison.runs)}")
+    )
     profiles = sorted({f"{r.profile.name} ({r.profile.fingerprint.cpu_model})" for r in comparison.runs})
     facts.append(("latency", f"predicted median, 1 sample, profile {' and '.join(profiles)}"))
     facts += [("not alike", Text(sentence, "yellow")) for sentence in comparison.obstacles]
     facts += [("note", Text(sentence, "dim")) for sentence in comparison.differences]
     return facts
+
+
+def _trainings(runs: Sequence[Run]) -> str:
+    """How many trainings a policy's score is of."""
+    most = max((record.seeds for run in runs for record in run.records), default=1)
+    return "one training a policy" if most == 1 else f"mean of 1 to {most} trainings a policy"
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:

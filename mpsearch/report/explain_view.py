@@ -320,6 +320,8 @@ def _limit(effects: LayerEffects) -> str:
 def _trials(run: Run, effects: LayerEffects) -> str:
     fit = effects.fit
     text = f"{fit.trials} of {run.metric} on {fit.samples} validation samples"
+    repeated = sum(record.seeds > 1 for record in run.records)
+    text += f"; {repeated} of them with further seeds, by the mean" if repeated else ""
     return text + (f"; {fit.failed} failed left out" if fit.failed else "")
 
 

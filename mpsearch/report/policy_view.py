@@ -132,7 +132,7 @@ def _facts(run: Run, record: TrialRecord, report: CostReport) -> list[tuple[str,
             (
                 "test",
                 f"{percent_text(run.test_scores[record.number])}, 95% interval {interval} from "
-                f"{run.test_samples} samples",
+                f"{run.test_samples} samples{', of the first training' if record.seeds > 1 else ''}",
             )
         )
     facts.append(("latency", _latency(run, record, report)))

@@ -13,6 +13,7 @@ from mpsearch.report.execution_line import execution_line
 from mpsearch.report.facts_grid import FactsGrid
 from mpsearch.report.pareto_table import chosen_percentiles
 from mpsearch.report.ranking_text import ranking_text
+from mpsearch.report.seeds_text import repeats_text
 from mpsearch.report.stopped_text import agreement_text
 from mpsearch.report.units import (
     budgets_text,
@@ -77,9 +78,7 @@ def _title(run: Run) -> Text:
     stopped = sum(record.is_stopped for record in run.records)
     if stopped:
         title.append(f", {stopped} stopped early", "dim")
-    repeats = sum(record.seeds - 1 for record in run.records)
-    if repeats:
-        title.append(f", {repeats} of them {'a repeat' if repeats == 1 else 'repeats'}", "dim")
+    title.append(repeats_text(run.records), "dim")
     if complete:
         title.append(f", {len(run.front)} on the front")
     if is_searching(run.path):

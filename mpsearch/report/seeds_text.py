@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mpsearch.report.units import counted, percent_text
 from mpsearch.search.trial_record import TrialRecord
 
@@ -9,6 +11,12 @@ from mpsearch.search.trial_record import TrialRecord
 def seeds_text(record: TrialRecord) -> str:
     """As in "3 seeds"."""
     return counted(record.seeds, "seed")
+
+
+def repeats_text(records: Iterable[TrialRecord]) -> str:
+    """As in ", 3 of them repeats"; empty where each policy was trained once."""
+    repeats = sum(record.seeds - 1 for record in records)
+    return f", {repeats} of them {'a repeat' if repeats == 1 else 'repeats'}" if repeats else ""
 
 
 def trainings_text(record: TrialRecord) -> str:

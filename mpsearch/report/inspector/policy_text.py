@@ -113,7 +113,7 @@ def _ranking(scene: Scene) -> str:
 
 
 def _seeds(record: TrialRecord) -> str:
-    return f", {seeds_text(record)}" if record.seeds > 1 else ""
+    return f"{seeds_text(record)}, " if record.seeds > 1 else ""
 
 
 def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) -> list[Text]:
@@ -140,7 +140,7 @@ def _figures(scene: Scene, record: TrialRecord, palette: Palette, width: int) ->
             percent_text(record.accuracy),
             spread=range_text(*run.interval(record)),
             gain=points_text(record.accuracy - base.score),
-            origin=f"validation, n = {run.validation_samples}{_seeds(record)}{_ranking(scene)}",
+            origin=f"{_seeds(record)}validation, n = {run.validation_samples}{_ranking(scene)}",
             ink="accent",
         )
     if (test := run.test_scores.get(number)) is not None:

@@ -8,6 +8,7 @@ from mpsearch.report.inspector.filter_bar import FilterState
 from mpsearch.report.inspector.palette import Palette
 from mpsearch.report.inspector.run_watch import Sight
 from mpsearch.report.inspector.view_state import Scene
+from mpsearch.report.seeds_text import repeats_text
 from mpsearch.report.units import budgets_text, counted
 
 
@@ -19,7 +20,7 @@ def header_text(scene: Scene, sight: Sight, palette: Palette, width: int) -> Tex
     left.append(run.path.name or run.space.name, palette.ink("text", "bold"))
     front = f"{len(run.front)} on the front"
     complete = sum(record.is_complete for record in run.trainings)
-    left.append(f"  {counted(complete, 'trial')} · {front}", palette.ink("dim"))
+    left.append(f"  {counted(complete, 'trial')}{repeats_text(run.records)} · {front}", palette.ink("dim"))
     if stopped:
         left.append(f" · {stopped} stopped early", palette.ink("dim"))
     if scene.failures:

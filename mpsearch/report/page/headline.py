@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpsearch.report.landmarks import answer_name
+from mpsearch.report.seeds_text import repeats_text
 from mpsearch.report.stopped_text import unscored_text
 from mpsearch.report.units import (
     budgets_text,
@@ -90,7 +91,7 @@ def _trials_line(run: Run, history: Sequence[HistoryPoint]) -> str:
     complete = sum(record.is_complete for record in run.trainings)
     names = ", ".join(objective.name for objective in run.objectives)
     spent = f" in {wait_text(history[-1].search_s)} of search" if history else ""
-    scored = f"{counted(complete, 'trial')}{unscored_text(run.records)}"
+    scored = f"{counted(complete, 'trial')}{repeats_text(run.records)}{unscored_text(run.records)}"
     return f"{scored}{spent}; {len(run.front)} on the front of {names}."
 
 
