@@ -108,7 +108,7 @@ def command(name: str, arguments: Sequence[str], *, cwd: Path, columns: int = CO
 
 def search_view(run: Run, *, columns: int = COLUMNS, rows: int = 34) -> None:
     """The live view after two thirds of the trials; its clock began with the first of them."""
-    records = [record for record in sorted(run.records, key=lambda r: r.ended) if record.is_complete]
+    records = [record for record in sorted(run.trainings, key=lambda r: r.ended) if record.is_complete]
     begun, current = records[: 2 * len(records) // 3], records[2 * len(records) // 3]
     clock = Replay()
     state = SearchState(clock=clock)
@@ -116,6 +116,7 @@ def search_view(run: Run, *, columns: int = COLUMNS, rows: int = 34) -> None:
     state.update(StageStarted(stage="task", detail=run.space.task.name))
     state.update(StageStarted(stage="profile", detail="profile"))
     state.update(StageStarted(stage="baseline", detail="32-bit baseline"))
+    state.update(StageStarted(stage="sensitivity", detail="sensitivity of each layer"))
     state.update(started(run, total=len(records)))
     opened = began(records[0])
     for record in begun:
