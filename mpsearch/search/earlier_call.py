@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpsearch.errors import RunError
+from mpsearch.search.constrained import deciding_budgets
 from mpsearch.search.events import Notice, OnEvent
 from mpsearch.search.run_facts import FACTS_SCHEMA, RunFacts
 from mpsearch.search.run_folder import RunFolder
@@ -18,7 +19,7 @@ class EarlierCall:
     """`facts`: None if no earlier call came to its first trial.
 
     `has_new_bounds`: budgets or overrides are other than in the call before. `is_rejudged`: so are the
-    objectives.
+    objectives. `has_new_front`: they, or the budgets that decide who is on the front.
     """
 
     folder: RunFolder
@@ -26,6 +27,7 @@ class EarlierCall:
     facts: RunFacts | None = None
     has_new_bounds: bool = False
     is_rejudged: bool = False
+    has_new_front: bool = False
 
     def require_models(self, fingerprints: Sequence[str]) -> None:
         """Raises: RunError if the task's model, at any width, has other layers now."""
@@ -73,4 +75,7 @@ def earlier_call(folder: RunFolder, space: SearchSpace, *, is_shared: bool, emit
         facts=RunFacts.from_dict(folder.read_json(folder.facts_file, schema=FACTS_SCHEMA)),
         has_new_bounds=(before.budgets, before.overrides) != (space.budgets, space.overrides),
         is_rejudged=is_rejudged,
+        has_new_front=is_rejudged
+        or deciding_budgets(before.objectives, before.budgets)
+        != deciding_budgets(space.objectives, space.budgets),
     )

@@ -269,7 +269,7 @@ class _Search:
             proposer=proposer,
             lost=lost,
             next_training=next_training_of(self.space, knowledge, reference, ready.known.resolved.codes),
-            is_rejudged=ready.earlier.is_rejudged,
+            is_rejudged=ready.facts.is_rejudged,
         )
 
     def _tell_started(

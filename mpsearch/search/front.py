@@ -92,7 +92,7 @@ class Front:
         self._allowed = competitors(records, self.overrides)
         kept = non_dominated(minimised(points_of(self._competing, objectives), objectives))
         members = [record for record, keep in zip(self._competing, kept, strict=True) if keep]
-        order = [o for o in objectives if o.direction == "minimize"] or list(objectives)
+        order = [o for o in objectives if not o.is_learnt] or list(objectives)
         members.sort(key=lambda record: (*(o.of(record) for o in order), record.number))
         self.records = tuple(members)
 

@@ -111,10 +111,11 @@ class NextTraining:
         least = 0.0
         if new is not None:
             least = float(prospects.of_policies(self._codes([new]))[0]) / self._effort(new, 0)
-        seeds = self._contested(prospects, state)
-        if seeds is not None and seeds[0] > least:
-            least = seeds[0]
-            best = seeds[1] if new is not None and self._may_repeat else None
+        if new is None or self._may_repeat:
+            seeds = self._contested(prospects, state)
+            if seeds is not None and seeds[0] > least:
+                least = seeds[0]
+                best = None if new is None else seeds[1]
         waiting = list(state.waiting.values())
         codes = self._codes(climber.policy for climber in waiting)
         worths = np.where(self._knowledge.policies.feasible(codes), prospects.of_policies(codes), 0.0)
@@ -143,10 +144,12 @@ class NextTraining:
     def _contested(self, prospects: Prospects, state: SearchState) -> tuple[float, TrialRecord] | None:
         """What effort for the policy whose further seed is worth most is worth, and its record."""
         by_codes = {tuple(self._codes_of(r.policy).tolist()): r for r in state.scores.records}
+        # A seed that failed taught nothing: the next one would look as good, until failures end the search.
+        left_out = {*state.repeated, *(record.policy for record in state.records if record.is_failed)}
         for codes, worth in zip(*prospects.of_seeds(), strict=True):
             record = by_codes[tuple(codes.tolist())]
             is_seeded = not record.policy.is_full_precision  # which is not trained
-            if is_seeded and record.policy not in state.repeated:
+            if is_seeded and record.policy not in left_out:
                 return float(worth) / self._effort(record.policy, len(self._recipe.fidelities) - 1), record
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpsearch.atomic_file import write_atomically
@@ -143,6 +143,8 @@ def prepare_search(
         traced, profile, further, known=known, baselines=baselines, compressed=compressed or {}
     )
     facts = with_constant_loss(facts, space, traced, baselines)
+    if earlier.has_new_front:
+        facts = replace(facts, is_rejudged=True)  # before the space: a kill may come before all have weights
     _write_down(folder, space, facts, earlier.facts, profiles=(profile, *further))
     return PreparedSearch(
         space=space,

@@ -17,8 +17,7 @@ from mpsearch.search.trial_record import TrialRecord
 def retraining_of(space: SearchSpace, journal: Journal, emit: OnEvent, *, is_rejudged: bool) -> Retraining:
     """Of all on the front without weights, where something may have brought them there.
 
-    Else, whose weights are missing was copied without them on purpose. `is_rejudged`: by other objectives
-    than in the call before.
+    Else, whose weights are missing was copied without them on purpose. `is_rejudged` as `RunFacts`.
     """
     may_have_risen = (
         is_rejudged

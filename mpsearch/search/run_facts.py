@@ -83,14 +83,15 @@ class WidthFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What does not change while a search runs.
+    """What does not change while a search runs, but for `is_rejudged`.
 
     `baseline` and `model` are those of the width of reference where the space names widths, `other_widths`
     holds those of the others.
 
     `validation_samples` and `test_samples` are how many each score is the mean of, the latter None without a
     test split; `metric` is what the task calls its score. `test_scores`: trial number -> score on the test
-    split.
+    split. `is_rejudged`: a call made another front of trials that were there, whose weights were not all
+    kept.
     """
 
     created: str
@@ -103,6 +104,7 @@ class RunFacts:
     test_samples: int | None
     test_scores: Mapping[int, float] = field(default_factory=dict)
     other_widths: Mapping[float, WidthFacts] = field(default_factory=dict)
+    is_rejudged: bool = False
 
     @property
     def baselines(self) -> tuple[BaselineScore, ...]:
@@ -126,6 +128,7 @@ class RunFacts:
             "validation_samples": self.validation_samples,
             "test_samples": self.test_samples,
             "test_scores": {str(number): score for number, score in self.test_scores.items()},
+            "rejudged": self.is_rejudged,
             "model": self.model.to_dict(),
             "other_widths": [
                 {"width": width, "baseline": facts.baseline.to_dict(), "model": facts.model.to_dict()}
@@ -155,6 +158,7 @@ class RunFacts:
                     )
                     for width in fields.get("other_widths", ())  # none in a run of an older mpsearch
                 },
+                is_rejudged=bool(fields.get("rejudged", False)),
             )
             found._check_numbers()
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -170,7 +170,7 @@ class TrialLoop:
     def _search_state(self) -> SearchState:
         running = [trial for trial, _ in self._running.values()] + list(self._elsewhere.values())
         return SearchState(
-            records=self.journal.records,
+            records=sorted(self.journal.records, key=lambda record: record.number),  # as one that goes on has
             scores=self.journal.scores,
             waiting=self._ladder.waiting,
             running=[trial.policy for trial in running],

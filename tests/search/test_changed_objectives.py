@@ -65,6 +65,31 @@ def test_objectives_of_a_run_change_and_its_trials_stay(search, training):
     assert [r.policy for r in again.records] == [r.policy for r in longer.records]
 
 
+def without_weights(run):
+    return [n for n in run.front.numbers if not (run.path / "checkpoints" / f"{n}.safetensors").exists()]
+
+
+def test_a_front_that_a_budget_decided_has_all_its_weights_once_the_budget_is_lifted(search):
+    before = search(objectives=["accuracy"], budgets={"memory": "1KB"})
+    after = search(objectives=["accuracy"], budgets={})
+    assert set(after.front.numbers) - set(before.front.numbers)
+    assert not without_weights(after)
+
+
+def test_weights_that_a_cut_off_search_was_to_find_for_its_new_objectives_are_found_by_the_next(
+    search, monkeypatch
+):
+    def cut(self):
+        raise KeyboardInterrupt
+
+    search(objectives=["accuracy"])
+    with monkeypatch.context() as patch:
+        patch.setattr("mpsearch.search.local_runner.InProcessRunner.wait", cut)
+        with pytest.raises(KeyboardInterrupt):
+            search(objectives=["accuracy", "energy"])
+    assert without_weights(search(objectives=["accuracy", "energy"])) == []
+
+
 def test_a_run_goes_on_with_the_objectives_that_it_has(search, tmp_path):
     search(objectives=["accuracy", "energy"])
     events = []

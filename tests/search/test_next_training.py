@@ -145,6 +145,35 @@ def test_a_policy_whose_further_seed_runs_is_not_given_a_second_one(next_trainin
     assert second is None or second.policy != first.policy
 
 
+def test_a_policy_whose_further_seed_failed_is_not_given_another(next_training, records):
+    worst = max(unseen(records), key=lambda policy: codes_of(policy).sum())
+    first = next_training().choose(state_of(records), worst)
+    assert first is not None
+    failed = replace(
+        first, number=99, state="failed", score=None, loss=None, seed=1, origin="repeat", failure="no score"
+    )
+    second = next_training().choose(state_of([*records, failed]), worst)
+    assert second is None or second.policy != first.policy
+
+
+def test_without_repeats_one_that_waits_has_to_be_worth_more_than_a_new_policy_only(
+    next_training, records, begun, record_of
+):
+    compared = next_training(repeats="off")
+    worst = max(unseen(records), key=lambda policy: codes_of(policy).sum())
+    between = []
+    for policy in unseen(records):
+        one = climber(50, policy, 0.7, begun, record_of)
+        state = state_of(records, [one])
+        prospects = compared._prospects(state)
+        codes = np.array([codes_of(policy), codes_of(worst)])
+        rates = prospects.of_policies(codes) / [compared._effort(policy, 1), compared._effort(worst, 0)]
+        if policy != worst and rates[1] < rates[0] < compared._contested(prospects, state)[0]:
+            between.append(policy)
+            assert compared.choose(state, worst) is one
+    assert between
+
+
 def test_the_32_bit_model_is_not_trained_so_no_further_seed_of_it_is_worth_anything(next_training, records):
     worst = max(unseen(records), key=lambda policy: codes_of(policy).sum())
     first = next_training().choose(state_of(records), worst)
