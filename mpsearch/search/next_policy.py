@@ -36,8 +36,9 @@ class NextPolicy:
     """`gain`: what the policy is expected to add to the hypervolume, in the objectives' units.
 
     `luck`: the mean of what the policies of the front would add if each were trained again and scored better
-    by one deviation of the noise. Where `gain` is below it, further trials tell more of luck than of
-    policies: those of the front had better be trained again, with other seeds.
+    by one deviation of the noise; 0 where no policy is expected to be good enough. Where `gain` is below it,
+    further trials tell more of luck than of policies: those of the front had better be trained again, with
+    other seeds.
     """
 
     policy: Policy
@@ -78,9 +79,11 @@ def next_policy(
         if gains.max() > 0:
             break
     best = int(gains.argmax()) if gains.max() > 0 else int(untried.latent.argmin())
-    lucky = tried.rows(tried.front()).luckier(surrogate.noise, scale)
-    luck = float(improvement.gains(lucky.costs, lucky.losses).mean()) if len(lucky.codes) else math.inf
-    return NextPolicy(policy=tuple(found[best].tolist()), gain=float(gains[best]), luck=luck)
+    return NextPolicy(
+        policy=tuple(found[best].tolist()),
+        gain=float(gains[best]) if hope == _HOPES[0] else 0.0,  # what is hoped for is not expected
+        luck=_luck(knowledge, tried, untried, scale, surrogate.noise),
+    )
 
 
 @functools.lru_cache(maxsize=4)  # fronts are kept by proxy
@@ -163,10 +166,26 @@ class _Points:
         return enough[kept]
 
 
+def _luck(knowledge: Knowledge, tried: _Points, untried: _Points, scale: LearntScale, noise: float) -> float:
+    """See `NextPolicy`."""
+    lucky = tried.rows(tried.front()).luckier(noise, scale)
+    if not len(lucky.codes):
+        return 0.0
+    improvement = _improvement(knowledge, tried, untried, scale, least_loss=float(lucky.losses.min()))
+    return float(improvement.gains(lucky.costs, lucky.losses).mean())
+
+
 def _improvement(
-    knowledge: Knowledge, tried: _Points, untried: _Points, scale: LearntScale
+    knowledge: Knowledge,
+    tried: _Points,
+    untried: _Points,
+    scale: LearntScale,
+    *,
+    least_loss: float = math.inf,
 ) -> KnownCostImprovement:
     """Over the front of those tried, measured from the worst that any policy costs or is expected to score.
+
+    It tells losses apart down to what untried policies may reach, and to `least_loss`.
 
     That box is the one that hypervolumes are shares of. Measured from near the front instead, a search goes
     after the last cheap policies, and leaves those of the best scores for long.
@@ -180,7 +199,8 @@ def _improvement(
     if len(low) == 1 and len(points):
         reference = points.min(axis=0)
     if tried.is_learnt:
-        low[0] = float(scale.inverse(untried.latent - _FAR * untried.moves).min())
+        hoped = float(scale.inverse(untried.latent - _FAR * untried.moves).min())
+        low[0] = min(hoped, least_loss)
     # Where all share a cost, each must still be better than the reference in it.
     reference = np.where(reference > low, reference, low + np.maximum(np.abs(low), 1.0))
     return KnownCostImprovement(

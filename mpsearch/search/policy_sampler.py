@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Set
 from dataclasses import dataclass
@@ -118,9 +119,14 @@ def told_policies(study: Study, policies: KnownPolicies, *, but: int) -> ToldPol
 
 
 def score_of(trial: FrozenTrial, policies: KnownPolicies) -> float | None:
-    """The learnt score of a trial, None where it has none in full."""
+    """The learnt score of a trial, None where it has none in full, or one that is infinite."""
     if trial.state != TrialState.COMPLETE:
         return None
+    score = _score_in_full(trial, policies)
+    return score if score is not None and math.isfinite(score) else None
+
+
+def _score_in_full(trial: FrozenTrial, policies: KnownPolicies) -> float | None:
     if None in policies.objectives:
         return float(trial.values[policies.objectives.index(None)])
     least = policies.least_score

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+
+import numpy as np
 
 from mpsearch.errors import ConfigError, TrialError
 from mpsearch.profiling.torch_threads import torch_threads
@@ -16,7 +18,7 @@ from mpsearch.search.sensitivity import NO_SENSITIVITY, SENSITIVITIES, Sensitivi
 from mpsearch.search.sensitivity_file import read_sensitivities, write_sensitivity
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.width_tasks import Baselines
-from mpsearch.training.sensitivity.probe import SAMPLES, LoweredChoice, SensitivityProbe
+from mpsearch.training.sensitivity.probe import SAMPLES, Added, LoweredChoice, SensitivityProbe
 
 Emit = Callable[[Event], None]
 
@@ -98,6 +100,7 @@ def measured_sensitivity(
         at = "" if width is None else f" at width {width:g}"
         with torch_threads(threads):
             added = SENSITIVITIES[method].measure(probe, partial(_progress, emit, at))
+        _require_finite(method, choices, added)
         widths.append(
             WidthSensitivity(
                 width=width,
@@ -113,6 +116,15 @@ def measured_sensitivity(
     return Sensitivity(
         method=method, samples=samples, seconds=time.perf_counter() - started, widths=tuple(widths)
     )
+
+
+def _require_finite(method: str, choices: Sequence[LoweredChoice], added: Added) -> None:
+    for choice, of_choice in zip(choices, added, strict=True):
+        if not np.isfinite(of_choice).all():
+            raise TrialError(
+                f"What a scheme adds to the loss must be finite; got {of_choice.tolist()} for {choice.name} "
+                f"by {method!r}. Choose another sensitivity, or `none`."
+            )
 
 
 def _progress(emit: Emit, at: str, done: int, total: int, what: str) -> None:

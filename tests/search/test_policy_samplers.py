@@ -171,3 +171,26 @@ def test_a_score_that_is_no_objective_is_read_off_what_it_misses(
     told = told_policies(study, policies, but=-1)
     assert told.seen == {(1, 2)}
     assert told.scores.tolist() == pytest.approx([] if score is None else [score])
+
+
+@pytest.mark.parametrize("loss", [np.inf, -np.inf])
+def test_an_infinite_score_tells_nothing_but_that_the_policy_was_tried(name, loss):
+    policies = known_policies(2, is_maximized=False)
+    knowledge = knowledge_of(policies)
+    study = study_of(policies)
+    asked = [(0, 0)]
+    study.add_trial(
+        create_trial(
+            params=dict.fromkeys(policies.names, 0),
+            distributions=distributions_of(policies),
+            values=[loss, 1.0, 1.0],
+        )
+    )
+    assert told_policies(study, policies, but=1).scores.size == 0
+    for number in range(1, 16):
+        study.sampler = SAMPLERS[name](number, knowledge)
+        trial = study.ask(distributions_of(policies))
+        asked.append(tuple(trial.params[choice] for choice in policies.names))
+        costs = policies.evaluate(np.array([asked[-1]]))[0]
+        study.tell(trial, [1 - score_of(policies, asked[-1]), *costs])
+    assert sorted(asked) == list(itertools.product(range(4), repeat=2))

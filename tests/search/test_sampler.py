@@ -10,6 +10,7 @@ from mpsearch.pareto.dominance import non_dominated
 from mpsearch.pareto.hypervolume import hypervolume
 from mpsearch.search import sampler as sampler_module
 from mpsearch.search.knowledge import Knowledge
+from mpsearch.search.known_cost_improvement import KnownCostImprovement
 from mpsearch.search.observations import ADVICE, ESTIMATE
 from mpsearch.search.proxy import Proxy
 from mpsearch.search.sampler import STARTS, CostAwareSampler
@@ -158,6 +159,34 @@ def test_advice_says_when_luck_outweighs_what_is_left_to_gain():
     advice = [trial.system_attrs[ADVICE] for trial in study.trials[STARTS:]]
     assert advice[0][0] > advice[0][1]
     assert advice[-1][0] < advice[-1][1]
+
+
+def test_advice_comes_in_a_search_for_one_answer_once_no_better_one_is_expected():
+    policies = known_policies(3, objectives=(None,))
+    study, _ = search("mpsearch", knowledge_of(policies), 40)
+    gain, luck = study.trials[-1].system_attrs[ADVICE]
+    assert gain < luck < 0.05
+
+
+def test_no_advice_to_stop_comes_while_no_policy_is_good_enough():
+    policies = known_policies(3, least_score=0.999)
+    study, _ = search("mpsearch", knowledge_of(policies), 30)
+    advice = [trial.system_attrs[ADVICE] for trial in study.trials[STARTS:]]
+    assert all(gain >= luck for gain, luck in advice)
+
+
+def test_what_is_only_hoped_for_is_not_told_as_expected(monkeypatch):
+    inner = KnownCostImprovement.expected
+    asked = []
+
+    def once_hoped(self, costs, mean, deviation):
+        asked.append(deviation)
+        return inner(self, costs, mean, deviation) * (len(asked) > 1)
+
+    monkeypatch.setattr(KnownCostImprovement, "expected", once_hoped)
+    study, _ = search("mpsearch", knowledge_of(known_policies(3)), STARTS + 1)
+    assert len(asked) == 2
+    assert study.trials[-1].system_attrs[ADVICE][0] == 0.0
 
 
 def test_the_model_rests_on_a_bounded_number_of_trials(monkeypatch):

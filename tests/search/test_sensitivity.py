@@ -119,6 +119,20 @@ def test_a_method_that_fails_is_told_and_the_search_goes_on_without(search, told
     assert told[-1].proxy is None
 
 
+def test_a_method_that_finds_no_finite_number_fails_too_and_leaves_no_file(
+    search, told, monkeypatch, tmp_path
+):
+    def odd(probe, _on_progress):
+        return tuple(np.full(len(choice.schemes), np.nan) for choice in probe.choices)
+
+    monkeypatch.setitem(SENSITIVITIES, "loss", SensitivityMethod(measure=odd, says=""))
+    events = search(7)
+    notices = [event.message for event in events if isinstance(event, Notice) and event.is_warning]
+    assert any("must be finite" in text and "'loss'" in text for text in notices)
+    assert told[-1].proxy is None
+    assert not RunFolder(tmp_path / "run").sensitivity_file.exists()
+
+
 def test_what_overrides_forbid_is_known_all_the_same(search, told):
     search(7, overrides=Overrides.parse({"0": "w8a8"}, None))
     assert [len(added) for added in told[-1].proxy.losses] == [5, 5, 5]

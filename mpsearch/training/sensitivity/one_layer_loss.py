@@ -34,12 +34,7 @@ def one_layer_losses(probe: SensitivityProbe, on_progress: OnProgress) -> Added:
     with seeded(probe.seed, device):
         teacher = baseline_model(probe.task, probe.baseline).to(device)
         on_progress(0, total, "all at their highest")
-        highest = _loss(probe, teacher, probe.policy(probe.highest))
-        if not math.isfinite(highest):
-            raise TrialError(
-                f"The loss with every layer at its highest scheme must be finite; got {highest}. Allow "
-                "a higher scheme, or search with `sensitivity: none`."
-            )
+        highest = finite_highest(_loss(probe, teacher, probe.policy(probe.highest)))
         losses = []
         for done, (place, code, policy) in enumerate(lowered, start=1):
             choice = probe.choices[place]
@@ -47,6 +42,16 @@ def one_layer_losses(probe: SensitivityProbe, on_progress: OnProgress) -> Added:
             losses.append(_loss(probe, teacher, policy))
     on_progress(total, total, "")
     return added_over(probe, highest, losses)
+
+
+def finite_highest(loss: float) -> float:
+    """The loss of the highest policy, as it is. Raises: TrialError if it is not finite."""
+    if not math.isfinite(loss):
+        raise TrialError(
+            f"The loss with every layer at its highest scheme must be finite; got {loss}. Allow "
+            "a higher scheme, or search with `sensitivity: none`."
+        )
+    return loss
 
 
 def added_over(probe: SensitivityProbe, highest: float, losses: list[float]) -> Added:

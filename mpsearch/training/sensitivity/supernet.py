@@ -15,7 +15,7 @@ from mpsearch.training.distillation import TeacherMemory
 from mpsearch.training.evaluate import evaluate
 from mpsearch.training.loop import cosine, fit
 from mpsearch.training.parameter_rules import trial_optimizer
-from mpsearch.training.sensitivity.one_layer_loss import added_over
+from mpsearch.training.sensitivity.one_layer_loss import added_over, finite_highest
 from mpsearch.training.sensitivity.probe import Added, OnProgress, SensitivityProbe
 from mpsearch.training.sensitivity.switched_model import choose, run_all, switched_model
 from mpsearch.training.trial import baseline_model
@@ -48,7 +48,7 @@ def supernet_losses(probe: SensitivityProbe, on_progress: OnProgress) -> Added:
         run_all(model, runs_all=False)
         _train(probe, model, teacher, on_progress)
         lowered = probe.lowered()
-        highest = _loss(probe, model, probe.policy(probe.highest))
+        highest = finite_highest(_loss(probe, model, probe.policy(probe.highest)))
         losses = [_loss(probe, model, policy) for _, _, policy in lowered]
     return added_over(probe, highest, losses)
 

@@ -14,6 +14,7 @@ from mpsearch.precision.scheme import SCHEMES
 from mpsearch.search.sensitivity import SENSITIVITIES
 from mpsearch.training.baseline import trained_baseline
 from mpsearch.training.recipe import BaselineRecipe, TrialRecipe
+from mpsearch.training.sensitivity import supernet
 from mpsearch.training.sensitivity.probe import LoweredChoice, SensitivityProbe
 from mpsearch.training.sensitivity.switched_model import SwitchedLayer, choose, switched_model
 from mpsearch.training.sensitivity.watched_layers import watched_model
@@ -255,3 +256,9 @@ def test_a_switched_model_shares_its_weights_and_computes_by_the_chosen_scheme(p
 
 def _pair(split):
     return split.inputs, split.targets
+
+
+def test_a_supernet_without_a_finite_loss_at_the_highest_fails(probe, monkeypatch):
+    monkeypatch.setattr(supernet, "_loss", lambda *_: float("nan"))
+    with pytest.raises(TrialError, match="must be finite; got nan"):
+        SENSITIVITIES["supernet"].measure(probe, nothing)
