@@ -35,10 +35,6 @@ from mpsearch.search.trial_record import TrialRecord
 
 COMPARISON_SCHEMA = 1
 _ALL_SHOWN = 24  # layers; of a deeper model, those that differ
-_CAUTION = (
-    "All are scored on the same samples, so the true noise is less than the interval says; another seed "
-    "would add some."
-)
 
 
 def policies_view(run: Run, records: Sequence[TrialRecord]) -> RenderableType:
@@ -68,8 +64,16 @@ def policies_view(run: Run, records: Sequence[TrialRecord]) -> RenderableType:
         precision_legend(list(used)),
         layer_key(run.layers),
         Text(),
-        FactsGrid([*(("", _verdict(run, first, record)) for record in others), ("", Text(_CAUTION, "dim"))]),
+        FactsGrid([*(("", _verdict(run, first, record)) for record in others), ("", _caution(run))]),
     )
+
+
+def _caution(run: Run) -> Text:
+    seeds = (
+        "; another seed would add some" if run.seed_spread is None else ", which covers the spread of seeds"
+    )
+    said = "All are scored on the same samples, so the true noise is less than the interval says"
+    return Text(f"{said}{seeds}.", "dim")
 
 
 def policies_json(run: Run, records: Sequence[TrialRecord]) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _scores(run: Run, records: Sequence[TrialRecord]) -> list[Column]:
     columns.append(Column(title="", unit="", cells=drawn, importance=1, justify="left"))
     loss = OBJECTIVES["loss"]
     if loss in run.objectives or loss.name in run.budgets.bounds():
-        columns.insert(0, _quantity(records, loss.name, loss.unit, loss.of, importance=0))
+        columns.insert(0, _quantity(records, loss.name, loss.unit, loss.of, importance=0, narrow=loss.name))
     if any(record.number in run.test_scores for record in records):
         columns.append(
             _quantity(records, "test", "1", lambda r: run.test_scores.get(r.number, math.nan), importance=6)

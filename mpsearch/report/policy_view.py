@@ -36,6 +36,7 @@ from mpsearch.report.units import (
 from mpsearch.report.unquantized_text import unquantized_text
 from mpsearch.report.width_text import width_text, widths_text
 from mpsearch.search.best_trial import best_of
+from mpsearch.search.objective import first_cost
 from mpsearch.search.run import Run
 from mpsearch.search.score_difference import baseline_difference
 from mpsearch.search.trial_record import TrialRecord
@@ -45,6 +46,7 @@ _NEXT = {
     "latency": ("next faster", "next slower"),
     "memory": ("next smaller", "next larger"),
     "energy": ("next thriftier", "next hungrier"),
+    "compressed": ("next smaller", "next larger"),
 }
 
 
@@ -97,8 +99,10 @@ def companions(run: Run, record: TrialRecord) -> list[NamedTrial]:
 
 def _neighbours(run: Run, record: TrialRecord) -> list[NamedTrial]:
     """Those before and after it in the order of the front, which is that of its first cost."""
-    first = next((o.kind for o in run.objectives if not o.is_learnt), run.objectives[0].kind)
-    names = _NEXT.get(first.split("_")[0], ("next worse", "next better"))
+    if len(run.objectives) == 1:  # all on the front are equal in it
+        names = ("as good", "as good")
+    else:
+        names = _NEXT[first_cost(run.objectives).kind.split("_")[0]]
     place = run.front.numbers.index(record.number)
     found = []
     if place > 0:

@@ -150,7 +150,7 @@ class ColumnUnit:
         return replace(whole, decimals=0 if whole.name == "B" else max(whole.decimals, decimals))
 
     def text(self, value: float | None) -> str:
-        return UNKNOWN if value is None or math.isnan(value) else f"{value / self.size:.{self.decimals}f}"
+        return UNKNOWN if value is None or math.isnan(value) else f"{value / self.size:z.{self.decimals}f}"
 
     def change_text(self, change: float) -> str:
         """With its sign; "0" for what rounds to none."""

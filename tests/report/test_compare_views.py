@@ -12,6 +12,7 @@ from rich.console import Console
 from mpsearch.report.compare_fronts import fronts_json, fronts_plot, fronts_view, run_names
 from mpsearch.report.compare_policies import policies_json, policies_view
 from mpsearch.search.front_comparison import compare_fronts
+from mpsearch.search.repeated_trials import pooled
 
 
 def shown(view, width: int) -> str:
@@ -27,6 +28,18 @@ def other_run(finished_run, tmp_path):
         for r in finished_run.records[:20]
     )
     return dataclasses.replace(finished_run, records=records, path=tmp_path / "other")
+
+
+def test_whether_an_interval_covers_the_seeds_is_said_as_it_is(finished_run):
+    first, second = (finished_run.trial(number) for number in (4, 8))
+    text = " ".join(shown(policies_view(finished_run, [first, second]), 120).split())
+    assert "another seed would add some" in text
+    again = dataclasses.replace(first, number=999, seed=1, origin="repeat")
+    records = tuple(pooled([*finished_run.records, again]))
+    run = dataclasses.replace(finished_run, records=records)
+    text = " ".join(shown(policies_view(run, [run.trial(4), second]), 120).split())
+    assert "which covers the spread of seeds" in text
+    assert "another seed would add some" not in text
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 250])

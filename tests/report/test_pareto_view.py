@@ -225,3 +225,10 @@ def test_a_table_leaves_out_its_least_important_column_first():
     assert "first" not in shown(table, 14)
     assert "second" in shown(table, 14)
     assert "second" not in shown(table, 8)
+
+
+def test_the_loss_keeps_its_title_where_columns_are_narrow(finished_run):
+    baseline = dataclasses.replace(finished_run.baseline, constant_loss=2.3)
+    run = dataclasses.replace(finished_run, baseline=baseline).with_objectives(["loss", "memory"])
+    header = shown(pareto_table(run), 40).splitlines()[0]
+    assert "loss" in header.split()

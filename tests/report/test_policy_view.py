@@ -47,6 +47,45 @@ def test_neighbours_are_those_before_and_after_it_on_the_front(finished_run):
     assert "next faster" not in first
 
 
+@pytest.mark.parametrize(
+    ("objectives", "names"),
+    [
+        (["loss", "memory"], ("next smaller", "next larger")),
+        (["accuracy", "compressed_size"], ("next smaller", "next larger")),
+        (["latency", "memory"], ("next faster", "next slower")),
+    ],
+)
+def test_neighbours_are_called_by_what_they_have_less_and_more_of(finished_run, objectives, names):
+    run = judged_by(finished_run, objectives)
+    cost = next(objective for objective in run.objectives if not objective.is_learnt)
+    assert len(run.front.records) > 1
+    for record in run.front.records:
+        found = {named.name: cost.of(named.record) for named in companions(run, record)}
+        less, more = (found.get(name, cost.of(record)) for name in names)
+        assert less <= cost.of(record) <= more
+
+
+def test_of_one_objective_all_on_the_front_are_as_good(finished_run):
+    run = judged_by(finished_run, ["accuracy"])
+    places = [{named.name for named in companions(run, record)} for record in run.front.records]
+    assert not {"next better", "next worse"} & set().union(*places)
+    assert len(places) == 1 or all("as good" in names for names in places)
+
+
+def judged_by(run, objectives):
+    """By any objectives: also those that are of newer runs."""
+    known = dataclasses.replace(run.baseline, constant_loss=2.3, compressed={})
+    every = [
+        dataclasses.replace(
+            record, costs=dataclasses.replace(record.costs, compressed_bytes=record.memory_bytes)
+        )
+        for record in run.records
+    ]
+    greatest = dataclasses.replace(run.greatest_costs, compressed_bytes=run.greatest_costs.memory_bytes)
+    known_run = dataclasses.replace(run, baseline=known, records=tuple(every), greatest_costs=greatest)
+    return known_run.with_objectives(objectives)
+
+
 def test_a_trial_off_the_front_is_shown_beside_one_that_beats_it(finished_run):
     beaten = next(r for r in finished_run.records if r.is_complete and r.number not in finished_run.front)
     better = next(n.record for n in companions(finished_run, beaten) if n.name == "beats it")

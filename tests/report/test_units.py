@@ -61,3 +61,7 @@ def test_points_have_a_sign_unless_they_round_to_none():
     assert [points_text(change) for change in (0.0042, -0.012, 0.00001, -0.00001, math.nan)] == [
         "+0.42", "−1.20", "0.00", "0.00", "–",
     ]  # fmt: skip
+
+
+def test_what_rounds_to_nothing_has_no_sign():
+    assert ColumnUnit(name="µJ", size=1e-6, decimals=2).text(-1e-12) == "0.00"
