@@ -116,17 +116,27 @@ def relearns(policy: PrecisionPolicy) -> bool:
     return any(scheme.weight_bits < LOW_BITS for scheme in policy.values())
 
 
-def trial_span(policy: PrecisionPolicy, recipe: TrialRecipe, timed: Sequence[TimedTrial]) -> Span:
+def trial_span(
+    policy: PrecisionPolicy,
+    recipe: TrialRecipe,
+    timed: Sequence[TimedTrial],
+    reaching: Sequence[float] | None = None,
+) -> Span:
     """A trial of that policy: its steps at the speed of timed policies like it, and what is around them.
 
+    Each fidelity trains anew. `reaching`: for each, the share of such trials that it trains; by default all.
     A policy of 32-bit layers only is the baseline and is not trained.
     """
     if policy.is_full_precision or not timed:
         return NO_TIME
     as_wide = [one for one in timed if one.policy.width == policy.width] or list(timed)
     alike = [one for one in as_wide if one.relearns == relearns(policy)] or as_wide
-    steps = recipe.steps_for(policy)
-    return _mixed([one.step_s for one in alike]).times(steps) + _mixed([one.around_s for one in alike])
+    shares = [1.0] * len(recipe.fidelities) if reaching is None else reaching
+    steps = sum(
+        part * recipe.steps_for(policy, share) for part, share in zip(shares, recipe.fidelities, strict=True)
+    )
+    around = _mixed([one.around_s for one in alike]).times(sum(shares))
+    return _mixed([one.step_s for one in alike]).times(steps) + around
 
 
 def trials_span(
@@ -140,26 +150,43 @@ def trials_span(
     """The uniform policies, each known, and the rest, which is like `others` on average.
 
     A sampler that favours few bits or many keeps to one half of what is drawn at random: the ends are those
-    of the cheaper and of the dearer quarter.
+    of the cheaper and of the dearer quarter. Where there are several fidelities, at least none of them goes
+    on from the lowest, at most all to the end; likely one in `reduction` from each.
     """
     first = sum((trial_span(policy, recipe, timed) for policy in anchors[:trials]), NO_TIME)
     left = max(trials - len(anchors), 0)
     if not left or not others:
         return first, NO_TIME
-    spans = [trial_span(policy, recipe, timed) for policy in others]
-    count = len(spans)
+    places = range(len(recipe.fidelities))
+    none, some = ([float(place == 0) for place in places], [recipe.reduction**-place for place in places])
+    least, likely, most = (
+        [trial_span(policy, recipe, timed, reaching) for policy in others] for reaching in (none, some, None)
+    )
+    count = len(others)
     rest = Span(
-        least_s=sorted(span.least_s for span in spans)[count // 4],
-        likely_s=sum(span.likely_s for span in spans) / count,
-        most_s=sorted(span.most_s for span in spans)[(3 * count) // 4],
+        least_s=sorted(span.least_s for span in least)[count // 4],
+        likely_s=sum(span.likely_s for span in likely) / count,
+        most_s=sorted(span.most_s for span in most)[(3 * count) // 4],
     )
     return first, rest.times(left)
 
 
-def steps_range(policies: Iterable[PrecisionPolicy], recipe: TrialRecipe) -> tuple[int, int]:
-    """The fewest and the most steps that one of the policies trains for."""
-    steps = [recipe.steps_for(policy) for policy in policies] or [0]
-    return min(steps), max(steps)
+def steps_range(
+    policies: Iterable[PrecisionPolicy], recipe: TrialRecipe, *, may_stop: bool
+) -> tuple[int, int]:
+    """The fewest and the most steps that one of the policies trains for, at all fidelities together.
+
+    `may_stop`: whether the fewest are those of the lowest fidelity alone.
+    """
+    least = recipe.fidelities[:1] if may_stop else recipe.fidelities
+    steps = [
+        (
+            sum(recipe.steps_for(policy, share) for share in least),
+            sum(recipe.steps_for(policy, share) for share in recipe.fidelities),
+        )
+        for policy in policies
+    ] or [(0, 0)]
+    return min(fewest for fewest, _ in steps), max(most for _, most in steps)
 
 
 def profile_span(*, policies: int, build_s: float, pass_s: float, turns: int, turn_s: float) -> Span:

@@ -221,12 +221,12 @@ def _estimate(
             TimePart(
                 name=_counted(min(len(anchors), trials), "uniform policy", "uniform policies"),
                 span=workforce.divide(first),
-                detail=_trial_text(space, anchors, timed.trials),
+                detail=_trial_text(space, anchors, timed.trials, may_stop=False),
             ),
             TimePart(
                 name=_counted(max(trials - len(anchors), 0), "more trial", "more trials"),
                 span=workforce.divide(rest),
-                detail=_trial_text(space, drawn, timed.trials),
+                detail=_trial_text(space, drawn, timed.trials, may_stop=True),
             ),
             _test_part(traced.task, timed, trials),
         ),
@@ -281,14 +281,25 @@ def _baseline_part(baseline: TimedBaseline) -> TimePart:
     return TimePart(name="32-bit baseline", span=baseline.span, detail=detail)
 
 
-def _trial_text(space: SearchSpace, policies: Iterable[PrecisionPolicy], timed: Sequence[TimedTrial]) -> str:
-    fewest, most = steps_range(policies, space.trial)
+def _trial_text(
+    space: SearchSpace,
+    policies: Iterable[PrecisionPolicy],
+    timed: Sequence[TimedTrial],
+    *,
+    may_stop: bool,
+) -> str:
+    fewest, most = steps_range(policies, space.trial, may_stop=may_stop)
     steps = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     if not timed:
         return f"{steps} steps"
     step_s = sum(one.step_s.likely_s for one in timed) / len(timed)
     around_s = sum(one.around_s.likely_s for one in timed) / len(timed)
-    return f"{steps} steps of {format_duration(step_s)}, and {format_duration(around_s)} around them, each"
+    rungs = len(space.trial.fidelities)
+    at_each = "" if rungs == 1 else f" at each of {'up to ' if may_stop else ''}{rungs} fidelities"
+    return (
+        f"{steps} steps of {format_duration(step_s)}, and {format_duration(around_s)} around them"
+        f"{at_each}, each"
+    )
 
 
 def _test_part(task: Task, timed: TimedTrials, trials: int) -> TimePart:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mpsearch.precision.policy import PrecisionPolicy
@@ -13,6 +15,7 @@ from mpsearch.search.estimate import (
     TimePart,
     Workforce,
     profile_span,
+    steps_range,
     trial_span,
     trials_span,
 )
@@ -61,6 +64,18 @@ def test_the_uniform_policies_count_once_and_the_rest_as_their_average():
     assert rest.likely_s == pytest.approx(10 * (0.6 + 3.0) / 2)
     assert rest.least_s == pytest.approx(10 * 0.6)
     assert rest.most_s == pytest.approx(10 * 3.0)
+
+
+def test_uniform_policies_train_at_every_fidelity_and_the_rest_at_one_to_all_of_them():
+    recipe = replace(RECIPE, fidelities=(0.0, 0.5, 1.0), reduction=2)
+    one = [uniform("w1a1")]
+    first, rest = trials_span(anchors=one, others=one, trials=2, recipe=recipe, timed=TIMED)
+    assert first.likely_s == pytest.approx(150 * 0.02 + 3 * 1.0)
+    assert rest.least_s == pytest.approx(1.0)
+    assert rest.likely_s == pytest.approx((50 / 2 + 100 / 4) * 0.02 + 1.75)
+    assert rest.most_s == first.likely_s
+    assert steps_range(one, recipe, may_stop=True) == (0, 150)
+    assert steps_range(one, recipe, may_stop=False) == (150, 150)
 
 
 def test_fewer_trials_than_uniform_policies_leave_none_for_the_sampler():
