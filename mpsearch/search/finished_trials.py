@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from mpsearch.search.known_policies import Codes, KnownPolicies
 from mpsearch.search.observations import ESTIMATE, Observations
-from mpsearch.search.policy_sampler import score_of
+from mpsearch.search.policy_sampler import policy_of, score_of
 from mpsearch.search.random_policies import Policy
 
 
@@ -44,7 +44,7 @@ class FinishedTrials:
         for trial in study.get_trials(deepcopy=False):
             if trial.number in self._read or trial.number == but:
                 continue
-            policy = self._policy(trial)
+            policy = policy_of(trial, self._policies)
             told = self._told(trial, policy)
             if trial.state.is_finished():
                 self._read.add(trial.number)
@@ -71,13 +71,6 @@ class FinishedTrials:
         self._read: set[int] = set()
         self._seen: set[Policy] = set()
         self._told_rows: list[tuple[Policy, float, float]] = []
-
-    def _policy(self, trial: FrozenTrial) -> Policy | None:
-        """None where a parameter is missing: the trial is of another space, or has not begun."""
-        try:
-            return tuple(map(trial.params.__getitem__, self._policies.names))
-        except KeyError:
-            return None
 
     def _told(self, trial: FrozenTrial, policy: Policy | None) -> tuple[Policy, float, float] | None:
         if policy is None:

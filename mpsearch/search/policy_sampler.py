@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Set
 from dataclasses import dataclass
@@ -103,9 +104,8 @@ def told_policies(study: Study, policies: KnownPolicies, *, but: int) -> ToldPol
     sign = 1.0 if policies.is_maximized else -1.0
     codes, scores, seen = [], [], set()
     for trial in study.get_trials(deepcopy=False):
-        if trial.number == but or not all(name in trial.params for name in policies.names):
+        if trial.number == but or (policy := policy_of(trial, policies)) is None:
             continue
-        policy = tuple(trial.params[name] for name in policies.names)
         seen.add(policy)
         score = score_of(trial, policies)
         if score is not None:
@@ -116,6 +116,15 @@ def told_policies(study: Study, policies: KnownPolicies, *, but: int) -> ToldPol
         scores=np.array(scores, dtype=float),
         seen=seen,
     )
+
+
+def policy_of(trial: FrozenTrial, policies: KnownPolicies) -> Policy | None:
+    """None where a parameter is missing or too great: the trial is of another space, or has not begun."""
+    try:
+        policy = tuple(map(trial.params.__getitem__, policies.names))
+    except KeyError:
+        return None
+    return policy if all(map(operator.lt, policy, policies.sizes.tolist())) else None
 
 
 def score_of(trial: FrozenTrial, policies: KnownPolicies) -> float | None:

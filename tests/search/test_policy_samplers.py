@@ -194,3 +194,15 @@ def test_an_infinite_score_tells_nothing_but_that_the_policy_was_tried(name, los
         costs = policies.evaluate(np.array([asked[-1]]))[0]
         study.tell(trial, [1 - score_of(policies, asked[-1]), *costs])
     assert sorted(asked) == list(itertools.product(range(4), repeat=2))
+
+
+def test_trials_of_a_larger_space_are_passed_over(name):
+    policies = known_policies(2)
+    study = study_of(policies)
+    larger = dict.fromkeys(policies.names, optuna.distributions.IntDistribution(0, 9))
+    for code in range(4, 10):
+        params = dict(zip(policies.names, (code, 0), strict=True))
+        study.add_trial(create_trial(params=params, distributions=larger, values=[0.5 + code / 20, 1.0, 1.0]))
+    assert told_policies(study, policies, but=6).seen == set()
+    _, asked = search(name, knowledge_of(policies), 16, study=study)
+    assert sorted(asked) == list(itertools.product(range(4), repeat=2))
