@@ -96,13 +96,21 @@ class IntegerProgramme:
             constraints.append(LinearConstraint(again, -np.inf, len(taken) - 1.0))
 
     def _scaled(self) -> tuple[Floats, float, Floats, Floats, Floats]:
-        """Losses and their factor; costs (K, variables), rooms and their factors."""
+        """Losses and their factor; costs (K, variables), rooms and their factors.
+
+        Losses of a choice are taken from its least: their sizes matter to the solver, to the answer only how
+        far they are apart.
+        """
+        losses = self.values[:, 0].copy()
+        ends = np.cumsum([len(codes) for codes in self.space.kept])
+        for of_choice in np.split(losses[: ends[-1]], ends[:-1]):
+            of_choice -= of_choice.min()
         costs = self.values[:, 1:].T
         largest = np.maximum(np.abs(costs).max(axis=1, initial=0.0), np.abs(self.rooms))
         scales = _SCALE / np.maximum(largest, _TINY)
-        loss_scale = _SCALE / max(float(np.ptp(self.values[:, 0])), _TINY)
+        loss_scale = _SCALE / max(float(losses.max()), _TINY)
         return (
-            self.values[:, 0] * loss_scale,
+            losses * loss_scale,
             loss_scale,
             costs * scales[:, None],
             self.rooms * scales,

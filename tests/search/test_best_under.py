@@ -79,3 +79,15 @@ def test_without_bounds_each_choice_takes_what_loses_least():
     policies, losses = wide(6, 4)
     found = best_under(policies, losses, np.full(2, np.inf))
     assert found.tolist() == [int(added.argmin()) for added in losses]
+
+
+@pytest.mark.parametrize("by_programme", [False, True])
+@pytest.mark.parametrize("apart", [0.0, 4.5e-16])
+def test_losses_that_are_hardly_apart_are_no_trouble_for_the_solver(monkeypatch, by_programme, apart):
+    policies, _ = known_space(np.random.default_rng(0), bounded=True)
+    losses = [2.0 + apart * np.arange(size) for size in policies.sizes.tolist()]
+    if by_programme:
+        monkeypatch.setattr(best_under_module.Deepening, "of", lambda *_: None)
+    found = best_under(policies, losses, policies.bounds)
+    assert found is not None
+    assert policies.feasible(found[None])[0]
