@@ -102,9 +102,9 @@ class IntegerProgramme:
         far they are apart.
         """
         losses = self.values[:, 0].copy()
-        ends = np.cumsum([len(codes) for codes in self.space.kept])
-        for of_choice in np.split(losses[: ends[-1]], ends[:-1]):
-            of_choice -= of_choice.min()
+        sizes = np.array([len(codes) for codes in self.space.kept])
+        own = losses[: sizes.sum()]
+        own -= np.repeat(np.minimum.reduceat(own, np.cumsum(sizes) - sizes), sizes)
         costs = self.values[:, 1:].T
         largest = np.maximum(np.abs(costs).max(axis=1, initial=0.0), np.abs(self.rooms))
         scales = _SCALE / np.maximum(largest, _TINY)
