@@ -11,7 +11,8 @@ from mpsearch.cost.bucket_tree import BucketTree
 from mpsearch.search.integer_programme import IntegerProgramme
 from mpsearch.search.known_policies import Codes, Floats, KnownPolicies
 from mpsearch.search.pareto_elimination import MOST_ENTRIES, ParetoElimination
-from mpsearch.search.proxy_front import BranchSpace, summed_loss
+from mpsearch.search.proxy import summed_loss
+from mpsearch.search.proxy_front import BranchSpace
 
 # Compared at a time: where it takes more, an integer programme is as quick. With several bounds sooner.
 _QUICK_SUMS, _QUICK_SUMS_OF_SEVERAL = 1 << 16, 1 << 14

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,12 @@ class Proxy:
 
     def evaluate(self, codes: Codes) -> Floats:
         """Shape: codes (P, C) -> (P,)."""
-        total = np.zeros(len(codes))
-        for place, added in enumerate(self.losses):
-            total += added[codes[:, place]]
-        return total
+        return summed_loss(self.losses, codes)
+
+
+def summed_loss(losses: Sequence[Floats], codes: Codes) -> Floats:
+    """Shape: losses[c] (size of choice c,); codes (P, C) -> (P,)."""
+    total = np.zeros(len(codes))
+    for choice, added in enumerate(losses):
+        total += added[codes[:, choice]]
+    return total

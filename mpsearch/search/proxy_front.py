@@ -13,6 +13,7 @@ from mpsearch.pareto.epsilon_grid import thinned
 from mpsearch.pareto.partial_fronts import first_non_dominated
 from mpsearch.search.known_policies import Codes, CostBranch, KnownPolicies
 from mpsearch.search.pareto_elimination import MOST_SUMS, ParetoElimination
+from mpsearch.search.proxy import summed_loss
 
 Floats = NDArray[np.float64]
 # So few sums are compared at a time about as fast as they are thinned. With one cost that is quicker still.
@@ -154,14 +155,6 @@ class BranchSpace:
     def whole(self, codes: Codes) -> Codes:
         """As codes of the space. Shape: codes (F, C)."""
         return np.stack([kept[codes[:, choice]] for choice, kept in enumerate(self.kept)], axis=1)
-
-
-def summed_loss(losses: Sequence[Floats], codes: Codes) -> Floats:
-    """Shape: losses[c] (size of choice c,); codes (P, C) -> (P,)."""
-    total = np.zeros(len(codes))
-    for choice, added in enumerate(losses):
-        total += added[codes[:, choice]]
-    return total
 
 
 def _first_of_front(values: Floats) -> Codes:
