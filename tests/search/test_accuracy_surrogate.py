@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,8 +75,7 @@ def test_effects_of_cells_add_up_where_terms_are_linear():
 
 def test_a_width_is_a_choice_like_any_other():
     policies = known_policies(3)
-    places = (*policies.places[:2], None)
-    object.__setattr__(policies, "places", places)
+    policies = replace(policies, places=(*policies.places[:2], None))
     features = PolicyFeatures(knowledge_of(policies))
     codes = np.array([[0, 0, 0], [0, 0, 1], [0, 0, 3]])
     near, far = features.covariance(codes[:1], codes[1:], np.eye(len(TERMS))[-1])[0]
