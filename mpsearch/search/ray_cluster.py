@@ -184,9 +184,9 @@ def _imports_as_here() -> Any:
     from ray.job_config import JobConfig  # noqa: PLC0415
 
     ours = Path(__file__).resolve().parents[2]
-    path = [str(Path(entry).resolve()) for entry in sys.path]
-    upto = path[: path.index(str(ours)) + 1] if str(ours) in path else [str(ours)]
-    return JobConfig(_client_job=True, _py_driver_sys_path=upto[::-1])  # each is put before the last
+    path = [Path(entry).resolve() for entry in sys.path]
+    path.sort(key=lambda entry: entry != ours and (entry / "mpsearch").is_dir())  # other copies of it last
+    return JobConfig(_client_job=True, _py_driver_sys_path=[str(entry) for entry in path[::-1]])
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
