@@ -208,10 +208,15 @@ class ParetoElimination:
             total = int(counts.sum())
             if total <= (self._most_sums if self._most is None else _THINNED_PAIRS):
                 break
-            if len(left.states) >= len(right.states):
-                left = self._halved(left)
-            else:
-                right = self._halved(right)
+            try:
+                if len(left.states) >= len(right.states):
+                    left = self._halved(left)
+                else:
+                    right = self._halved(right)
+            except _TooManyError:
+                if self._most is None or total > self._most_sums:
+                    raise
+                break  # no fewer would do, and they still fit
         ours = np.repeat(np.arange(len(keys)), counts)
         within = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
         return left, right, ours, order[np.repeat(starts, counts) + within]
