@@ -64,6 +64,7 @@ def bars_table(found: Found) -> str:
             [
                 table,
                 _count(ours),
+                f"{ours['clairvoyant_trials_to']['0.99']:g}",
                 *(_times(of_table.get(name), ours, least) for name, least in _BARS.items()),
                 "" if best is None else f"{_times(best, ours, 2)}, {best['sampler']}",
                 _judged(100 * ours["hypervolume_after_25"], 99, "%"),
@@ -71,7 +72,7 @@ def bars_table(found: Found) -> str:
             ]
         )
     heads = [
-        "table", "trials to 99%", *(f"{name} ≥ {least}" for name, least in _BARS.items()), "best other ≥ 2",
+        "table", "trials to 99%", "all scores known", *(f"{name} ≥ {least}" for name, least in _BARS.items()), "best other ≥ 2",
         "tried after 25 ≥ 99%", "shown front after 25",
     ]  # fmt: skip
     return _table(heads, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,6 +138,28 @@ class Problem:
     def front(self) -> Floats:
         """The exact front's points, as `judged`."""
         return np.unique(self.judged[non_dominated(self.judged)], axis=0)
+
+    @cached_property
+    def greedy_shares(self) -> Floats:
+        """The share after 1, 2, ... policies for who knows all scores: the one that adds most is the next.
+
+        Up to the last of `SHARES`. What a policy adds never grows with those taken before it, so only those
+        that could still add most are looked at again (Minoux 1978, 10.1007/BFb0006528).
+        """
+        corner = np.ones(self.front.shape[1])
+        waiting = [(-hypervolume(point[None], corner), place) for place, point in enumerate(self.front)]
+        heapq.heapify(waiting)
+        taken: list[int] = []
+        volumes = [0.0]
+        while waiting and volumes[-1] < SHARES[-1] * self.exact:
+            _, place = heapq.heappop(waiting)
+            volume = hypervolume(self.front[[*taken, place]], corner)
+            if waiting and volumes[-1] - volume > waiting[0][0]:
+                heapq.heappush(waiting, (volumes[-1] - volume, place))
+                continue
+            taken.append(place)
+            volumes.append(volume)
+        return np.array(volumes[1:]) / self.exact
 
     def share(self, rows: NDArray[np.int64]) -> float:
         """Of the exact hypervolume, what these policies dominate."""

@@ -81,6 +81,9 @@ def _front_line(group: Sequence[tuple[Setting, Replay]], reference: str) -> Line
         "most_trials": max(len(found.rows) for _, found in group),
         "trials_to": {share: _median(values) for share, values in trials.items()},
         "trials_to_quartiles": {share: _quartiles(values) for share, values in trials.items()},
+        "clairvoyant_trials_to": {
+            str(share): _median([curve.least_trials_to(share) for curve in curves]) for share in SHARES
+        },
         "proposals_to": {share: _median(values) for share, values in proposals.items()},
         "seconds_to": {share: _median(values) for share, values in seconds.items()},
         "proxy_seconds": _finite(float(np.median([found.proxy_s for _, found in group]))),
@@ -138,8 +141,11 @@ class _Curve:
 
     def trials_to(self, share: float) -> float:
         """Infinite where it is not reached."""
-        reached = np.flatnonzero(self.shares >= share)
-        return float(reached[0] + 1) if len(reached) else float("inf")
+        return _first(self.shares, share)
+
+    def least_trials_to(self, share: float) -> float:
+        """Of who knows all scores."""
+        return _first(self.problem.greedy_shares, share)
 
     def proposals_to(self, share: float) -> float:
         trials = self.trials_to(share)
@@ -171,6 +177,11 @@ class _Curve:
             else:
                 found.append(float("inf"))
         return found
+
+
+def _first(shares: Floats, share: float) -> float:
+    reached = np.flatnonzero(shares >= share)
+    return float(reached[0] + 1) if len(reached) else float("inf")
 
 
 def _median_curve(curves: Sequence[Floats]) -> list[float]:

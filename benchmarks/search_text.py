@@ -60,7 +60,11 @@ def _block(title: str, lines: Sequence[Line]) -> str:
             "sampler", "seeds", *(f"{100 * share:g}%" for share in SHARES), "quartiles of 99%", "s to 99%",
             "after 25", "chosen", "regret", "ask ms",
         ]  # fmt: skip
-        rows = [_front_row(line) for line in lines]
+        least = lines[0]["clairvoyant_trials_to"]
+        rows = [
+            *(_front_row(line) for line in lines),
+            ["(all scores known)", "", *(f"{least[str(share)]:g}" for share in SHARES), *[""] * 6],
+        ]
     widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
     text = [
         "  ".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ def _children_import_the_package_under_test():
         patch.setenv("PYTHONPATH", str(Path(mpsearch.__file__).resolve().parents[1]))
         patch.setenv("PYTHONSAFEPATH", "1")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _imports_are_found_where_they_were():
+    """A task of a module or a file makes its folder one of those that imports are looked for in."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture

@@ -40,10 +40,14 @@ runners = _beside("test_runners")
 
 @dataclass(frozen=True)
 class Sleep:
-    """Work that takes `seconds`, notes the actors that have begun it in `folder`, and says what it sees."""
+    """Work that takes `seconds`, notes the actors that have begun it in `folder`, and says what it sees.
+
+    What `waits` ends when the folder has a file `go`.
+    """
 
     folder: Path
     seconds: float = 0.0
+    waits: bool = False
     threads: int = 1
 
     def load(self):
@@ -53,6 +57,8 @@ class Sleep:
         with (self.folder / f"{job.number}.began").open("a") as file:
             file.write(f"{os.getppid()}\n")
         time.sleep(self.seconds)
+        while self.waits and not (self.folder / "go").exists():
+            time.sleep(0.02)
         job.weights.write_bytes(bytes([job.number]) * 1000)
         mapped = Path("/proc", str(os.getppid()), "maps").read_text()
         libraries = [name for name in ("_raylet", "libtorch") if name in mapped]
@@ -172,10 +178,11 @@ def test_actors_import_what_the_program_does_not_what_lies_in_its_folder(cluster
 
 
 def test_a_trial_whose_actor_is_killed_is_run_again_and_counted_once(cluster, tmp_path):
-    with RayRunner(Sleep(tmp_path, seconds=1.0), Placement(ray=cluster.address, workers=1)) as runner:
+    with RayRunner(Sleep(tmp_path, waits=True), Placement(ray=cluster.address, workers=1)) as runner:
         runner.submit(job(0, tmp_path))
         wait_for(lambda: begun(tmp_path, 0), "the trial did not begin")
         os.kill(int(begun(tmp_path, 0)[0]), signal.SIGKILL)
+        (tmp_path / "go").touch()
         found = outcomes_of(runner, [])
         while not found:
             found = {report.number: report for report in runner.wait() if isinstance(report, Outcome)}
@@ -187,12 +194,13 @@ def test_a_trial_whose_actor_is_killed_is_run_again_and_counted_once(cluster, tm
 def test_trials_of_a_node_that_is_gone_are_run_elsewhere_none_twice(cluster, tmp_path):
     leaving = cluster.add_node(num_cpus=2, node_ip_address="127.0.0.1")
     try:
-        with RayRunner(Sleep(tmp_path, seconds=3.0), Placement(ray=cluster.address)) as runner:
+        with RayRunner(Sleep(tmp_path, waits=True), Placement(ray=cluster.address)) as runner:
             assert runner.capacity == 4
             for number in range(4):
                 runner.submit(job(number, tmp_path))
             wait_for(lambda: all(begun(tmp_path, number) for number in range(4)), "not all trials began")
             cluster.remove_node(leaving, allow_graceful=False)
+            (tmp_path / "go").touch()
             ended = []
             while len(ended) < 4:
                 ended += [report for report in runner.wait() if isinstance(report, Outcome)]

@@ -32,6 +32,7 @@ def front_line(sampler, trials, **fields):
         "most_trials": 400,
         "trials_to": {"0.95": 5.0, "0.98": 9.0, "0.99": trials, "0.995": None},
         "trials_to_quartiles": {share: [7.0, None] for share in ("0.95", "0.98", "0.99", "0.995")},
+        "clairvoyant_trials_to": {"0.95": 2.0, "0.98": 4.0, "0.99": 6.0, "0.995": 9.0},
         "seconds_to": dict.fromkeys(("0.95", "0.98", "0.99", "0.995"), trials),
         "hypervolume_after_25": 0.991,
         "chosen_hypervolume_after_25": 0.985,
@@ -65,7 +66,7 @@ def found():
 def test_bars_say_met_missed_or_open_where_a_rival_ran_out_of_trials(found):
     (*_, row) = TABLES["bars"](found).splitlines()
     assert row == (
-        "| t | 20 (7 to more) | > 20.0: met | 14.5: missed |  | 6.0: met | 1.5: missed, proxy-front | "
+        "| t | 20 (7 to more) | 6 | > 20.0: met | 14.5: missed |  | 6.0: met | 1.5: missed, proxy-front | "
         "99.10%: met | 98.50%: missed |"
     )
     few = [line | {"most_trials": 200} for line in found["replayed"]]

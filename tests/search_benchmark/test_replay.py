@@ -73,6 +73,14 @@ def test_progress_is_the_share_of_what_was_tried_so_far(problem):
         assert progress.add(row) == pytest.approx(problem.share(rows[:count]))
 
 
+def test_who_knows_all_scores_takes_the_policy_that_adds_most(problem):
+    taken, shares = [], []
+    while not shares or shares[-1] < SHARES[-1]:
+        taken.append(max(range(27), key=lambda row: problem.share(np.array([*taken, row]))))
+        shares.append(problem.share(np.array(taken)))
+    assert problem.greedy_shares == pytest.approx(shares)
+
+
 def test_an_objective_that_costs_do_not_have_is_refused(path):
     with pytest.raises(ConfigError, match="must be one of accuracy, latency, memory; got 'energy'"):
         problem_of(str(path), "measured", ("accuracy", "energy"), "front")
