@@ -72,7 +72,8 @@ def bars_table(found: Found) -> str:
             ]
         )
     heads = [
-        "table", "trials to 99%", "all scores known", *(f"{name} ≥ {least}" for name, least in _BARS.items()), "best other ≥ 2",
+        "table", "trials to 99%", "all scores known",
+        *(f"{name} ≥ {least}" for name, least in _BARS.items()), "best other ≥ 2",
         "tried after 25 ≥ 99%", "shown front after 25",
     ]  # fmt: skip
     return _table(heads, rows)
