@@ -19,6 +19,7 @@ from mpsearch.atomic_file import write_atomically
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "search.json"
 LIVE = ROOT / "benchmarks" / "results" / "search_live.json"
+MODEL = ROOT / "benchmarks" / "results" / "search_model.json"
 PAGE = ROOT / "docs" / "search.md"
 OURS, COLD_TPE = "mpsearch", "tpe-multivariate"
 NOTHING = "Nothing measured yet."
@@ -29,10 +30,10 @@ Found = Mapping[str, Sequence[Line]]
 
 
 def read_results() -> dict[str, list[Line]]:
-    """What `benchmarks/search.py` and `search_live.py` found, as far as they have run."""
+    """What `search.py`, `search_live.py` and `search_model.py` of benchmarks found, as far as they have run."""
     return {
         name: json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        for name, path in (("replayed", RESULTS), ("live", LIVE))
+        for name, path in (("replayed", RESULTS), ("live", LIVE), ("model", MODEL))
     }
 
 
@@ -180,6 +181,26 @@ def live_table(found: Found) -> str:
     return _table(heads, rows)
 
 
+def model_table(found: Found) -> str:
+    """Errors of the surrogate on policies that it did not see, beside what no model comes below."""
+    rows = [
+        [
+            line["table"],
+            line["trials"],
+            f"{line['error']:.2f} ({_points(line['noise'])})",
+            f"{line['error_better_half']:.2f} ({_points(line['noise_better_half'])})",
+            f"{line['rank_correlation_better_half']:.2f}",
+            _points(line["rank_correlation_of_short_better_half"]),
+        ]
+        for line in found["model"]
+    ]
+    heads = [
+        "table", "trials", "error, points (noise)", "better half (noise)", "rank correlation there",
+        "of a short training",
+    ]  # fmt: skip
+    return _table(heads, rows)
+
+
 TABLES: Mapping[str, Callable[[Found], str]] = {
     "bars": bars_table,
     "trials": trials_table,
@@ -191,6 +212,7 @@ TABLES: Mapping[str, Callable[[Found], str]] = {
     "answers": answers_table,
     "fidelities": fidelities_table,
     "live": live_table,
+    "model": model_table,
 }
 _BARS = {"random": 15, "nsga2-20": 15, "nsga2-50": 15, COLD_TPE: 5}
 
@@ -252,6 +274,10 @@ def _judged(value: float, least: float, unit: str) -> str:
 
 def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -60,6 +60,7 @@ def found():
             | {"trials_to_answer_quartiles": [2.0, 7.0], "trials_to_answer_by_budget": [4.0] * 5},
         ],
         "live": [],
+        "model": [],
     }
 
 
