@@ -8,11 +8,11 @@ from functools import lru_cache
 import numpy as np
 
 from mpsearch.search.knowledge import Knowledge
-from mpsearch.search.known_policies import Codes, Floats, KnownPolicies
+from mpsearch.search.known_policies import Codes, KnownPolicies
 from mpsearch.search.list_sampler import ListSampler
 from mpsearch.search.low_discrepancy import halton, van_der_corput
+from mpsearch.search.lowering_path import lowering_path
 from mpsearch.search.policy_list import PolicyList, needed_proxy
-from mpsearch.search.precision_order import PrecisionOrder
 from mpsearch.search.proxy import Proxy
 from mpsearch.search.proxy_starts import columns_that_matter
 from mpsearch.search.random_policies import Policy
@@ -62,34 +62,3 @@ def _along(paths: list[Codes], policies: KnownPolicies) -> Iterator[Policy]:
             if len(path):
                 down = round((1 - van_der_corput(point)) * (len(path) - 1))
                 yield tuple(path[down].tolist())
-
-
-def lowering_path(policies: KnownPolicies, proxy: Proxy, weights: Floats) -> Codes:
-    """All policies on the way down, where a cost saved is the weighted sum of the costs that matter.
-
-    Shape: weights (M,), one for each of `columns_that_matter`, or of all costs where none does -> (T, C).
-    """
-    columns = columns_that_matter(policies) or list(range(len(policies.columns)))
-    order = PrecisionOrder.of(policies)
-    here = order.sizes - 1
-    ends = policies.evaluate(order.codes_at(np.stack((here, np.zeros_like(here)))))[:, columns]
-    span = np.abs(ends[0] - ends[1])
-    weights = weights / np.where(span > 0, span, 1.0)
-    path = [order.codes_at(here)]
-    while here.any():
-        lower = np.repeat(here[None], here.sum(), axis=0)
-        choices = np.repeat(np.arange(len(here)), here)
-        lower[np.arange(len(lower)), choices] = np.concatenate([np.arange(place) for place in here])
-        codes = order.codes_at(lower)
-        saved = (policies.evaluate(path[-1][None]) - policies.evaluate(codes))[:, columns] @ weights
-        added = proxy.evaluate(codes) - proxy.evaluate(path[-1][None])
-        saves = saved > 0
-        # To the next precision that saves: of the rows of a choice, places ascending, the last one.
-        nearest = dict(zip(choices[saves].tolist(), np.flatnonzero(saves).tolist(), strict=True))
-        if not nearest:
-            break
-        rows = np.array(list(nearest.values()))
-        best = rows[np.argmin(added[rows] / saved[rows])]
-        here = lower[best]
-        path.append(codes[best])
-    return np.array(path)
