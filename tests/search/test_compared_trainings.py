@@ -6,26 +6,42 @@ import numpy as np
 import pytest
 
 from mpsearch.search.engine import run_search
+from mpsearch.search.list_sampler import ListSampler
 from mpsearch.search.local_runner import InProcessRunner
 from mpsearch.search.next_training import NextTraining
+from mpsearch.search.policy_list import PolicyList
 from mpsearch.search.run import load_run
+from mpsearch.search.samplers import SAMPLERS, SamplerFactory
 
 SEED_NOISE = 0.02
+NAMES = ("w1a1", "w1.58a8", "w4a8", "w8a8", "w32a32")
+# Places in NAMES. The last two cost more than the good one and score less; one of them has no few bits.
+CHEAP, GOOD, POOR, DEAR = (1, 0, 1), (1, 2, 2), (1, 3, 2), (3, 4, 3)
+MIXED = [CHEAP, (1, 2, 3), (0, 1, 2), (1, 1, 3), (0, 2, 3), (2, 1, 3)]
+
+
+def codes_of(policy):
+    return tuple(NAMES.index(scheme.name) for scheme in policy.values())
 
 
 class Trained:
-    """Scores by arithmetic: more bits and more steps are better, few bits gain more; a seed moves a score."""
+    """Scores by arithmetic: more bits and more steps are better, few bits gain more; a seed moves a score.
+
+    `scores`: codes -> another score in full, that no seed moves.
+    """
 
     def __init__(self, answer_with):
         self.jobs = []
+        self.scores = None
         self._answer_with = answer_with
 
     def run_trial(self, task, baseline, policy, recipe, *, share=1.0, seed=0, on_progress=None):
         self.jobs.append((policy, share, seed))
         bits = np.array([min(scheme.weight_bits, 8) for scheme in policy.values()])
-        lost = 0.02 * np.exp(2 - bits).sum() + 0.3 * (1 - share) * (bits.min() < 2)
         luck = np.random.default_rng([seed, *bits.astype(int).tolist()]).normal(0, SEED_NOISE)
-        answer = self._answer_with(float(np.clip(0.95 - lost + luck, 0, 1)))
+        full = 0.95 - 0.02 * np.exp(2 - bits).sum()
+        full = full + luck if self.scores is None else self.scores.get(codes_of(policy), full)
+        answer = self._answer_with(float(np.clip(full - 0.3 * (1 - share) * (bits.min() < 2), 0, 1)))
         return replace(answer, steps=recipe.steps_for(policy, share))
 
 
@@ -62,14 +78,36 @@ def test_repeats_that_are_off_are_off(search):
     assert all(record.seeds == 1 for record in search(repeats="off").records)
 
 
-def test_waiting_trials_go_on_without_crossing_the_fidelities(search):
+def test_waiting_trials_go_on_or_are_stopped_without_crossing_the_fidelities(search):
     run = search(fidelities="[0.25, 1]")
-    assert {record.state for record in run.trainings} <= {"complete", "stopped"}
+    sampled = [record for record in run.trainings if record.origin == "sampler"]
+    assert {record.state for record in sampled} == {"complete", "stopped"}
+    in_full = {policy for policy, share, _ in search.fake.jobs if share == 1}
     for record in run.trainings:
         expected = 0 if record.origin == "repeat" else 1
         assert len(record.rungs) == expected
+        assert record.is_complete == (record.policy in in_full)
     anchors = [record for record in run.trainings if record.origin == "anchor"]
     assert all(record.is_complete for record in anchors)
+
+
+def test_what_promises_too_little_is_stopped_and_few_bits_go_on_with_lower_scores(search, monkeypatch):
+    listed = PolicyList(iter([*MIXED, GOOD, POOR, DEAR]))
+
+    def make(seed, knowledge):
+        return ListSampler(knowledge.policies, listed, seed=seed)
+
+    monkeypatch.setitem(SAMPLERS, "mpsearch", SamplerFactory(make, most_told=500, uses_knowledge=True))
+    search.fake.scores = {GOOD: 0.949, POOR: 0.88, DEAR: 0.9}
+    run = search(fidelities="[0.25, 1]", repeats="off", trials=5 + 9)
+    ended = {codes_of(record.policy): record for record in run.records}
+    states = [ended[codes].state for codes in (CHEAP, GOOD, POOR, DEAR)]
+    assert states == ["complete", "complete", "stopped", "stopped"]
+    short = {codes: record.rungs[0].score for codes, record in ended.items()}
+    assert short[CHEAP] < short[POOR] < short[DEAR]
+    in_full = [codes_of(policy) for policy, share, _ in search.fake.jobs if share == 1]
+    assert set(in_full) == {codes for codes, record in ended.items() if record.is_complete}
+    assert in_full.index(GOOD) < in_full.index(CHEAP)  # eight have scores: worth decides, not places
 
 
 @pytest.mark.parametrize("fidelities", ["[1]", "[0.25, 1]"])
