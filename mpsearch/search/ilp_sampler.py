@@ -15,6 +15,7 @@ from mpsearch.search.list_sampler import ListSampler
 from mpsearch.search.low_discrepancy import halton, van_der_corput
 from mpsearch.search.policy_list import PolicyList, needed_proxy
 from mpsearch.search.proxy import Proxy
+from mpsearch.search.proxy_front import BranchSpace
 from mpsearch.search.proxy_starts import columns_that_matter
 from mpsearch.search.random_policies import ALL, Policy, all_feasible
 
@@ -47,7 +48,7 @@ def ilp_policies(policies: KnownPolicies, proxy: Proxy) -> PolicyList:
 
 def _solutions(policies: KnownPolicies, proxy: Proxy) -> Iterator[Policy]:
     columns = columns_that_matter(policies)
-    least, greatest = _ranges(policies)
+    least, greatest = _ranges(policies, proxy)
     solve = _listed(policies, proxy) if policies.policies <= ALL else None
     found_before: set[Policy] = set()
     in_vain = 0
@@ -89,14 +90,20 @@ def _budgets(columns: list[int]) -> Iterator[dict[int, float]]:
             yield dict(zip(columns, halton(number, len(columns)).tolist(), strict=True))
 
 
-def _ranges(policies: KnownPolicies) -> tuple[Floats, Floats]:
-    """What policies cost at least and at most: exactly where costs are additive, else bounds. Shape: (K,)."""
-    ends = [
+def _ranges(policies: KnownPolicies, proxy: Proxy) -> tuple[Floats, Floats]:
+    """What allowed policies cost at least and at most: exactly where costs are additive, else bounds on it.
+
+    Shape: (K,). Added up in the order of `CostBranch.evaluate`: in another one the cheapest policy may cost a
+    rounding more than what is then its own budget.
+    """
+    columns = range(len(policies.columns))
+    spaces = [BranchSpace.of(policies, branch, proxy.losses, columns) for branch in policies.branches]
+    least, greatest = (
         [
-            branch.constant
-            + sum(end(factor.table, tuple(range(len(factor.choices)))) for factor in branch.factors)
-            for branch in policies.branches
+            sum(end(table.reshape(-1, table.shape[-1]), axis=0)[1:] for _, table in space.factors)
+            for space in spaces
+            if space is not None
         ]
         for end in (np.min, np.max)
-    ]
-    return np.min(ends[0], axis=0), np.max(ends[1], axis=0)
+    )
+    return np.min(least, axis=0), np.max(greatest, axis=0)

@@ -1,12 +1,15 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mpsearch.search.ilp_sampler import ilp_policies
+from mpsearch.search.proxy import Proxy
 from mpsearch.search.proxy_front import exact_front
 from mpsearch.search.random_policies import ALL
 from tests.search.baseline_problem import knowledge_of, known_policies, proxy_of, search
+from tests.search.known_spaces import wide
 
 
 @pytest.fixture
@@ -32,6 +35,16 @@ def test_no_budget_comes_first_then_the_cheapest_of_each_cost(policies):
     costs = policies.evaluate(np.array(asked))
     assert costs[1, 0] == policies.evaluate(np.array([[1] * 4]))[0, 0]
     assert asked[1] == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("constant", [0.4, 0.9, 1.1])
+def test_the_cheapest_allowed_policy_meets_its_own_budget(constant):
+    policies, losses = wide(6, 4, columns=1)
+    branch = replace(policies.branches[0], constant=np.array([constant]))
+    upper = np.array([False, True, True, True])
+    policies = replace(policies, branches=(branch,), allowed=(upper,) * 6)
+    listed = ilp_policies(policies, Proxy(losses=tuple(losses), method="loss"))
+    assert listed.first_unseen({(3,) * 6}) == (1,) * 6
 
 
 def test_the_list_covers_the_budget_range_evenly_and_then_ends(policies):
