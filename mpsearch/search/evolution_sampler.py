@@ -13,7 +13,7 @@ from mpsearch.search.known_policies import Codes, Floats
 from mpsearch.search.policy_sampler import PolicySampler, ToldPolicies
 from mpsearch.search.precision_order import PrecisionOrder
 from mpsearch.search.proxy_starts import warm_start
-from mpsearch.search.random_policies import Policy
+from mpsearch.search.random_policies import Policy, first_unseen
 from mpsearch.search.samplers import STARTUP_TRIALS
 from mpsearch.search.score_predictor import ScorePredictor
 
@@ -48,7 +48,7 @@ class EvolutionSampler(PolicySampler):
             if self._proxy is None:
                 return None
             starts = warm_start(self.policies, self._proxy, STARTUP_TRIALS)
-            return next((policy for policy in map(tuple, starts.tolist()) if policy not in told.seen), None)
+            return first_unseen(starts, told.seen)
         tried, scores = told.codes[-MOST_FITTED:], told.scores[-MOST_FITTED:]
         predictor = ScorePredictor(self._features(tried), scores)
         population = self._evolved(predictor, self._order.places_of(tried))

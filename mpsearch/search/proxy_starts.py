@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from mpsearch.search.known_policies import Codes, Floats, KnownPolicies
@@ -11,6 +13,7 @@ from mpsearch.search.proxy_front import exact_front
 MOST_FRONT = 2000  # points of the front to choose from; more of them lie no further apart
 
 
+@lru_cache(maxsize=8)  # one search at a time; samplers are made anew for each ask
 def warm_start(policies: KnownPolicies, proxy: Proxy, count: int) -> Codes:
     """At most `count` policies of the proxy's front within the bounds, as far apart as can be.
 

@@ -82,7 +82,7 @@ class CostAwareSampler(CodeSampler):
         if len(state.seen) >= STARTS and scores >= _LEAST_SCORES:
             return None
         count = STARTS if len(state.seen) < STARTS else _MORE_STARTS
-        return first_unseen(_starts(self._knowledge, count), state.seen)
+        return first_unseen(self._starts(count), state.seen)
 
     def _any(self, state: StudyState) -> Policy:
         """One at random that is not seen; where none is left, one that is within the bounds.
@@ -92,21 +92,19 @@ class CostAwareSampler(CodeSampler):
         policy = random_unseen(self.policies, state.seen, self.generator)
         if self.policies.feasible(np.array([policy]))[0]:
             return policy
-        starts = _starts(self._knowledge, STARTS)
+        starts = self._starts(STARTS)
         if not len(starts):
             bounds = dict(zip(self.policies.columns, self.policies.bounds.tolist(), strict=True))
             raise BudgetError(f"A policy must cost at most {bounds}; none of the space does. Raise a bound.")
         return tuple(starts[0].tolist())
 
+    def _starts(self, count: int) -> Codes:
+        return warm_start(self.policies, assumed_proxy(self._knowledge), count)
+
 
 @functools.lru_cache(maxsize=4)  # samplers are made anew for each ask
 def _knowledge(policies: KnownPolicies, proxy: Proxy | None, samples: int) -> Knowledge:
     return Knowledge(policies=policies, proxy=proxy, samples=samples)
-
-
-@functools.lru_cache(maxsize=8)
-def _starts(knowledge: Knowledge, count: int) -> Codes:
-    return warm_start(knowledge.policies, assumed_proxy(knowledge), count)
 
 
 def _most_telling(policies: KnownPolicies, told: Observations) -> Observations:

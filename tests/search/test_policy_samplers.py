@@ -57,13 +57,12 @@ def test_what_overrides_forbid_is_not_proposed(name):
 
 
 def test_a_seed_gives_the_same_search_and_a_new_process_goes_on_as_the_old_one(name):
-    whole, asked = search(name, knowledge_of(), 30)
+    _, asked = search(name, knowledge_of(), 30)
     half, first = search(name, knowledge_of(), 24)
     copy = study_of(known_policies())
     copy.add_trials(half.trials)
     _, rest = search(name, knowledge_of(), 6, study=copy)
     assert first + rest == asked
-    assert len(whole.trials) == 30
 
 
 def test_seeds_differ_where_chance_decides(name):
@@ -124,10 +123,8 @@ def test_one_budgeted_objective_gives_policies_within_the_budget_and_a_good_one_
 
 
 def test_the_front_comes_nearer_to_the_true_one_than_by_random_policies(name):
-    policies = known_policies()
     reached = {sampler: volume_of(search(sampler, knowledge_of(), 45)[0]) for sampler in (name, "random")}
     assert reached[name] > reached["random"]
-    assert len(policies.names) == 5
 
 
 def volume_of(study):

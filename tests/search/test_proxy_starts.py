@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from mpsearch.search import proxy_starts
 from mpsearch.search.proxy_front import exact_front
 from mpsearch.search.proxy_starts import columns_that_matter, warm_start
-from tests.search.baseline_problem import known_policies, proxy_of
+from tests.search.baseline_problem import knowledge_of, known_policies, proxy_of, search
 
 
 def test_starts_are_of_the_proxy_front_with_its_ends_and_none_twice():
@@ -58,4 +60,19 @@ def test_a_short_front_is_taken_whole():
     policies = known_policies(2)
     only = np.array([False, True, True, False])
     policies = replace(policies, allowed=(only, only))
-    assert len(warm_start(policies, proxy_of(policies), 12)) <= 4
+    losses = proxy_of(policies).losses
+    starts = warm_start(policies, proxy_of(policies), 12)
+    assert starts.tolist() == exact_front(policies, losses, [0, 1]).tolist()
+    assert len(starts) > 1
+
+
+@pytest.mark.parametrize("sampler", ["mpsearch", "evolution"])
+def test_starts_are_found_once_for_all_asks(sampler, monkeypatch):
+    policies = replace(known_policies())  # of which there are none yet
+    fronts = []
+    monkeypatch.setattr(
+        proxy_starts, "exact_front", lambda *of, **most: fronts.append(of) or exact_front(*of, **most)
+    )
+    _, asked = search(sampler, knowledge_of(policies), 5)
+    assert len(fronts) == 1
+    assert len(set(asked)) == 5
