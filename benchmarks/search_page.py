@@ -30,7 +30,7 @@ Found = Mapping[str, Sequence[Line]]
 
 
 def read_results() -> dict[str, list[Line]]:
-    """What `search.py`, `search_live.py` and `search_model.py` of benchmarks found, as far as they have run."""
+    """What the benchmarks of the search found, as far as they have run."""
     return {
         name: json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
         for name, path in (("replayed", RESULTS), ("live", LIVE), ("model", MODEL))
