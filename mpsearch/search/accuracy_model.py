@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpsearch.search.hyperparameters import GaussianData, Hyperparameters, hyperparameter_draws
+from mpsearch.search.lasting_noise import lasting_part
 from mpsearch.search.policy_kernels import PolicyKernels, deviation_medians, deviation_prior
 from mpsearch.search.score_scale import PAIRED, SCALES, ScoreScale, smoothed_error
 
@@ -55,7 +56,10 @@ class AccuracyChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LeftOut:
-    """Each trial's accuracy as expected from all others (N,), in the order in which the trials were given."""
+    """Each policy's accuracy as expected from the trials of all others (P,), and the mean of its own.
+
+    In the order in which the policies were first given.
+    """
 
     predicted: Floats
     measured: Floats
@@ -72,10 +76,11 @@ class AccuracyModel:
     terms and of the noise are averaged over, weighted by how well they explain the trials.
 
     Part of the noise is a policy's own: it comes again when that policy is trained again and scored on the
-    same samples. Trials of many policies do not tell which part, so every part from none to all is averaged
-    over. It belongs to no layer: intervals of effects leave it out, those of a retraining hold it.
+    same samples. Trials of many policies do not tell which part, further seeds do: it is averaged over, by
+    `lasting_part`. It belongs to no layer: intervals of effects leave it out, those of a retraining hold it.
 
-    Shape: ranks (N, C), places in `SCHEMES`; scores (N,). `samples` is what one score is the mean of.
+    Shape: ranks (N, C), places in `SCHEMES`; scores (N,), one of each training: several of one policy have a
+    row each. `samples` is what one score is the mean of.
     Source: Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, chapters 2 and 5.
     """
 
@@ -83,8 +88,8 @@ class AccuracyModel:
         # All sums below run in an order that follows from the trials, not from when they ran.
         self._given = np.lexsort((scores, *ranks.T[::-1]))
         self.ranks, self.scores, self.samples = ranks[self._given], scores[self._given], samples
-        policy_of = np.unique(self.ranks, axis=0, return_inverse=True)[1].ravel()
-        same = policy_of[:, None] == policy_of
+        self._policy_of = np.unique(self.ranks, axis=0, return_inverse=True)[1].ravel()
+        same = self._policy_of[:, None] == self._policy_of
         self._repeated = np.nonzero(same & ~np.eye(len(same), dtype=bool))
         fits = self._fits()
         self._points = self._points_of(fits)
@@ -116,14 +121,24 @@ class AccuracyModel:
         )
 
     def left_out(self) -> LeftOut:
-        """Leave-one-out predictions in closed form, scale and deviations as learnt from all trials."""
-        expected = np.zeros(len(self.scores))
+        """Leave-one-out predictions in closed form, scale and deviations as learnt from all trials.
+
+        All trainings of a policy are left out together: another seed would all but tell its score.
+        """
+        of_policy = [np.flatnonzero(self._policy_of == place) for place in range(self._policy_of.max() + 1)]
+        of_policy.sort(key=lambda rows: int(self._given[rows].min()))
+        first = np.array([rows[0] for rows in of_policy])
+        expected = np.zeros(len(of_policy))
         for point in self._points:
-            y = point.fit.data.y
-            without = y - (point.inverse @ y) / np.diagonal(point.inverse) + point.fit.mean
-            expected += point.share * (1 - point.fit.scale.inverse(without))
-        original = np.argsort(self._given)
-        return LeftOut(predicted=expected[original], measured=self.scores[original])
+            y, inverse = point.fit.data.y, point.inverse
+            solved = inverse @ y
+            without = y - solved / np.diagonal(inverse)
+            for rows in of_policy:
+                if len(rows) > 1:
+                    without[rows] = y[rows] - np.linalg.solve(inverse[np.ix_(rows, rows)], solved[rows])
+            expected += point.share * (1 - point.fit.scale.inverse(without[first] + point.fit.mean))
+        measured = np.array([self.scores[rows].mean() for rows in of_policy])
+        return LeftOut(predicted=expected, measured=measured)
 
     def _fits(self) -> list[_Fit]:
         terms = PolicyKernels(self.ranks, self.ranks).terms()
@@ -182,13 +197,29 @@ class AccuracyModel:
                 deviations, times = fit.hyperparameters.resampled(own)
                 for row, taken in zip(deviations, times, strict=True):
                     points.append((fit, row, float(taken)))
-        total = sum(share for *_, share in points)
-        # Seeds move a trained score less than the policy does: the part that lasts is more likely large.
-        lasting = np.sqrt(np.random.default_rng(0).permutation(np.arange(len(points)) + 0.5) / len(points))
-        return [
-            self._point(fit, row, share / total, float(part))
-            for (fit, row, share), part in zip(points, lasting, strict=True)
+        quantiles = np.random.default_rng(0).permutation(np.arange(len(points)) + 0.5) / len(points)
+        lasting = [
+            self._lasting(fit, row, quantile)
+            for (fit, row, _), quantile in zip(points, quantiles.tolist(), strict=True)
         ]
+        most = max(evidence for _, evidence in lasting)
+        weights = [
+            share * math.exp(gained - most) for (*_, share), (_, gained) in zip(points, lasting, strict=True)
+        ]
+        return [
+            self._point(fit, row, weight / sum(weights), part)
+            for (fit, row, _), weight, (part, _) in zip(points, weights, lasting, strict=True)
+        ]
+
+    def _lasting(self, fit: _Fit, deviations: Floats, quantile: float) -> tuple[float, float]:
+        """As `lasting_part`; of many trials, from those of the policies that deviations are learnt from."""
+        rows = np.flatnonzero(np.isin(self._policy_of, self._policy_of[self._part()]))
+        data = fit.data.part(rows)
+        shared = np.zeros((len(self.scores),) * 2)
+        root = np.sqrt(fit.data.floor + deviations[-1] ** 2)
+        shared[self._repeated] = np.outer(root, root)[self._repeated]
+        covariance = data.covariances(deviations[None])[0]
+        return lasting_part(data.y, covariance, shared[np.ix_(rows, rows)], quantile)
 
     def _point(self, fit: _Fit, deviations: Floats, share: float, lasting: float) -> _Point:
         covariance = fit.data.covariances(deviations[None])[0]

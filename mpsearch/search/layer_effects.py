@@ -14,6 +14,7 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES, Scheme
 from mpsearch.search.accuracy_model import AccuracyModel, LeftOut
 from mpsearch.search.costs import Costs
+from mpsearch.search.repeated_trials import trainings_of
 from mpsearch.search.resolve import Choice, resolve
 from mpsearch.search.run import Run
 from mpsearch.search.trial_record import TrialRecord
@@ -159,6 +160,9 @@ def layer_effects(
 ) -> LayerEffects:
     """Fit an `AccuracyModel` to the complete trials and ask it for every change of one choice.
 
+    A policy that was trained with several seeds tells more than one that was not: the model is given each
+    score. Elsewhere it counts as one trial.
+
     `reference`: the policy that is changed; by default the most precise uniform policy that was trained, of
     the width that most trials have. Trials of other widths are left out: theirs are other layers.
     `tolerance`: the loss of accuracy, a share of 1, that verdicts are about.
@@ -181,7 +185,8 @@ def layer_effects(
             f"Effects of layers need at least {LEAST_TRIALS} complete trials; {run.path} has "
             f"{len(complete)}{wide}. Continue it with `mpsearch search {run.path} --trials 30`."
         )
-    outside = next((r for r in complete if not 0 <= r.accuracy <= 1), None)
+    trained = trainings_of(complete)
+    outside = next((r for r in trained if not 0 <= r.accuracy <= 1), None)
     if outside is not None:
         raise RunError(
             f"Effects of layers are learnt from scores between 0 and 1; trial {outside.number} has "
@@ -190,8 +195,11 @@ def layer_effects(
     base = most_precise_trained(complete) if reference is None else reference
     codes = resolved.codes(base)
     ranks = np.array([_ranks(record.policy, resolved.choices) for record in complete])
-    scores = np.array([record.accuracy for record in complete])
-    model = AccuracyModel(ranks, scores, samples=run.validation_samples)
+    model = AccuracyModel(
+        np.array([_ranks(record.policy, resolved.choices) for record in trained]),
+        np.array([record.accuracy for record in trained]),
+        samples=run.validation_samples,
+    )
 
     cells = [
         (place, code)

@@ -162,6 +162,19 @@ def test_left_out_predictions_equal_those_of_models_that_lack_the_trial():
     assert np.corrcoef(predicted, scores)[0, 1] > 0.8
 
 
+def test_all_trainings_of_a_policy_are_left_out_together():
+    truth = Truth(2, choices=5)
+    ranks, scores = truth.trials(40, 1)
+    lucky = scores[20] + np.array([0.03, 0.04, 0.05])
+    again, more = np.concatenate([ranks, ranks[[20] * 3]]), np.concatenate([scores, lucky])
+    found = AccuracyModel(again, more, samples=SAMPLES).left_out()
+    assert found.measured == pytest.approx([*scores[:20], np.mean([scores[20], *lucky]), *scores[21:]])
+    rest = np.arange(40) != 20
+    without = AccuracyModel(ranks[rest], scores[rest], samples=SAMPLES)
+    expected = without.changes(ranks[20], ranks[20][None], tolerance=0.01).reference
+    assert found.predicted[20] == pytest.approx(expected, abs=0.006)
+
+
 def test_a_policy_that_was_repeated_is_known_better_than_one_that_was_not():
     truth = Truth(4)
     ranks, scores = truth.trials(40, 1)

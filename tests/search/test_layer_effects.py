@@ -12,6 +12,7 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.search.costs import Costs
 from mpsearch.search.layer_effects import FitQuality, layer_effects
+from mpsearch.search.repeated_trials import pooled
 from mpsearch.search.resolve import resolve
 from mpsearch.search.space_file import parse_space
 
@@ -162,6 +163,36 @@ def test_failed_trials_are_left_out(run):
     assert effects.fit.failed == sum(not r.is_complete for r in failed) > 0
     assert effects.fit.trials == len(failed) - effects.fit.failed
     assert all(np.isfinite(effect.interval).all() for effect in effects.effects)
+
+
+def test_a_mean_over_seeds_tells_more_than_a_single_training_of_that_score(finished_run):
+    generator = np.random.default_rng(4)
+    run = scored(finished_run, noise=0.02)
+    best = run.records[0].policy
+    lowered = [PrecisionPolicy({**best, SENSITIVE: scheme}) for scheme in list(SCHEMES.values())[:-1]]
+    records = [
+        dataclasses.replace(
+            run.records[0],
+            number=100 + seed + 10 * place,
+            seed=seed,
+            policy=policy,
+            score=0.94 - LOST[policy[SENSITIVE].name] + 0.02 * generator.standard_normal(),
+        )
+        for place, policy in enumerate([best, *lowered])
+        for seed in range(9)
+    ]
+    often = dataclasses.replace(run, records=pooled((*run.records[1:], *records)))
+    once = dataclasses.replace(
+        often, records=tuple(dataclasses.replace(record, trainings=()) for record in often.records)
+    )
+    told, untold = layer_effects(often), layer_effects(once)
+    widths = [
+        np.mean([effect.interval[1] - effect.interval[0] for effect in found.of(SENSITIVE).effects])
+        for found in (told, untold)
+    ]
+    assert widths[0] < 0.95 * widths[1]
+    assert told.fit.trials == untold.fit.trials == len(often.records)
+    assert [effect.trials for effect in told.effects] == [effect.trials for effect in untold.effects]
 
 
 def test_the_order_of_the_trials_does_not_matter(run):
