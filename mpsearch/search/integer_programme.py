@@ -120,7 +120,10 @@ class IntegerProgramme:
 
 def _require_solved(found: Any) -> None:
     if found.status != _SOLVED:
-        raise ConfigError(f"The integer programme must be solved; HiGHS says: {found.message}")
+        raise ConfigError(
+            f"The integer programme must be solved; HiGHS says: {found.message} Change a budget, or choose "
+            "another sampler."
+        )
 
 
 def _linear(space: BranchSpace) -> tuple[Floats, Floats, Any, Floats]:

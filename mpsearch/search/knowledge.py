@@ -24,10 +24,12 @@ class Knowledge:
 
     def __post_init__(self) -> None:
         if self.samples < 1:
-            raise ConfigError(f"`samples` must be at least 1; got {self.samples}.")
+            raise ConfigError(
+                f"`samples` must be at least 1; got {self.samples}. Say how many a score is the mean of."
+            )
         sizes = self.policies.sizes.tolist()
         if self.proxy is not None and [len(losses) for losses in self.proxy.losses] != sizes:
             raise ConfigError(
                 f"A proxy must hold a loss for each scheme of each choice, {sizes} of them; got "
-                f"{[len(losses) for losses in self.proxy.losses]}."
+                f"{[len(losses) for losses in self.proxy.losses]}. Make it for these policies, or give None."
             )

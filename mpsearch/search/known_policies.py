@@ -75,7 +75,7 @@ class KnownPolicies:
         if self.objectives.count(None) > 1:
             raise ConfigError(
                 f"One objective at most may be learnt by training; got {self.objectives.count(None)} of "
-                f"{len(self.objectives)}. The others are known costs."
+                f"{len(self.objectives)}. Name the columns of the others: known costs."
             )
 
     @classmethod

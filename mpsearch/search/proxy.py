@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mpsearch.errors import ShapeError
+from mpsearch.errors import ConfigError
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -21,7 +21,7 @@ class Proxy:
     `losses` (C,): for each choice (its size,), at least 0, in the task's loss or any unit that grows with it.
     `method` names where they come from: see `mpsearch.search.sensitivity`.
 
-    Raises: ShapeError if a value is negative or not finite.
+    Raises: ConfigError if a value is negative or not finite.
     """
 
     losses: tuple[Floats, ...]
@@ -29,9 +29,9 @@ class Proxy:
 
     def __post_init__(self) -> None:
         if not all(np.isfinite(added).all() and (added >= 0).all() for added in self.losses):
-            raise ShapeError(
+            raise ConfigError(
                 f"What a choice adds to the loss must be finite and at least 0; got "
-                f"{[added.tolist() for added in self.losses]!r:.200}."
+                f"{[added.tolist() for added in self.losses]!r:.200}. Give 0 where a choice loses nothing."
             )
 
     def evaluate(self, codes: Codes) -> Floats:

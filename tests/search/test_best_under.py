@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpsearch.errors import ConfigError
 from mpsearch.search import best_under as best_under_module
 from mpsearch.search.best_under import best_under
 from tests.search.known_spaces import SPACES, every_policy, known_space, loss_of, wide
@@ -91,3 +92,11 @@ def test_losses_that_are_hardly_apart_are_no_trouble_for_the_solver(monkeypatch,
     found = best_under(policies, losses, policies.bounds)
     assert found is not None
     assert policies.feasible(found[None])[0]
+
+
+def test_a_programme_that_the_solver_gives_up_says_what_to_do(monkeypatch):
+    policies, losses = wide(6, 4)
+    gave_up = type("Result", (), {"status": 1, "message": "Time limit reached."})
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: gave_up)
+    with pytest.raises(ConfigError, match=r"HiGHS says: Time limit reached\. Change a budget"):
+        best_under(policies, losses, policies.bounds)
