@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from mpsearch.cost.cost_model import CostModel
 from mpsearch.cost.cost_term import COST_COLUMNS
 from mpsearch.cost.layer_terms import LatencyTerms, weight_terms
-from mpsearch.errors import KernelError
+from mpsearch.errors import ConfigError, KernelError, TrialError
 from mpsearch.hardware.energy_table import horowitz_table
 from mpsearch.hardware.fingerprint import probe_machine
 from mpsearch.hardware.profile import HardwareProfile
@@ -43,6 +43,9 @@ from mpsearch.search.reach import SpaceReach, random_codes, reach_of
 from mpsearch.search.resolve import ResolvedSpace, full_precision_costs
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.search_plan import PlannedProfile, SearchPlan
+from mpsearch.search.sensitivity import SENSITIVITIES
+from mpsearch.search.sensitivity_stage import known_sensitivity, needs_sensitivity, sensitivity_probes
+from mpsearch.search.sensitivity_timing import sensitivity_span
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.trial_timing import TimedBaseline, TimedTrials, time_baseline, time_trials
 from mpsearch.training.task import Task
@@ -98,7 +101,7 @@ def plan_search(
             TimePart(name="task", span=_loading(space, load_s), detail="load the data, trace the model"),
             profiling,
         ]
-        estimate = _estimate(space, traced, known, reach, before=before, on_step=on_step)
+        estimate = _estimate(space, traced, known, reach, before=before, stored=stored, on_step=on_step)
     return SearchPlan(
         space=space,
         source=source,
@@ -182,6 +185,7 @@ def _estimate(
     reach: SpaceReach,
     *,
     before: Sequence[TimePart],
+    stored: RunFolder | None,
     on_step: OnStep,
 ) -> TimeEstimate:
     cpus = len(usable_cpus())
@@ -194,6 +198,7 @@ def _estimate(
     on_step("timing the 32-bit baseline")
     with torch_threads(min(worthwhile, cpus)):
         baselines = {width: time_baseline(task) for width, task in traced.tasks.items()}
+        sensitivity = _sensitivity_parts(space, traced, baselines, stored, on_step)
     baseline = reduce(add, baselines.values())
     with torch_threads(workforce.threads):
         timed = reduce(
@@ -218,6 +223,7 @@ def _estimate(
         parts=(
             *before,
             _baseline_part(baseline),
+            *sensitivity,
             TimePart(
                 name=_counted(min(len(anchors), trials), "uniform policy", "uniform policies"),
                 span=workforce.divide(first),
@@ -279,6 +285,29 @@ def _trials(
 def _baseline_part(baseline: TimedBaseline) -> TimePart:
     detail = "is there" if baseline.is_there else f"once: {baseline.steps:,} steps, then kept in the cache"
     return TimePart(name="32-bit baseline", span=baseline.span, detail=detail)
+
+
+def _sensitivity_parts(
+    space: SearchSpace,
+    traced: TracedTask,
+    timed: Mapping[float | None, TimedBaseline],
+    stored: RunFolder | None,
+    on_step: OnStep,
+) -> tuple[TimePart, ...]:
+    """What comes before the first trial where the sampler listens to it; of an untrained model as long."""
+    method = space.search.sensitivity
+    if not needs_sensitivity(space, traced):
+        return ()
+    baselines = {width: found.baseline for width, found in timed.items()}
+    if stored is not None and known_sensitivity(stored, method, baselines) is not None:
+        return (TimePart(name="sensitivity", span=NO_TIME, detail="is there"),)
+    on_step(f"timing the sensitivity of layers: {method}")
+    try:
+        span = sensitivity_span(method, sensitivity_probes(space, traced, baselines).values())
+    except (ConfigError, TrialError) as error:
+        return (TimePart(name="sensitivity", span=NO_TIME, detail=f"{method} failed: {error}"),)
+    says = SENSITIVITIES[method].says
+    return (TimePart(name="sensitivity", span=span, detail=f"once: {says}"),)
 
 
 def _trial_text(

@@ -14,6 +14,7 @@ from mpsearch.search.events import Event, Notice, StageProgress, StageStarted
 from mpsearch.search.preparation import TracedTask
 from mpsearch.search.proxy import Proxy
 from mpsearch.search.run_folder import RunFolder
+from mpsearch.search.samplers import sampler_named
 from mpsearch.search.sensitivity import NO_SENSITIVITY, SENSITIVITIES, Sensitivity, WidthSensitivity
 from mpsearch.search.sensitivity_file import read_sensitivities, write_sensitivity
 from mpsearch.search.space import SearchSpace
@@ -34,12 +35,12 @@ def search_proxy(
 ) -> Proxy | None:
     """The proxy by the method that the space names: read from the folder, or found out now and put there.
 
-    None where the space names none, leaves nothing to choose, or the method fails: the search does without.
+    None where it `needs_sensitivity` not, or the method fails: the search does without.
 
     Raises: FormatError if sensitivity.json cannot be read; StorageError if it cannot be written.
     """
     method = space.search.sensitivity
-    if method == NO_SENSITIVITY or not traced.resolved.choices:
+    if not needs_sensitivity(space, traced):
         return None
     found = known_sensitivity(folder, method, baselines)
     if found is None:
@@ -55,6 +56,12 @@ def search_proxy(
             return None
         write_sensitivity(folder, found)
     return found.proxy(traced.resolved)
+
+
+def needs_sensitivity(space: SearchSpace, traced: TracedTask) -> bool:
+    """Whether the sampler listens, the space names a method, and there is something to choose."""
+    listens = sampler_named(space.search.sampler).uses_knowledge
+    return listens and space.search.sensitivity != NO_SENSITIVITY and bool(traced.resolved.choices)
 
 
 def known_sensitivity(folder: RunFolder, method: str, baselines: Baselines) -> Sensitivity | None:
@@ -80,27 +87,14 @@ def measured_sensitivity(
 
     Raises: TrialError or ConfigError as the method; TaskError if the task's own code fails.
     """
-    resolved = traced.resolved
-    choices = tuple(
-        LoweredChoice(name=choice.name, layers=choice.layers, schemes=choice.schemes)
-        for choice in resolved.choices
-    )
     emit(StageStarted(stage="sensitivity", detail=f"sensitivity of each layer: {method}"))
     started = time.perf_counter()
     widths = []
-    for width, task in traced.tasks.items():
-        probe = SensitivityProbe(
-            task=task,
-            baseline=baselines[width],
-            recipe=space.trial,
-            choices=choices,
-            pinned=resolved.pinned,
-            seed=space.search.seed,
-        )
+    for width, probe in sensitivity_probes(space, traced, baselines).items():
         at = "" if width is None else f" at width {width:g}"
         with torch_threads(threads):
             added = SENSITIVITIES[method].measure(probe, partial(_progress, emit, at))
-        _require_finite(method, choices, added)
+        _require_finite(method, probe.choices, added)
         widths.append(
             WidthSensitivity(
                 width=width,
@@ -108,7 +102,7 @@ def measured_sensitivity(
                 loss=baselines[width].validation_loss,
                 added={
                     choice.name: dict(zip(choice.schemes, of_choice.tolist(), strict=True))
-                    for choice, of_choice in zip(choices, added, strict=True)
+                    for choice, of_choice in zip(probe.choices, added, strict=True)
                 },
             )
         )
@@ -116,6 +110,27 @@ def measured_sensitivity(
     return Sensitivity(
         method=method, samples=samples, seconds=time.perf_counter() - started, widths=tuple(widths)
     )
+
+
+def sensitivity_probes(
+    space: SearchSpace, traced: TracedTask, baselines: Baselines
+) -> dict[float | None, SensitivityProbe]:
+    """What the method is asked, by width."""
+    choices = tuple(
+        LoweredChoice(name=choice.name, layers=choice.layers, schemes=choice.schemes)
+        for choice in traced.resolved.choices
+    )
+    return {
+        width: SensitivityProbe(
+            task=task,
+            baseline=baselines[width],
+            recipe=space.trial,
+            choices=choices,
+            pinned=traced.resolved.pinned,
+            seed=space.search.seed,
+        )
+        for width, task in traced.tasks.items()
+    }
 
 
 def _require_finite(method: str, choices: Sequence[LoweredChoice], added: Added) -> None:

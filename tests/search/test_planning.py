@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import re
 
 import pytest
+from rich.console import Console
 
-from mpsearch.errors import UnmeasuredError
-from mpsearch.search import planning, quick_profile
+from mpsearch.errors import TrialError, UnmeasuredError
+from mpsearch.report.plan_view import plan_view
+from mpsearch.search import planning, quick_profile, sensitivity_timing
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.overrides import Overrides
 from mpsearch.search.planning import plan_search
 from mpsearch.search.run_folder import RunFolder
+from mpsearch.search.sensitivity import SENSITIVITIES, Sensitivity, SensitivityMethod, WidthSensitivity
+from mpsearch.search.sensitivity_file import write_sensitivity
 from mpsearch.training.baseline import trained_baseline
 from mpsearch.training.recipe import BaselineRecipe
 
@@ -59,6 +65,63 @@ def test_a_baseline_in_the_cache_costs_nothing(space, profile, tiny_task):
     trained_baseline(tiny_task)
     found = plan_search(space, task=tiny_task, profile=profile)
     assert part(found, "32-bit baseline").span.likely_s == 0
+
+
+def named(space, **search):
+    return dataclasses.replace(space, search=dataclasses.replace(space.search, **search))
+
+
+@pytest.mark.parametrize("method", SENSITIVITIES)
+def test_finding_out_what_layers_lose_is_part_of_the_time(space, profile, tiny_module, monkeypatch, method):
+    monkeypatch.setattr(sensitivity_timing, "BUDGET_S", 0.0)
+    pause_s = 0.02
+    slow = plan_search(named(space, sensitivity=method), task=tiny_module.tiny_task(pause_s), profile=profile)
+    found = part(slow, "sensitivity")
+    # Calibration and score of all but the highest policy; else two batches of validation samples, or steps.
+    least = {"loss": 12 * 2, "supernet": 8 * 3}.get(method, 2)
+    assert least * pause_s < found.span.likely_s < slow.time.total.likely_s
+    assert found.detail == f"once: {SENSITIVITIES[method].says}"
+    shown = Console(file=io.StringIO(), width=120)
+    shown.print(plan_view(slow))
+    assert re.search(r"^sensitivity +\S+.*once: ", shown.file.getvalue(), re.MULTILINE)
+
+
+def test_what_is_left_of_a_method_is_taken_to_go_on_as_it_began(monkeypatch):
+    now = iter([0.0, 1.0, 2.0, 5.0, 7.0, 9.0])
+
+    def measure(_probe, on_progress):
+        for done, what in enumerate(["calibrating", "a", "b", "c", "d"]):
+            on_progress(10 * done, 100, what)
+        raise AssertionError("was not stopped")
+
+    monkeypatch.setattr(sensitivity_timing.time, "perf_counter", lambda: next(now))
+    monkeypatch.setitem(SENSITIVITIES, "made up", SensitivityMethod(measure=measure, says=""))
+    span = sensitivity_timing.sensitivity_span("made up", [None])
+    assert span.likely_s == pytest.approx(7 + 70 * 0.25)
+    assert (span.least_s, span.most_s) == (pytest.approx(7 + 70 * 0.225), pytest.approx(7 + 70 * 0.275))
+
+
+def test_a_sampler_that_does_not_listen_and_a_run_that_knows_take_no_such_time(
+    space, profile, tiny_task, tmp_path
+):
+    for deaf in (named(space, sampler="tpe"), named(space, sensitivity="none")):
+        parts = plan_search(deaf, task=tiny_task, profile=profile).time.parts
+        assert "sensitivity" not in {part.name for part in parts}
+    baseline = trained_baseline(tiny_task)
+    width = WidthSensitivity(width=None, baseline=baseline.key, loss=0.5, added={})
+    found = Sensitivity(method="loss", samples=60, seconds=1.0, widths=(width,))
+    write_sensitivity(RunFolder(tmp_path / "run"), found)
+    known = plan_search(space, task=tiny_task, profile=profile, stored=RunFolder(tmp_path / "run"))
+    assert (part(known, "sensitivity").span.likely_s, part(known, "sensitivity").detail) == (0, "is there")
+
+
+def test_a_method_that_fails_is_told_and_takes_no_time(space, profile, monkeypatch):
+    def measure(_probe, _on_progress):
+        raise TrialError("no loss")
+
+    monkeypatch.setitem(SENSITIVITIES, "loss", SensitivityMethod(measure=measure, says=""))
+    found = part(plan_search(space, profile=profile), "sensitivity")
+    assert (found.span.likely_s, found.detail) == (0, "loss failed: no loss")
 
 
 def test_a_slower_task_is_told_to_take_longer(space, profile, tiny_module, plan):
