@@ -64,7 +64,6 @@ def next_training_of(
         knowledge,
         space.trial,
         Box(
-            ideal_loss=0.0,
             reference_loss=1 - worst if learnt.direction == "maximize" else worst,
             reference_costs=np.array(costs),
         ),

@@ -14,9 +14,8 @@ Floats = NDArray[np.float64]
 class Box:
     """What hypervolume is measured in, all minimised: the loss first, then the costs of the objectives.
 
-    `ideal_loss` to `reference_loss`, and for each cost from 0 to `reference_costs` (K,).
+    From 0 to `reference_loss`, and for each cost to `reference_costs` (K,).
     """
 
-    ideal_loss: float
     reference_loss: float
     reference_costs: Floats

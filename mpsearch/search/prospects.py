@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 _SHORTLIST = 5  # policies whose further seed is looked at exactly: the most contested
 _FAR = 40.0  # deviations that no score goes
+_LOWEST = 6.0  # deviations below its mean that a score hardly ever comes to
 _CERTAIN = 1e-6  # of a latent deviation: the gain of a score that is known
 
 
@@ -82,7 +83,7 @@ class Prospects:
         if not len(codes):
             return np.zeros(0)
         belief = self._surrogate.posterior(codes)
-        return self._improvement(None).expected(self._costs_of(codes), belief.mean, self._moves_of(belief))
+        return self._expected(None, self._costs_of(codes), belief.mean, self._moves_of(belief))
 
     def of_seeds(self) -> tuple[Codes, Floats]:
         """The policies with a score whose further seed is worth most, best first, and its worth.
@@ -112,7 +113,7 @@ class Prospects:
 
     def _worth_of_seed(self, place: int, move: float) -> float:
         costs, mean = self._costs[[place, place]], self._latent[[place, place]]
-        moved, known = self._improvement(place).expected(costs, mean, np.array([move, _CERTAIN]))
+        moved, known = self._expected(place, costs, mean, np.array([move, _CERTAIN]))
         return max(0.0, float(moved - known))
 
     def _costs_of(self, codes: Codes) -> Floats:
@@ -120,13 +121,18 @@ class Prospects:
         shares: Floats = self._policies.evaluate(codes)[:, columns] / self._box.reference_costs
         return shares
 
-    def _improvement(self, but: int | None) -> KnownCostImprovement:
-        """Over the front of all policies with a score `but` one."""
+    def _expected(self, but: int | None, costs: Floats, mean: Floats, moves: Floats) -> Floats:
+        """What beliefs that move so add to the front of all policies with a score `but` one.
+
+        Shape: costs (P, K); mean and moves (P,) -> (P,).
+        """
         others = np.arange(len(self._points)) != (-1 if but is None else but)
         points = self._points[others & self._is_feasible]
         reference = np.concatenate(([self._box.reference_loss], np.ones(self._costs.shape[1])))
-        ideal = np.concatenate(([self._box.ideal_loss], np.zeros(self._costs.shape[1])))
-        return KnownCostImprovement(
+        # Losses are told apart in even steps of the scale: of a logarithm, none for what no score comes to.
+        lowest = 0.0 if self._scale.is_share else float(self._scale.inverse(mean - _LOWEST * moves).min())
+        ideal = np.concatenate(([lowest], np.zeros(self._costs.shape[1])))
+        improvement = KnownCostImprovement(
             points[non_dominated(points)],
             ideal=ideal,
             reference=reference,
@@ -135,6 +141,7 @@ class Prospects:
             is_learnt=True,
             most_loss=self._most_loss(),
         )
+        return improvement.expected(costs, mean, moves)
 
     def _most_loss(self) -> float:
         least = self._policies.least_score
