@@ -9,9 +9,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from mpsearch.errors import BudgetError
+from mpsearch.search.best_under import best_under
 from mpsearch.search.finished_trials import FinishedTrials, StudyState
 from mpsearch.search.knowledge import Knowledge
-from mpsearch.search.known_policies import Codes, KnownPolicies
+from mpsearch.search.known_policies import KnownPolicies
 from mpsearch.search.next_policy import NextPolicy, assumed_proxy, next_policy
 from mpsearch.search.observations import ADVICE, Observations
 from mpsearch.search.policy_sampler import CodeSampler
@@ -82,24 +83,22 @@ class CostAwareSampler(CodeSampler):
         if len(state.seen) >= STARTS and scores >= _LEAST_SCORES:
             return None
         count = STARTS if len(state.seen) < STARTS else _MORE_STARTS
-        return first_unseen(self._starts(count), state.seen)
+        return first_unseen(warm_start(self.policies, assumed_proxy(self._knowledge), count), state.seen)
 
     def _any(self, state: StudyState) -> Policy:
-        """One at random that is not seen; where none is left, one that is within the bounds.
+        """One at random that is not seen; where none is left, the best by the proxy within the bounds.
 
         Raises: BudgetError if there is none.
         """
         policy = random_unseen(self.policies, state.seen, self.generator)
         if self.policies.feasible(np.array([policy]))[0]:
             return policy
-        starts = self._starts(STARTS)
-        if not len(starts):
+        # Not the proxy's front: thinned, under tight bounds it may be empty although policies meet them.
+        best = best_under(self.policies, assumed_proxy(self._knowledge).losses, self.policies.bounds)
+        if best is None:
             bounds = dict(zip(self.policies.columns, self.policies.bounds.tolist(), strict=True))
             raise BudgetError(f"A policy must cost at most {bounds}; none of the space does. Raise a bound.")
-        return tuple(starts[0].tolist())
-
-    def _starts(self, count: int) -> Codes:
-        return warm_start(self.policies, assumed_proxy(self._knowledge), count)
+        return tuple(best.tolist())
 
 
 @functools.lru_cache(maxsize=4)  # samplers are made anew for each ask

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -13,6 +14,7 @@ from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_cost_improvement import KnownCostImprovement
 from mpsearch.search.observations import ADVICE, ESTIMATE
 from mpsearch.search.proxy import Proxy
+from mpsearch.search.proxy_starts import warm_start
 from mpsearch.search.sampler import STARTS, CostAwareSampler
 from mpsearch.search.supported_policies import supported_policies
 from tests.search.baseline_problem import (
@@ -24,6 +26,7 @@ from tests.search.baseline_problem import (
     search,
     study_of,
 )
+from tests.search.known_spaces import wide
 
 
 def every_policy(policies):
@@ -150,6 +153,24 @@ def test_no_policy_within_the_bounds_is_an_error():
     policies = known_policies(3, bounds=(0.5, np.inf))
     with pytest.raises(BudgetError, match="Raise a bound"):
         search("mpsearch", knowledge_of(policies), 1)
+
+
+def test_the_only_policy_within_tight_bounds_is_proposed_again_rather_than_called_none():
+    policies, losses = wide(40, 5)
+    factors = policies.branches[0].factors
+    generator = np.random.default_rng(0)
+    for factor in factors:
+        generator.shuffle(factor.table[:, 1])  # what saves one cost adds to the other
+    only = np.array([[int(factor.table.sum(axis=1).argmin()) for factor in factors]])
+    policies = replace(policies, bounds=policies.evaluate(only)[0])
+    proxy = Proxy(losses=tuple(losses), method="loss")
+    assert not len(warm_start(policies, proxy, STARTS))  # thinned away
+    study = study_of(policies)
+    study.sampler = CostAwareSampler(policies, proxy)
+    for _ in range(2):
+        trial = study.ask(distributions_of(policies))
+        study.tell(trial, state=TrialState.FAIL)
+        assert list(trial.params.values()) == only[0].tolist()
 
 
 def test_advice_says_when_luck_outweighs_what_is_left_to_gain():
