@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Set
 
 import numpy as np
@@ -10,8 +9,7 @@ import numpy as np
 from mpsearch.search.accuracy_surrogate import AccuracySurrogate
 from mpsearch.search.known_policies import Codes, KnownPolicies
 from mpsearch.search.proxy import Proxy
-from mpsearch.search.proxy_front import exact_front
-from mpsearch.search.proxy_starts import columns_that_matter
+from mpsearch.search.proxy_starts import columns_that_matter, front_within
 from mpsearch.search.random_policies import ALL, all_feasible
 from mpsearch.search.supported_policies import supported_policies
 
@@ -21,11 +19,6 @@ _OF_MODEL = 48  # policies that each of these finds best
 _NEIGHBOURS = 256
 _CROSSED = 128
 _PARENTS = 48  # policies of the current front that neighbours and crossovers are of
-
-
-@functools.lru_cache(maxsize=4)  # samplers are made anew for each ask
-def _proxy_front(policies: KnownPolicies, proxy: Proxy) -> Codes:
-    return exact_front(policies, proxy.losses, columns_that_matter(policies), most=_FRONT)
 
 
 def candidates(
@@ -48,7 +41,7 @@ def candidates(
         return _unseen(all_feasible(policies), seen)
     parents = front[np.unique(np.linspace(0, len(front) - 1, _PARENTS).round().astype(int))]
     found = [
-        _proxy_front(policies, proxy),
+        front_within(policies, proxy, _FRONT),
         _neighbours(policies, parents, generator),
         _crossed(parents, generator),
     ]

@@ -6,9 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from mpsearch.search.best_under import best_under
 from mpsearch.search.known_policies import Codes, Floats, KnownPolicies
 from mpsearch.search.proxy import Proxy
-from mpsearch.search.proxy_front import exact_front
+from mpsearch.search.proxy_front import proxy_front
 
 MOST_FRONT = 2000  # points of the front to choose from; more of them lie no further apart
 
@@ -25,11 +26,31 @@ def warm_start(policies: KnownPolicies, proxy: Proxy, count: int) -> Codes:
     Shape: -> (at most count, C), none of them twice.
     """
     columns = columns_that_matter(policies)
-    front = exact_front(policies, proxy.losses, columns, most=MOST_FRONT)
+    front = front_within(policies, proxy, MOST_FRONT)
     if len(front) <= count:
         return front
     losses = np.sqrt(proxy.evaluate(front))
     return front[_spread(np.column_stack((losses, policies.evaluate(front)[:, columns])), count)]
+
+
+@lru_cache(maxsize=8)
+def front_within(policies: KnownPolicies, proxy: Proxy, most: int) -> Codes:
+    """The proxy's front within the bounds, at most `most` policies; one more where that had to be thinned.
+
+    Thinning can drop the best policy within tight bounds, and all that are within: it is found for itself.
+
+    Shape: -> (F, C), none of them twice.
+    """
+    found = proxy_front(policies, proxy.losses, columns_that_matter(policies), most=most)
+    if (found.ratio == 1).all() or np.isinf(policies.bounds).all():
+        return found.codes
+    best = _best_within(policies, proxy)
+    return found.codes if best is None else np.unique(np.vstack([found.codes, best]), axis=0)
+
+
+@lru_cache(maxsize=8)
+def _best_within(policies: KnownPolicies, proxy: Proxy) -> Codes | None:
+    return best_under(policies, proxy.losses, policies.bounds)
 
 
 def columns_that_matter(policies: KnownPolicies) -> list[int]:

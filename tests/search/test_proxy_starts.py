@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from mpsearch.search import proxy_starts
-from mpsearch.search.proxy_front import exact_front
+from mpsearch.search.best_under import best_under
+from mpsearch.search.proxy import Proxy
+from mpsearch.search.proxy_front import exact_front, proxy_front
 from mpsearch.search.proxy_starts import columns_that_matter, warm_start
 from tests.search.baseline_problem import knowledge_of, known_policies, proxy_of, search
+from tests.search.known_spaces import wide
 
 
 def test_starts_are_of_the_proxy_front_with_its_ends_and_none_twice():
@@ -56,6 +59,24 @@ def test_one_objective_without_bounds_has_one_best_policy():
     assert warm_start(policies, proxy_of(policies), 8).tolist() == [[2] * 5]
 
 
+@pytest.mark.parametrize("room", [1.0, 1.001, 1.01])
+def test_starts_hold_the_best_within_tight_bounds_that_thinning_drops(room):
+    policies, losses = wide(40, 5)
+    factors = policies.branches[0].factors
+    generator = np.random.default_rng(0)
+    for factor in factors:
+        generator.shuffle(factor.table[:, 1])  # what saves one cost adds to the other
+    cheapest = np.array([[int(factor.table.sum(axis=1).argmin()) for factor in factors]])
+    policies = replace(policies, bounds=room * policies.evaluate(cheapest)[0])
+    proxy = Proxy(losses=tuple(losses), method="loss")
+    starts = warm_start(policies, proxy, 6)
+    best = best_under(policies, losses, policies.bounds)
+    thinned = exact_front(policies, losses, [0, 1], most=proxy_starts.MOST_FRONT)
+    assert best.tolist() in starts.tolist()
+    assert best.tolist() not in thinned.tolist()
+    assert policies.feasible(starts).all()
+
+
 def test_a_short_front_is_taken_whole():
     policies = known_policies(2)
     only = np.array([False, True, True, False])
@@ -71,7 +92,7 @@ def test_starts_are_found_once_for_all_asks(sampler, monkeypatch):
     policies = replace(known_policies())  # of which there are none yet
     fronts = []
     monkeypatch.setattr(
-        proxy_starts, "exact_front", lambda *of, **most: fronts.append(of) or exact_front(*of, **most)
+        proxy_starts, "proxy_front", lambda *of, **most: fronts.append(of) or proxy_front(*of, **most)
     )
     _, asked = search(sampler, knowledge_of(policies), 5)
     assert len(fronts) == 1
