@@ -186,13 +186,14 @@ class TrialRecord:
             record._check_types()
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FormatError(f"Not a trial record ({error!r:.200}): {fields!r:.200}.") from error
-        complete = record.state == "complete" and record.score is not None
+        complete = record.state == "complete" and record.score is not None and record.loss is not None
         stopped = record.state == "stopped" and record.score is None and len(record.rungs) > 0
         failed = record.state == "failed" and isinstance(record.failure, str)
         if not (complete or stopped or failed):
             raise FormatError(
-                "A trial record must be complete with a score, stopped at a rung, or failed with a reason; "
-                f"got state {record.state!r:.40}, score {record.score!r:.40}, number {record.number!r:.40}."
+                "A trial record must be complete with score and loss, stopped at a rung, or failed with a "
+                f"reason; got state {record.state!r:.40}, score {record.score!r:.40}, "
+                f"loss {record.loss!r:.40}, number {record.number!r:.40}."
             )
         return record
 

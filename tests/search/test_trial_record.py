@@ -61,6 +61,12 @@ def test_a_damaged_record_is_a_format_error_or_a_record(record, data):
         TrialRecord.from_dict(fields)
 
 
+@given(records, st.sampled_from(["score", "loss"]))
+def test_a_complete_record_tells_score_and_loss(record, missing):
+    with pytest.raises(FormatError, match=rf"complete with score and loss.*{missing} None"):
+        TrialRecord.from_dict({**record.to_dict(), missing: None})
+
+
 @given(json_values)
 def test_anything_else_is_a_format_error(value):
     with pytest.raises(FormatError):
