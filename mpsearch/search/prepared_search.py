@@ -137,14 +137,14 @@ def prepare_search(
     earlier.require_baselines(keys)
     if sharing is not None:
         sharing = sharing.settle(study_facts(sharing, " ".join(keys)), space.objectives)
-    if earlier.is_rejudged:
-        begin_study_anew(folder)
     facts = earlier.facts or new_facts(
         traced, profile, further, known=known, baselines=baselines, compressed=compressed or {}
     )
     facts = with_constant_loss(facts, space, traced, baselines)
     if earlier.has_new_front:
         facts = replace(facts, is_rejudged=True)  # before the space: a kill may come before all have weights
+    if earlier.is_rejudged:
+        begin_study_anew(folder)
     _write_down(folder, space, facts, earlier.facts, profiles=(profile, *further))
     return PreparedSearch(
         space=space,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mpsearch.errors import BudgetError, ConfigError, FormatError, RunError
+from mpsearch.errors import BudgetError, ConfigError, FormatError, RunError, TaskError
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.engine import run_search
 from mpsearch.search.objective import OBJECTIVES, objective_named
@@ -63,6 +63,18 @@ def test_objectives_of_a_run_change_and_its_trials_stay(search, training):
     assert longer.reference_point["loss"] == longer.baseline.constant_loss > 0
     again = search(objectives=["accuracy", "latency", "memory"], trials=10)
     assert [r.policy for r in again.records] == [r.policy for r in longer.records]
+
+
+def test_objectives_that_the_task_cannot_tell_leave_the_study_as_it_was(search, monkeypatch):
+    def fail(*_):
+        raise TaskError("no loss")
+
+    before = search()
+    study = (before.path / "study.db").read_bytes()
+    monkeypatch.setattr("mpsearch.search.prepared_search.with_constant_loss", fail)
+    with pytest.raises(TaskError):
+        search(objectives=["loss", "latency"])
+    assert (before.path / "study.db").read_bytes() == study
 
 
 def without_weights(run):
