@@ -14,6 +14,7 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.fidelity_link import FidelityLink, Pair, fidelity_link
 from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.learnt_scale import LearntScale, learnt_scale
+from mpsearch.search.objective import learnt_of
 from mpsearch.search.objective_box import Box
 from mpsearch.search.observations import Estimate, Observations
 from mpsearch.search.promotion import Climber, regime_of
@@ -55,7 +56,7 @@ def next_training_of(
 
     `reference` as `Run.reference_point`.
     """
-    learnt = next((objective for objective in space.objectives if objective.is_learnt), None)
+    learnt = learnt_of(space.objectives)
     if space.search.sampler != "mpsearch" or knowledge is None or learnt is None:
         return None
     worst = reference[learnt.name]

@@ -76,14 +76,15 @@ class Ladder:
         )
         self.enter(climber, waits=False)
         if record.is_stopped:
-            self.give_up(record.number)
+            self.stop(record.number)
 
     def leave(self, number: int) -> Climber:
-        """A waiting trial goes on, or is stopped."""
+        """A waiting trial goes on."""
         return self._waiting.pop(number)
 
-    def give_up(self, number: int) -> None:
-        """A trial was stopped: it counts on its rungs, and takes no place of one that may go on."""
+    def stop(self, number: int) -> None:
+        """A trial is stopped: it counts on its rungs, and takes no place of one that may go on."""
+        self._waiting.pop(number, None)
         for groups in self._rungs:
             for group in groups.values():
                 group.stop(number)

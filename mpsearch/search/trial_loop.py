@@ -154,7 +154,7 @@ class TrialLoop:
             new = self._upcoming.promised() if may_begin else None
             if deserving is None and new is None:
                 new = self._upcoming.proposal() if may_begin else None
-                if compares:
+                if compares and (new is not None or state.waiting):
                     deserving, new = self._compared(state, new)
             if deserving is not None:
                 self._go_on(deserving.number, runner)
@@ -330,7 +330,7 @@ class TrialLoop:
         for number in sorted(self._waiting):
             with uninterrupted():
                 trial, started = self._waiting.pop(number)
-                self._ladder.leave(number)
+                self._ladder.stop(number)
                 self._end(self._record(trial, started, "stopped"))
 
     def _record(

@@ -78,6 +78,19 @@ def test_repeats_that_are_off_are_off(search):
     assert all(record.seeds == 1 for record in search(repeats="off").records)
 
 
+def test_nothing_is_weighed_where_nothing_may_begin_or_go_on(search, monkeypatch):
+    weighed, choose = [], NextTraining.choose
+
+    def watched(self, state, new):
+        weighed.append(new is not None or bool(state.waiting))
+        return choose(self, state, new)
+
+    monkeypatch.setattr(NextTraining, "choose", watched)
+    search(trials=11)
+    assert len(weighed) >= 2
+    assert all(weighed)
+
+
 def test_waiting_trials_go_on_or_are_stopped_without_crossing_the_fidelities(search):
     run = search(fidelities="[0.25, 1]")
     sampled = [record for record in run.trainings if record.origin == "sampler"]

@@ -158,12 +158,20 @@ def test_trials_that_went_on_count_on_their_rung_and_those_that_were_stopped_tak
     assert ladder.deserving() is None
     ladder.enter(climber(6, 0.05), waits=True)
     assert ladder.deserving() is None  # of 7 two go on: 5 and 4 have
-    ladder.give_up(5)
-    ladder.give_up(4)
-    ladder.give_up(3)
+    ladder.stop(5)
+    ladder.stop(4)
+    ladder.stop(3)
     assert ladder.deserving() is None
-    ladder.give_up(2)
+    ladder.stop(2)
     assert ladder.deserving().number == 6
+
+
+def test_one_that_waits_and_is_stopped_waits_no_more_and_leaves_its_place(space):
+    ladder = ladder_of(space, [climber(number, score=number / 10) for number in range(6)])
+    ladder.stop(5)
+    ladder.stop(4)
+    assert sorted(ladder.waiting) == [0, 1, 2, 3]
+    assert ladder.deserving().number == 3
 
 
 def test_what_budgets_or_overrides_exclude_does_not_go_on_and_counts_for_nothing(space):
