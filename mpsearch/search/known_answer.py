@@ -12,8 +12,8 @@ from mpsearch.search.trial_record import TrialRecord
 def known_answer(best: TrialRecord | None, records: Collection[TrialRecord], space: SearchSpace) -> str:
     """Names the best finished trial within them, `best`, or says that there is none.
 
-    As in "Within memory<=30KB, trial 12 is the best of 40 that are known: accuracy 96.10%, latency 120 us,
-    memory 28.1 KB." `records`: all trials, one a policy.
+    As in "Within memory<=30KB, trial 12 is the best of 40 that are trained: accuracy 96.10%, latency 120 us,
+    memory 28.1 KB. Up to 20 more are trained." `records`: all trials, one a policy.
     """
     asked = " with ".join(str(bounds) for bounds in (space.budgets, space.overrides) if bounds)
     within = f"Within {asked}" if asked else "Without budgets or overrides"

@@ -158,7 +158,7 @@ class Run:
         for record in self.records:
             if number in (training.number for training in record.every_training):
                 return record
-        known = f"0 to {self.records[-1].number}" if self.records else "none"
+        known = f"0 to {self.trainings[-1].number}" if self.trainings else "none"
         raise RunError(f"Trial {number} is not in {self.path}; it has {known}. `mpsearch pareto` lists them.")
 
     @property

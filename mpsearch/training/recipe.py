@@ -98,8 +98,9 @@ class TrialRecipe:
 
     `fidelities` are shares of those steps, rising to 1: a policy is first trained for the lowest, and the
     best one in `reduction` of each goes on to the next, from the 32-bit weights again and with a fall of the
-    learning rate of its own (`mpsearch.search.promotion`). Share 0 calibrates and does not train. (1.0,)
-    trains every policy once, in full.
+    learning rate of its own (`mpsearch.search.promotion`; of the sampler that knows costs, once it can tell,
+    what is worth most for its steps: `mpsearch.search.next_training`). Share 0 calibrates and does not train.
+    (1.0,) trains every policy once, in full.
 
     Raises: ConfigError if a value is out of range.
     Source: Liu et al. 2025, arXiv:2502.02631 (relearn or adjust); Hinton et al. 2015, arXiv:1503.02531.

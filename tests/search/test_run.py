@@ -13,6 +13,7 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.engine import run_search
 from mpsearch.search.objective import OBJECTIVES, minimised, objectives_named
+from mpsearch.search.repeated_trials import pooled
 from mpsearch.search.run import load_run
 
 
@@ -110,6 +111,12 @@ def test_export_is_handed_in_from_above(run, tmp_path):
 def test_a_trial_that_is_not_there_is_refused(run):
     with pytest.raises(RunError, match="Trial 99 is not in"):
         run.trial(99)
+    first = run.records[0]
+    again = replace(first, number=41, seed=1, origin="repeat")
+    repeated = replace(run, records=pooled([*run.records, again]))
+    assert repeated.trial(41).number == first.number
+    with pytest.raises(RunError, match="it has 0 to 41"):
+        repeated.trial(99)
 
 
 def test_what_is_no_run_is_refused_and_runs_nearby_are_named(run, tmp_path):
