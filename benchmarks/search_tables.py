@@ -5,6 +5,9 @@ the validation split), `score_ptq` (calibrated, not trained), `score_short` (a q
 and `seconds`; `score_short`, `seconds_short` and `seconds_ptq` are of seed 0 only. Beside it lies
 `NAME.costs.json`: choice -> scheme -> costs, measured.
 
+Seconds are processor seconds of one thread by number of steps, as fitted to some trainings that are timed in
+turns: what the clock said over the hours that a table takes would tell of other work on the machine.
+
 Finished trials go to `NAME.jsonl` in the work folder at once; a killed process goes on from there.
 """
 
@@ -37,6 +40,7 @@ from mpsearch.training.task import Task
 
 TABLES = Path(__file__).with_name("tables")
 _CALIBRATED, _SHORT, _FULL = "ptq", "short", "full"
+_TIMED_BATCHES, _TIMED_ROUNDS = 2, 3
 
 Row = dict[str, Any]
 
@@ -116,13 +120,43 @@ def make_table(name: str, work: Path, folder: Path = TABLES) -> None:
                 flush=True,
             )
         print(flush=True)
+    if not _seconds_file(name, work).exists():
+        measure_seconds(name, work)
     write_table(name, work, folder)
+
+
+def measure_seconds(name: str, work: Path) -> None:
+    """Time some trainings at each share of the steps, and write what one takes besides and per step."""
+    workload = WORKLOADS[name]
+    torch.set_num_threads(1)
+    task = workload.task()
+    baseline = trained_baseline(task)
+    batches = list(_batches(_shuffled(workload), workload.batch))[:_TIMED_BATCHES]
+    counts, spent = [], []
+    for _ in range(_TIMED_ROUNDS):
+        for together in batches:
+            policies = [workload.policy(_names(workload, codes)) for codes in together]
+            for share in _shares(workload).values():
+                started = time.process_time()
+                run_trials(task, baseline, policies, workload.recipe, share=share, seed=0)
+                spent.append(time.process_time() - started)
+                steps = [workload.recipe.steps_for(policy, share) for policy in policies]
+                counts.append([len(policies), sum(steps)])
+    besides, step = np.linalg.lstsq(np.array(counts, dtype=np.float64), np.array(spent), rcond=None)[0]
+    found = {"besides_s": float(besides), "step_s": float(step)}
+    write_atomically(_seconds_file(name, work), json.dumps(found) + "\n")
 
 
 def write_table(name: str, work: Path, folder: Path = TABLES) -> None:
     """The table of what is in the work folder."""
     workload = WORKLOADS[name]
     rows = _rows(work / f"{name}.jsonl")
+    timed = json.loads(_seconds_file(name, work).read_text(encoding="utf-8"))
+
+    def seconds(codes: tuple[int, ...], kind: str) -> float:
+        steps = workload.recipe.steps_for(workload.policy(_names(workload, codes)), _shares(workload)[kind])
+        return float(timed["besides_s"] + steps * timed["step_s"])
+
     lower = {(row["kind"], tuple(row["codes"])): row for row in rows if row["kind"] != _FULL}
     records = []
     for row in rows:
@@ -138,9 +172,9 @@ def write_table(name: str, work: Path, folder: Path = TABLES) -> None:
                 "score": row["score"],
                 "score_ptq": row["score_ptq"],
                 "score_short": at_short.get("score"),
-                "seconds": row["seconds"],
-                "seconds_ptq": calibrated.get("seconds"),
-                "seconds_short": at_short.get("seconds"),
+                "seconds": seconds(codes, _FULL),
+                "seconds_ptq": seconds(codes, _CALIBRATED) if calibrated else None,
+                "seconds_short": seconds(codes, _SHORT) if at_short else None,
             }
         )
     frame = pd.DataFrame(records)
@@ -160,7 +194,7 @@ def _trained(
 ) -> Iterator[Row]:
     seed, kind = done
     policies = [workload.policy(_names(workload, codes)) for codes in together]
-    share = {_CALIBRATED: 0.0, _SHORT: workload.short, _FULL: 1.0}[kind]
+    share = _shares(workload)[kind]
     results = run_trials(task, baseline, policies, workload.recipe, share=share, seed=seed)
     for codes, result in zip(together, results, strict=True):
         if isinstance(result, TrialError):
@@ -173,6 +207,15 @@ def _trained(
             "score_ptq": result.calibrated_score,
             "seconds": round(result.seconds, 4),
         }
+
+
+def _shares(workload: Workload) -> dict[str, float]:
+    """Fidelity -> share of a full trial's steps."""
+    return {_CALIBRATED: 0.0, _SHORT: workload.short, _FULL: 1.0}
+
+
+def _seconds_file(name: str, work: Path) -> Path:
+    return work / f"{name}.seconds.json"
 
 
 def _shuffled(workload: Workload) -> list[tuple[int, ...]]:

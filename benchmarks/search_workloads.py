@@ -126,7 +126,7 @@ WORKLOADS: dict[str, Workload] = {
         pinned={"fc2": "w8a8"},
         recipe=TrialRecipe(steps=100, high_bit_steps=20, batch_size=50),
         batch=16,
-        seeds=4,
+        seeds=3,
     ),
     "speech-ds-cnn": Workload(
         task=_speech_ds_cnn,

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import search_tables
 from search_engine_replay import TableWork, engine_trials, machine_profile, space_of
 from search_policy_table import read_table, table_of
 from search_tables import make_tables, write_table
@@ -26,14 +27,30 @@ def test_a_table_is_what_was_trained(tmp_path):
         rows += [shared | {"seed": 0, "kind": "ptq", "seconds": 0.125}]
     lines = [json.dumps(row) for row in rows]
     (tmp_path / f"{NAME}.jsonl").write_text("\n".join(lines) + '\n{"codes": [0, 0')
+    (tmp_path / f"{NAME}.seconds.json").write_text('{"besides_s": 0.125, "step_s": 0.02}')
     write_table(NAME, tmp_path, tmp_path)
     table = read_table(tmp_path / f"{NAME}.parquet")
     assert table.choices == tuple(WORKLOADS[NAME].choices)
     assert table.schemes == tuple(offered for _, offered in WORKLOADS[NAME].choices.values())
     assert table.mean_scores == pytest.approx(np.arange(1024) / 1024, abs=1e-6)
-    found = {name: (table.lower[name][7], table.lower_seconds[name][7]) for name in ("ptq", "short")}
-    assert found == {"ptq": (0.25, 0.125), "short": (0.5, 0.5)}
-    assert (table.seconds == 2.0).all()
+    found = {name: (table.lower[name][0], table.lower_seconds[name][0]) for name in ("ptq", "short")}
+    assert found == {"ptq": (0.25, 0.125), "short": (0.5, pytest.approx(0.125 + 23 * 0.02))}
+    assert table.seconds[0] == pytest.approx(0.125 + 92 * 0.02)  # five of its six layers are below four bits
+    assert table.seconds[-1] == pytest.approx(0.125 + 20 * 0.02)  # none is
+
+
+def test_seconds_are_fitted_to_trainings_of_different_lengths(tmp_path, monkeypatch):
+    clock = [0.0]
+
+    def trained(_task, _baseline, policies, recipe, *, share, **_seed):
+        clock[0] += sum(0.5 + 0.03 * recipe.steps_for(policy, share) for policy in policies)
+
+    monkeypatch.setattr(search_tables, "trained_baseline", lambda _task: None)
+    monkeypatch.setattr(search_tables, "run_trials", trained)
+    monkeypatch.setattr(search_tables.time, "process_time", lambda: clock[0])
+    search_tables.measure_seconds(NAME, tmp_path)
+    found = json.loads((tmp_path / f"{NAME}.seconds.json").read_text())
+    assert found == {"besides_s": pytest.approx(0.5), "step_s": pytest.approx(0.03)}
 
 
 def test_a_table_that_is_not_ours_cannot_be_made():
