@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from search_costs import MEASURED, costs_beside, drawn_costs, read_costs
 from search_policy_table import PolicyTable, read_table
-from search_problem import REFERENCES, SHARES, Problem, Progress, usual_objectives
+from search_problem import SHARES, USUAL_REFERENCE, Problem, Progress, usual_objectives
 from search_proxies import proxy_of, usual_proxy
 from search_rivals import rival_named
 
@@ -129,7 +129,7 @@ def setting_of(path: str, **fields: Any) -> Setting:
     """With the proxy that is usual for the table, where none is named."""
     table = table_at(path)
     fields["proxy"] = fields.get("proxy") or usual_proxy(table)
-    problem = problem_of(path, MEASURED, fields["objectives"], REFERENCES[0])
+    problem = problem_of(path, MEASURED, fields["objectives"], USUAL_REFERENCE)
     fields["objectives"] = problem.objectives
     found = Setting(table=path, content=digest(path), **fields)
     if found.fidelities:
@@ -151,16 +151,13 @@ def shown_scores(setting: Setting, table: PolicyTable) -> Floats:
 def replay(setting: Setting) -> Replay:
     """Trial after trial, until the goal is reached with some to spare, or the sampler's most trials.
 
-    The goal: 99.5% of the exact hypervolume from each of the reference points, or a score within 0.3 points
-    of the best within the budgets.
+    The goal: 99.5% of the exact hypervolume from the usual reference point, or a score within 0.3 points of
+    the best within the budgets.
     """
     if setting.fidelities:
         return _engine_replay(setting)
     table = table_at(setting.table)
-    problems = [
-        problem_of(setting.table, setting.costs, setting.objectives, reference) for reference in REFERENCES
-    ]
-    problem = problems[0]
+    problem = problem_of(setting.table, setting.costs, setting.objectives, USUAL_REFERENCE)
     charged = proxy_of(table, setting.proxy, setting.seed)
     bounds = None if isinstance(setting.goal, str) else problem.budgets[setting.goal]
     knowledge = Knowledge(policies=problem.bounded(bounds), proxy=charged.proxy, samples=table.samples)
@@ -173,7 +170,7 @@ def replay(setting: Setting) -> Replay:
     rows: list[int] = []
     ask_s: list[float] = []
     proposals: list[int] = []
-    goals = [Progress(one) for one in problems]
+    progress = Progress(problem)
     best = 0.0 if bounds is None else problem.best_score(bounds)
     while len(rows) < most:
         start = time.perf_counter()
@@ -189,7 +186,7 @@ def replay(setting: Setting) -> Replay:
         proposals.append(asker.proposals)
         spent = time.perf_counter() - start
         if bounds is None:
-            is_done = min([goal.add(row) for goal in goals]) >= SHARES[-1]
+            is_done = progress.add(row) >= SHARES[-1]
         else:
             is_done = table.mean_scores[row] >= best - NEAR
         if is_done and (bounds is not None or len(rows) >= LEAST_TRIALS):
