@@ -19,9 +19,11 @@ from mpsearch.atomic_file import write_atomically
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "search.json"
 LIVE = ROOT / "benchmarks" / "results" / "search_live.json"
+SENSITIVITIES = ROOT / "benchmarks" / "results" / "search_sensitivities.json"
 MODEL = ROOT / "benchmarks" / "results" / "search_model.json"
 PAGE = ROOT / "docs" / "search.md"
 OURS, COLD_TPE = "mpsearch", "tpe-multivariate"
+_FILES = {"replayed": RESULTS, "live": LIVE, "model": MODEL, "sensitivities": SENSITIVITIES}
 NOTHING = "Nothing measured yet."
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -33,7 +35,7 @@ def read_results() -> dict[str, list[Line]]:
     """What the benchmarks of the search found, as far as they have run."""
     return {
         name: json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        for name, path in (("replayed", RESULTS), ("live", LIVE), ("model", MODEL))
+        for name, path in _FILES.items()
     }
 
 
@@ -201,6 +203,22 @@ def model_table(found: Found) -> str:
     return _table(heads, rows)
 
 
+def sensitivities_table(found: Found) -> str:
+    """Rank correlations of each method with scores: all policies, without 1-bit layers, the better half."""
+    lines = found["sensitivities"]
+    methods = list(dict.fromkeys(line["method"] for line in lines))
+    rows = []
+    for table in _tables(lines):
+        cells = {
+            line["method"]: " / ".join(f"{line[of]:.2f}" for of in ("all", "without_one_bit", "better_half"))
+            + f" ({line['seconds']:.1f} s)"
+            for line in lines
+            if line["table"] == table
+        }
+        rows.append([table, *(cells.get(method, "") for method in methods)])
+    return _table(["table", *methods], rows)
+
+
 TABLES: Mapping[str, Callable[[Found], str]] = {
     "bars": bars_table,
     "trials": trials_table,
@@ -213,6 +231,7 @@ TABLES: Mapping[str, Callable[[Found], str]] = {
     "fidelities": fidelities_table,
     "live": live_table,
     "model": model_table,
+    "sensitivities": sensitivities_table,
 }
 _BARS = {"random": 15, "nsga2-20": 15, "nsga2-50": 15, COLD_TPE: 5}
 

@@ -185,10 +185,7 @@ def replay(setting: Setting) -> Replay:
         ask_s.append(spent)
         proposals.append(asker.proposals)
         spent = time.perf_counter() - start
-        if bounds is None:
-            is_done = progress.add(row) >= SHARES[-1]
-        else:
-            is_done = table.mean_scores[row] >= best - NEAR
+        is_done = progress.add(row) >= SHARES[-1] if bounds is None else table.mean_scores[row] >= best - NEAR
         if is_done and (bounds is not None or len(rows) >= LEAST_TRIALS):
             break
     return Replay(

@@ -61,6 +61,7 @@ def found():
         ],
         "live": [],
         "model": [],
+        "sensitivities": [],
     }
 
 
