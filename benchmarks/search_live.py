@@ -7,7 +7,8 @@ policies first, and 2,000 of the validation images. Then each policy of the fron
 scores that they saw, is trained longer and with another seed, and fronts are judged by its scores on all
 5,000 alone.
 
-Every trial is on disk at once: give the same command again to go on, after a kill or after H hours.
+Every trial is on disk at once: give the same command again to go on, after a kill or after H hours. Two
+processes may work on two contestants, with --only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +61,7 @@ class LiveSearch:
     @property
     def left(self) -> int:
         run = self.run()
-        return self.trials - (0 if run is None else len(run.records))
+        return self.trials - (0 if run is None else len(run.trainings))
 
     def go_on(self, space: SearchSpace, profile: Path | None, seconds: float | None) -> None:
         """Search until the trials or the seconds are over."""
@@ -86,11 +87,11 @@ class LiveSearch:
             )
 
 
-def contestants(seeds: int, work: Path) -> list[LiveSearch]:
+def contestants(samplers: Iterable[str], seeds: int, work: Path) -> list[LiveSearch]:
     return [
-        LiveSearch(sampler=sampler, trials=trials, seed=seed, work=work)
+        LiveSearch(sampler=sampler, trials=CONTESTANTS[sampler], seed=seed, work=work)
         for seed in range(seeds)
-        for sampler, trials in CONTESTANTS.items()
+        for sampler in samplers
     ]
 
 
@@ -133,12 +134,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK, help="where runs are kept")
     parser.add_argument("--space", type=Path, default=SPACE)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--hours", type=float, help="begin nothing after so many")
     parser.add_argument("--json", type=Path, metavar="OUT")
     parser.add_argument("--list", action="store_true", help="what is left, and how long it will take")
     given = parser.parse_args()
     space = live_space(given.space)
-    searches = contestants(given.seeds, given.work)
+    searches = contestants(given.only, given.seeds, given.work)
     recipe = replace(space.trial, steps=JUDGE_FACTOR * STEPS, high_bit_steps=JUDGE_FACTOR * HIGH_BIT_STEPS)
     judge = Judge(load_space(given.space).task, recipe, given.work / "judged.jsonl")
     if given.list:
