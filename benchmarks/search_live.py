@@ -111,7 +111,7 @@ def profile_in(searches: list[LiveSearch]) -> Path | None:
 def left_lines(searches: list[LiveSearch], judge: Judge) -> Iterator[str]:
     """What is left to do, with estimated seconds."""
     runs = [run for search in searches if (run := search.run()) is not None]
-    spent = [record.seconds for run in runs for record in run.records]
+    spent = [training.seconds for run in runs for training in run.trainings]
     each = sum(spent) / len(spent) if spent else TRIAL_S
     total = 0.0
     for search in searches:

@@ -112,14 +112,14 @@ def judged_lines(runs: Mapping[tuple[str, int], Run], judge: Judge) -> list[dict
         {
             "sampler": sampler,
             "seed": seed,
-            "trials": len(run.records),
+            "trials": len(run.trainings),
             "steps": run.space.trial.steps,
             "judged_steps": judge.recipe.steps,
             "front": len(run.front.records),
             "hypervolume": hypervolume(scaled[sampler, seed], one) / whole_volume,
             "front_dominated_by_others": _dominated(sampler, seed, points),
             "score_gain": float(np.mean([known[key_of(r.policy)] - r.accuracy for r in run.front.records])),
-            "seconds": sum(record.seconds for record in run.records),
+            "seconds": sum(training.seconds for training in run.trainings),
         }
         for (sampler, seed), run in whole.items()
     ]
