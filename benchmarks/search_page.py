@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from search_problem import SHARES
+from search_rivals import rivals
 from search_text import count_text, label_of
 
 from mpsearch.atomic_file import write_atomically
@@ -62,7 +63,7 @@ def bars_table(found: Found) -> str:
         ours = of_table.pop(OURS, None)
         if ours is None:
             continue
-        best = min(of_table.values(), key=_trials, default=None)
+        best = min(of_table.values(), key=_least_trials, default=None)
         rows.append(
             [
                 table,
@@ -261,6 +262,12 @@ def _by_sampler(
 def _trials(line: Line) -> float:
     found = line["trials_to"]["0.99"] if line["goal"] == "front" else line["trials_to_answer"]
     return float("inf") if found is None else float(found)
+
+
+def _least_trials(line: Line) -> float:
+    """To 99%, at least: infinite of one that had no more policies, not of one that was stopped."""
+    found, most = _trials(line), rivals()[line["sampler"]].most_trials
+    return found if found < float("inf") or line["most_trials"] < most else float(most)
 
 
 def _count(line: Line) -> str:

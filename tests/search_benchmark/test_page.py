@@ -75,6 +75,16 @@ def test_bars_say_met_missed_or_open_where_a_rival_ran_out_of_trials(found):
     assert "| > 10.0: open |" in TABLES["bars"]({"replayed": few, "live": []})
 
 
+def test_one_that_was_stopped_too_early_may_be_the_best_other_and_leaves_the_claim_open(found):
+    ended = front_line("proxy-front", None, most_trials=30)  # it had no more policies
+    stopped = front_line("evolution", None, most_trials=100)
+    lines = [*found["replayed"][:4], ended]
+    assert "| 6.0: met, tpe-multivariate |" in TABLES["bars"]({"replayed": lines})
+    assert "| > 5.0: met, evolution |" in TABLES["bars"]({"replayed": [*lines, stopped]})
+    slow = [line | {"trials_to": line["trials_to"] | {"0.99": 75.0}} for line in lines[:1]]
+    assert "| > 1.3: open, evolution |" in TABLES["bars"]({"replayed": [*slow, *lines[1:], stopped]})
+
+
 def test_our_row_comes_first_then_the_others_by_their_trials(found):
     rows = [line.split(" | ")[0] for line in TABLES["trials"](found).splitlines()[2:7]]
     assert rows == ["| mpsearch", "| proxy-front", "| tpe-multivariate", "| nsga2-20", "| random"]
