@@ -53,5 +53,6 @@ def _curves(lines: Sequence[Line]) -> Figure:
             axes.set_axis_off()
         for of_row in panels:
             of_row[0].set_ylabel("share of the exact hypervolume")
-        panels.flat[0].legend(frameon=False, loc="lower right", fontsize=7)
+        handles, labels = panels.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3, fontsize=7)
     return figure
