@@ -144,6 +144,14 @@ def begun(folder, number):
     return file.read_text().split() if file.exists() else []
 
 
+def lives(process):
+    """By its id; one that ended and that nobody has asked for is none."""
+    try:
+        return Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def wait_for(condition, what):
     deadline = time.monotonic() + 120  # each actor imports Ray Tune: seconds where the machine is busy
     while time.monotonic() < deadline:
@@ -199,7 +207,9 @@ def test_trials_of_a_node_that_is_gone_are_run_elsewhere_none_twice(cluster, tmp
             for number in range(4):
                 runner.submit(job(number, tmp_path))
             wait_for(lambda: all(begun(tmp_path, number) for number in range(4)), "not all trials began")
+            actors = [begun(tmp_path, number)[0] for number in range(4)]
             cluster.remove_node(leaving, allow_graceful=False)
+            wait_for(lambda: sum(map(lives, actors)) == 2, "the node's actors live on")
             (tmp_path / "go").touch()
             ended = []
             while len(ended) < 4:
@@ -217,9 +227,15 @@ def test_each_trial_sees_its_own_share_of_the_gpus(cluster, tmp_path):
     node = cluster.add_node(num_cpus=4, num_gpus=2, node_ip_address="127.0.0.1")
     try:
         placement = Placement(ray=cluster.address, gpus_per_trial=0.5)
-        with RayRunner(Sleep(tmp_path, seconds=0.5), placement) as runner:
+        with RayRunner(Sleep(tmp_path, waits=True), placement) as runner:
             assert runner.capacity == 4
-            found = outcomes_of(runner, [job(number, tmp_path) for number in range(4)])
+            for number in range(4):
+                runner.submit(job(number, tmp_path))
+            wait_for(lambda: all(begun(tmp_path, number) for number in range(4)), "not all trials began")
+            (tmp_path / "go").touch()
+            found = {}
+            while len(found) < 4:
+                found |= {report.number: report for report in runner.wait() if isinstance(report, Outcome)}
         assert sorted(outcome.details["gpus"] for outcome in found.values()) == ["0", "0", "1", "1"]
     finally:
         cluster.remove_node(node)
