@@ -132,17 +132,16 @@ def left_lines(searches: list[LiveSearch], judge: Judge) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, default=WORK, help="where runs are kept")
-    parser.add_argument("--space", type=Path, default=SPACE)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--hours", type=float, help="begin nothing after so many")
     parser.add_argument("--json", type=Path, metavar="OUT")
     parser.add_argument("--list", action="store_true", help="what is left, and how long it will take")
     given = parser.parse_args()
-    space = live_space(given.space)
+    space = live_space(SPACE)
     searches = contestants(given.only, given.seeds, given.work)
     recipe = replace(space.trial, steps=JUDGE_FACTOR * STEPS, high_bit_steps=JUDGE_FACTOR * HIGH_BIT_STEPS)
-    judge = Judge(load_space(given.space).task, recipe, given.work / "judged.jsonl")
+    judge = Judge(load_space(SPACE).task, recipe, given.work / "judged.jsonl")
     if given.list:
         print("\n".join(left_lines(searches, judge)))
         return
