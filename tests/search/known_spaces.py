@@ -78,3 +78,14 @@ def wide(layers, schemes, *, columns=2, seed=0):
         costs, [f"cost{k}" for k in range(columns)], objectives=(None, *range(columns))
     )
     return policies, [np.sort(rng.random(schemes))[::-1] for _ in range(layers)]
+
+
+def of_opposed_costs(layers=40, schemes=5):
+    """As `wide`, what saves one cost adds to the other; and the policy of least costs together, (1, C)."""
+    policies, losses = wide(layers, schemes)
+    factors = policies.branches[0].factors
+    generator = np.random.default_rng(0)
+    for factor in factors:
+        generator.shuffle(factor.table[:, 1])
+    cheapest = np.array([[int(factor.table.sum(axis=1).argmin()) for factor in factors]])
+    return policies, losses, cheapest

@@ -9,7 +9,7 @@ from mpsearch.search.proxy import Proxy
 from mpsearch.search.proxy_front import exact_front, proxy_front
 from mpsearch.search.proxy_starts import columns_that_matter, warm_start
 from tests.search.baseline_problem import knowledge_of, known_policies, proxy_of, search
-from tests.search.known_spaces import wide
+from tests.search.known_spaces import of_opposed_costs
 
 
 def test_starts_are_of_the_proxy_front_with_its_ends_and_none_twice():
@@ -61,12 +61,7 @@ def test_one_objective_without_bounds_has_one_best_policy():
 
 @pytest.mark.parametrize("room", [1.0, 1.001, 1.01])
 def test_starts_hold_the_best_within_tight_bounds_that_thinning_drops(room):
-    policies, losses = wide(40, 5)
-    factors = policies.branches[0].factors
-    generator = np.random.default_rng(0)
-    for factor in factors:
-        generator.shuffle(factor.table[:, 1])  # what saves one cost adds to the other
-    cheapest = np.array([[int(factor.table.sum(axis=1).argmin()) for factor in factors]])
+    policies, losses, cheapest = of_opposed_costs()
     policies = replace(policies, bounds=room * policies.evaluate(cheapest)[0])
     proxy = Proxy(losses=tuple(losses), method="loss")
     starts = warm_start(policies, proxy, 6)

@@ -26,7 +26,7 @@ from tests.search.baseline_problem import (
     search,
     study_of,
 )
-from tests.search.known_spaces import wide
+from tests.search.known_spaces import of_opposed_costs
 
 
 def every_policy(policies):
@@ -156,12 +156,7 @@ def test_no_policy_within_the_bounds_is_an_error():
 
 
 def test_the_only_policy_within_tight_bounds_is_proposed_again_rather_than_called_none():
-    policies, losses = wide(40, 5)
-    factors = policies.branches[0].factors
-    generator = np.random.default_rng(0)
-    for factor in factors:
-        generator.shuffle(factor.table[:, 1])  # what saves one cost adds to the other
-    only = np.array([[int(factor.table.sum(axis=1).argmin()) for factor in factors]])
+    policies, losses, only = of_opposed_costs()
     policies = replace(policies, bounds=policies.evaluate(only)[0])
     proxy = Proxy(losses=tuple(losses), method="loss")
     assert warm_start(policies, proxy, STARTS).tolist() == only.tolist()
