@@ -178,7 +178,7 @@ def rivals() -> dict[str, Rival]:
     return found
 
 
-_OURS = {"ilp": 150, "greedy": 150, "evolution": 100, "haq": 100, "mpsearch": 150}
+_OURS = {"ilp": 150, "greedy": 150, "evolution": 400, "haq": 100, "mpsearch": 150}
 
 
 def rival_named(name: str) -> Rival:
