@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from search_problem import SHARES
-from search_rivals import rivals
 from search_text import count_text, label_of
 
 from mpsearch.atomic_file import write_atomically
@@ -234,6 +233,7 @@ TABLES: Mapping[str, Callable[[Found], str]] = {
     "model": model_table,
     "sensitivities": sensitivities_table,
 }
+_LISTS = ("proxy-front", "uniform")  # they end with their policies: no limit stops them
 _BARS = {"random": 15, "nsga2-20": 15, "nsga2-50": 15, COLD_TPE: 5}
 
 
@@ -266,8 +266,9 @@ def _trials(line: Line) -> float:
 
 def _least_trials(line: Line) -> float:
     """To 99%, at least: infinite of one that had no more policies, not of one that was stopped."""
-    found, most = _trials(line), rivals()[line["sampler"]].most_trials
-    return found if found < float("inf") or line["most_trials"] < most else float(most)
+    found = _trials(line)
+    is_stopped = found == float("inf") and line["sampler"] not in _LISTS
+    return float(line["most_trials"]) if is_stopped else found
 
 
 def _count(line: Line) -> str:

@@ -77,7 +77,7 @@ def test_bars_say_met_missed_or_open_where_a_rival_ran_out_of_trials(found):
 
 def test_one_that_was_stopped_too_early_may_be_the_best_other_and_leaves_the_claim_open(found):
     ended = front_line("proxy-front", None, most_trials=30)  # it had no more policies
-    stopped = front_line("evolution", None, most_trials=100)
+    stopped = front_line("evolution", None, most_trials=100)  # whatever it would be given today
     lines = [*found["replayed"][:4], ended]
     assert "| 6.0: met, tpe-multivariate |" in TABLES["bars"]({"replayed": lines})
     assert "| > 5.0: met, evolution |" in TABLES["bars"]({"replayed": [*lines, stopped]})
