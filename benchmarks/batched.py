@@ -1,10 +1,14 @@
 """How many trials an hour training several policies together makes, beside one after the other.
 
-    python benchmarks/batched.py --json OUT [--only digits-cnn] [--batch 8] [--rounds 3] [--share 1.0]
+    python benchmarks/batched.py [--only digits-cnn] [--batch 8] [--rounds 3] [--share 1.0] [--json OUT]
 
-Random policies of each model are scored by `run_trial` one by one and by `run_trials` together, in turns, on
-one thread, as a worker of a search runs them; a round gives one ratio of processor seconds (other programs on
-the machine distort wall-clock time more) and one of wall-clock seconds. Scores of both ways are compared.
+Random policies of each model are scored both ways, in turns; a round gives one ratio of each. On one thread,
+by `run_trial` one by one and by `run_trials` together: a ratio of processor seconds, which other programs on
+the machine distort least, and how far the scores of both ways are apart. On two cores, one trial at a time on
+two threads and two processes that each train `batch` policies together: a ratio of wall-clock seconds.
+
+"Most" is what no batching can exceed: processor seconds one by one over those that the products of the same
+steps would take at the speed of a large matrix product, the teacher's counted once.
 """
 
 from __future__ import annotations
@@ -14,80 +18,160 @@ import json
 import random
 import statistics
 import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from mpsearch.atomic_file import write_atomically
 from mpsearch.errors import TrialError
 from mpsearch.models.quantizable import is_candidate
 from mpsearch.precision.policy import PrecisionPolicy
-from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.baseline import Baseline, trained_baseline
 from mpsearch.training.batched_trials import run_trials
 from mpsearch.training.recipe import TrialRecipe
-from mpsearch.training.task import load_task
-from mpsearch.training.trial import run_trial
+from mpsearch.training.task import Task, load_task
+from mpsearch.training.trial import baseline_model, run_trial
 
-CASES: dict[str, tuple[str, dict[str, Any], TrialRecipe]] = {
-    "digits-cnn": ("digits", {"model": "cnn"}, TrialRecipe(steps=200, high_bit_steps=40, batch_size=50)),
-    "digits-mlp": ("digits", {"model": "mlp"}, TrialRecipe(steps=200, high_bit_steps=40, batch_size=50)),
-    "speech-ds-cnn": ("speech_digits", {}, TrialRecipe(steps=200, high_bit_steps=40, batch_size=50)),
+RECIPE = TrialRecipe(steps=200, high_bit_steps=40, batch_size=50)
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "digits-mlp": ("digits", {"model": "mlp"}),
+    "digits-cnn": ("digits", {"model": "cnn"}),
+    "speech-ds-cnn": ("speech_digits", {}),
 }
 OUTER = ("w1.58a8", "w4a8", "w8a8", "w32a32")
 INNER = ("w1a1", "w1a8", *OUTER)
+CORES = 2
+BAR = 3.0
+PEAK_SIZE = 1024
+
+Policies = Sequence[PrecisionPolicy]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--only", choices=CASES)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--share", type=float, default=1.0)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    cases = [given.only] if given.only else list(CASES)
-    found = {case: measured(case, given.batch, given.rounds, given.share) for case in cases}
-    given.json.write_text(json.dumps({"batch": given.batch, "share": given.share, "cases": found}, indent=1))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Seconds of one round; `apart` are differences of scores, together less alone."""
+
+    alone_s: float
+    together_s: float
+    alone_on_cores_s: float
+    together_on_cores_s: float
+    products_s: float
+    apart: tuple[float, ...]
+
+
+@lru_cache(maxsize=1)
+def prepared(case: str) -> tuple[Task, Baseline]:
+    name, args = CASES[case]
+    task = load_task(name, args)
+    return task, trained_baseline(task)
 
 
 def measured(case: str, batch: int, rounds: int, share: float) -> dict[str, Any]:
-    name, args, recipe = CASES[case]
-    task = load_task(name, args)
-    baseline = trained_baseline(task)
+    """All rounds of one model."""
+    task, _ = prepared(case)
     layers = [name for name, module in task.new_model().named_modules() if is_candidate(module)]
-    cpu, wall, differences, per_hour = [], [], [], []
-    for turn in range(rounds):
-        policies = [random_policy(layers, random.Random(1000 * turn + place)) for place in range(batch)]
-        run_trial(task, baseline, policies[0], recipe, share=0.05, seed=turn)  # loads what is loaded late
-        alone_at = clocks()
-        alone = [run_trial(task, baseline, policy, recipe, share=share, seed=turn) for policy in policies]
-        together_at = clocks()
-        together = run_trials(task, baseline, policies, recipe, share=share, seed=turn)
-        end_at = clocks()
-        spent = [(b - a, c - b) for a, b, c in zip(alone_at, together_at, end_at, strict=True)]
-        cpu.append(spent[0][0] / spent[0][1])
-        wall.append(spent[1][0] / spent[1][1])
-        per_hour.append(tuple(3600 * batch / seconds for seconds in spent[0]))
-        for one, other in zip(alone, together, strict=True):
-            assert not isinstance(other, TrialError)
-            differences.append(other.score - one.score)
-        print(
-            f"{case}, {batch} policies: {cpu[-1]:.2f} times the trials per processor hour "
-            f"({per_hour[-1][0]:.0f} -> {per_hour[-1][1]:.0f}), {wall[-1]:.2f} per hour; scores differ by "
-            f"{100 * statistics.mean(differences):+.2f} +- {100 * statistics.pstdev(differences):.2f} points",
-            flush=True,
-        )
+    turns = []
+    with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as pool:
+        for number in range(rounds):
+            draws = [random.Random(1000 * number + place) for place in range(CORES * batch)]
+            policies = [random_policy(layers, draw) for draw in draws]
+            turns.append(one_turn(case, policies, share, number, pool))
+            print(f"{case}, {batch} policies, round {number + 1}: {told(turns[-1])}", flush=True)
+    apart = [difference for turn in turns for difference in turn.apart]
     return {
-        "cpu_ratios": cpu,
-        "wall_ratios": wall,
-        "trials_per_cpu_hour": per_hour,
-        "score_differences": differences,
+        "cpu_ratios": [turn.alone_s / turn.together_s for turn in turns],
+        "cores_ratios": [turn.alone_on_cores_s / turn.together_on_cores_s for turn in turns],
+        "most": [turn.alone_s / turn.products_s for turn in turns],
+        "trials_per_hour": [3600 * CORES * batch / turn.together_on_cores_s for turn in turns],
+        "score_differences": apart,
     }
 
 
-def clocks() -> tuple[float, float]:
-    return time.process_time(), time.perf_counter()
+def one_turn(case: str, policies: Policies, share: float, seed: int, pool: ProcessPoolExecutor) -> Turn:
+    """Each way once, after one short trial that loads what is loaded late."""
+    task, baseline = prepared(case)
+    halves = [policies[place::CORES] for place in range(CORES)]
+    in_pool = [(case, half, seed) for half in halves]
+    for _ in pool.map(_together, *zip(*in_pool, strict=True), [0.05] * CORES):
+        pass
+    torch.set_num_threads(1)
+    run_trial(task, baseline, policies[0], RECIPE, share=0.05, seed=seed)
+    first = halves[0]
+    start = time.process_time()
+    alone = [run_trial(task, baseline, policy, RECIPE, share=share, seed=seed) for policy in first]
+    alone_s = time.process_time() - start
+    start = time.process_time()
+    together = run_trials(task, baseline, first, RECIPE, share=share, seed=seed)
+    together_s = time.process_time() - start
+    apart = []
+    for one, other in zip(alone, together, strict=True):
+        assert not isinstance(other, TrialError)
+        apart.append(other.score - one.score)
+    torch.set_num_threads(CORES)
+    wall = time.perf_counter()
+    for policy in policies:
+        run_trial(task, baseline, policy, RECIPE, share=share, seed=seed)
+    alone_on_cores_s = time.perf_counter() - wall
+    wall = time.perf_counter()
+    for _ in pool.map(_together, *zip(*in_pool, strict=True), [share] * CORES):
+        pass
+    together_on_cores_s = time.perf_counter() - wall
+    return Turn(
+        alone_s=alone_s,
+        together_s=together_s,
+        alone_on_cores_s=alone_on_cores_s,
+        together_on_cores_s=together_on_cores_s,
+        products_s=operations(task, baseline, first, share) / operations_a_second(),
+        apart=tuple(apart),
+    )
+
+
+def _together(case: str, policies: Policies, seed: int, share: float) -> None:
+    torch.set_num_threads(1)
+    task, baseline = prepared(case)
+    run_trials(task, baseline, policies, RECIPE, share=share, seed=seed)
+
+
+def operations(task: Task, baseline: Baseline, policies: Policies, share: float) -> float:
+    """Multiplications and additions of the products in all training steps of these policies, forward and
+    backward, and of the teacher's forward passes of one of them. Scoring is not counted.
+    """
+    model = baseline_model(task, baseline)
+    inputs = task.train.inputs[: RECIPE.batch_size]
+    with torch.no_grad(), FlopCounterMode(display=False) as forward:
+        model(inputs)
+    with FlopCounterMode(display=False) as both:
+        model(inputs).sum().backward()
+    steps = [RECIPE.steps_for(policy, share) for policy in policies]
+    return sum(steps) * both.get_total_flops() + max(steps) * forward.get_total_flops()
+
+
+def operations_a_second() -> float:
+    """Of this core, in a large product of 32-bit matrices: the median of several."""
+    torch.set_num_threads(1)
+    matrix = torch.randn(PEAK_SIZE, PEAK_SIZE)
+    seconds = []
+    for _ in range(9):
+        start = time.process_time()
+        matrix @ matrix
+        seconds.append(time.process_time() - start)
+    return 2 * PEAK_SIZE**3 / statistics.median(seconds)
+
+
+def told(turn: Turn) -> str:
+    return (
+        f"{turn.alone_s / turn.together_s:.2f} times the trials per processor hour, "
+        f"{turn.alone_on_cores_s / turn.together_on_cores_s:.2f} on {CORES} cores (bar {BAR:g}; most "
+        f"{turn.alone_s / turn.products_s:.1f}); scores {100 * statistics.mean(turn.apart):+.2f} +- "
+        f"{100 * statistics.pstdev(turn.apart):.2f} points apart"
+    )
 
 
 def random_policy(layers: list[str], draw: random.Random) -> PrecisionPolicy:
@@ -96,6 +180,25 @@ def random_policy(layers: list[str], draw: random.Random) -> PrecisionPolicy:
     return PrecisionPolicy(
         {layer: draw.choice(OUTER if place in (0, last) else INNER) for place, layer in enumerate(layers)}
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--share", type=float, default=1.0)
+    given = parser.parse_args()
+    cases = [given.only] if given.only else list(CASES)
+    found = {case: measured(case, given.batch, given.rounds, given.share) for case in cases}
+    if given.json is not None:
+        settings = {"batch": given.batch, "share": given.share, "cores": CORES, "bar": BAR}
+        write_atomically(
+            given.json, json.dumps({"settings": settings, "cases": found}, indent=1) + "\n", "--json"
+        )
 
 
 if __name__ == "__main__":

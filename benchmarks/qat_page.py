@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, median, stdev
 from typing import Any
 
 from qat_methods import AS_IT_IS, FAMILIES
@@ -20,6 +21,7 @@ from mpsearch.atomic_file import write_atomically
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "qat.json"
 STEPS = ROOT / "benchmarks" / "results" / "qat_step.json"
+BATCHED = ROOT / "benchmarks" / "results" / "batched.json"
 PAGE = ROOT / "docs" / "qat.md"
 RANKINGS = ROOT / "mpsearch" / "search" / "measured_rankings.json"
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -37,7 +39,9 @@ Found = Mapping[str, Sequence[Line]]
 
 
 def read_results() -> dict[str, list[Line]]:
-    """What `benchmarks/qat.py` found; under `speed` what `qat_step.py` did, where it has run."""
+    """What `benchmarks/qat.py` found; under `speed` what `qat_step.py` did, under `batched` what `batched.py`
+    did, where they have run.
+    """
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     found["speed"] = []
     if STEPS.exists():
@@ -46,6 +50,12 @@ def read_results() -> dict[str, list[Line]]:
             {"products": products, "scheme": scheme, **taken}
             for products, of_products in measured.items()
             for scheme, taken in of_products.items()
+        ]
+    found["batched"] = []
+    if BATCHED.exists():
+        measured = json.loads(BATCHED.read_text(encoding="utf-8"))
+        found["batched"] = [
+            {"model": model, **measured["settings"], **case} for model, case in measured["cases"].items()
         ]
     return found
 
@@ -173,6 +183,31 @@ def speed_table(found: Found) -> str:
     return _table(titles, rows)
 
 
+def batched_table(found: Found) -> str:
+    rows = []
+    for line in found["batched"]:
+        bar = line["bar"]
+        apart = [100 * difference for difference in line["score_differences"]]
+        verdict = "met" if median(line["cores_ratios"]) >= bar else "missed"
+        rows.append(
+            (
+                line["model"],
+                line["batch"],
+                _spread(line["cores_ratios"]),
+                f"≥ {bar:g}: {verdict}",
+                _spread(line["cpu_ratios"]),
+                f"{median(line['most']):.1f}",
+                f"{mean(apart):+.2f} ± {stdev(apart):.2f}",
+            )
+        )
+    titles = ("model", "policies", "on two cores", "bar", "on one thread", "at most", "scores apart")
+    return _table(titles, rows)
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
 TABLES: Mapping[str, Callable[[Found], str]] = {
     "bars": bars_table,
     "orderings": orderings_table,
@@ -182,6 +217,7 @@ TABLES: Mapping[str, Callable[[Found], str]] = {
     "ranking": ranking_table,
     "determinism": determinism_table,
     "speed": speed_table,
+    "batched": batched_table,
 }
 
 
