@@ -143,7 +143,10 @@ class _Trials:
                 bfloat16=self.recipe.bfloat16,
                 on_step=self.on_step,
             )
-            tuned = {student.place: self._tuned(student, statistics) for student in students}
+            tuned = {
+                student.place: self._tuned(student, calibrated[student.place], statistics)
+                for student in students
+            }
         seconds = (time.perf_counter() - started) / len(policies)
         for student in students:
             found[student.place] = _result(calibrated[student.place], tuned[student.place], student, seconds)
@@ -156,9 +159,11 @@ class _Trials:
             rules.append(low_bit_decay(optimizer, self.recipe.low_bit_decay_until))
         return Student(place=place, model=model, optimizer=optimizer, steps=steps, before_step=rules)
 
-    def _tuned(self, student: Student, statistics: Split | None) -> Scored | TrialError:
+    def _tuned(self, student: Student, calibrated: Scored, statistics: Split | None) -> Scored | TrialError:
         if student.failure is not None:
             return student.failure
+        if not student.steps:
+            return calibrated
         try:
             return scored(student.model, self.task, statistics)
         except TrialError as error:

@@ -12,10 +12,12 @@ KINDS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def is_plain_batch_norm(layer: nn.Module) -> bool:
-    """Whether it is a BatchNorm of PyTorch's own with weights and statistics."""
-    return type(layer) in KINDS and {*layer._parameters, *layer._buffers} == {
-        name for name, value in (*layer._parameters.items(), *layer._buffers.items()) if value is not None
-    }
+    """Whether it is a BatchNorm of PyTorch's own with weights and statistics, the latter a moving average.
+
+    A plain average (no momentum) divides by the number of batches, of which a joined layer has one a policy.
+    """
+    state = (*layer._parameters.values(), *layer._buffers.values())
+    return type(layer) in KINDS and layer.momentum is not None and all(value is not None for value in state)
 
 
 def joined_batch_norm(layers: Sequence[nn.Module]) -> tuple[nn.Module, list[JoinedParameter]]:

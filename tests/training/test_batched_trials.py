@@ -118,6 +118,22 @@ def test_convolutions_are_trained_together(image_task, tmp_path):
         assert_alike(result, run_trial(image_task, baseline, policy, recipe))
 
 
+def test_statistics_that_are_a_plain_average_are_kept_by_each_policy_for_itself(tiny_task, tmp_path):
+    def build():
+        model = tiny_task.build_model()
+        model[1].momentum = None
+        return model
+
+    task = dataclasses.replace(tiny_task, build_model=build)
+    baseline = trained_baseline(task, cache_dir=tmp_path)
+    recipe = dataclasses.replace(RECIPE, reestimate_batch_norm=False)
+    for policy, result in zip(MIXED, run_trials(task, baseline, MIXED, recipe), strict=True):
+        alone = run_trial(task, baseline, policy, recipe)
+        assert_alike(result, alone)
+        mean, expected = (found.state_dict["1.running_mean"] for found in (result, alone))
+        torch.testing.assert_close(mean, expected, rtol=0.05, atol=0.05)
+
+
 def test_the_same_seed_gives_the_same_results_to_the_bit_and_another_one_others(tiny_task, baseline):
     first, second, other = (run_trials(tiny_task, baseline, MIXED, RECIPE, seed=seed) for seed in (3, 3, 4))
     assert [result.curve for result in first] == [result.curve for result in second]
@@ -161,6 +177,22 @@ def test_a_policy_whose_loss_breaks_fails_alone(tiny_task, baseline):
     assert "it was nan at step 1 of 12" in str(second)
     assert len(first.curve) == 12
     assert len(third.curve) == 4
+
+
+def test_share_0_scores_each_calibrated_model_once(tiny_task, baseline):
+    outputs = []
+
+    def counted(output, targets):
+        outputs.append(len(output))
+        return nn.functional.cross_entropy(output, targets)
+
+    task = dataclasses.replace(tiny_task, loss=counted)
+    policies = [PrecisionPolicy({"0": scheme}) for scheme in ("w1a8", "w4a8")]
+    for policy, result in zip(policies, run_trials(task, baseline, policies, RECIPE, share=0), strict=True):
+        assert result.score == result.calibrated_score
+        assert result.loss == run_trial(tiny_task, baseline, policy, RECIPE, share=0).loss
+        assert (result.steps, result.curve) == (0, ())
+    assert outputs == [80, 80]  # the whole validation split, once a policy
 
 
 def test_steps_are_told_by_the_place_of_their_policy(tiny_task, baseline):
