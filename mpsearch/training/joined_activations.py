@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from mpsearch.errors import ShapeError
 from mpsearch.kernels.extension import forced_isa, load_extension
 from mpsearch.quant.int8_activation import LsqActivation
 from mpsearch.quant.native_memory import native_order, native_threads
@@ -53,6 +54,8 @@ class JoinedActivations(nn.Module):
         return [parameter for parameter in found if parameter is not None]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Raises: ShapeError if a threshold would be for another number of channels."""
+        self._check(x)
         inputs = max(x[0].numel() // len(self.parts), 1)
         scales = [
             None if joined is None else scale_grad(joined.whole.exp(), share)
@@ -64,6 +67,16 @@ class JoinedActivations(nn.Module):
         thresholds = None if self.thresholds is None else self.thresholds.whole
         y: Tensor = _Quantized.apply(x.float(), *scales, thresholds, self)
         return y
+
+    def _check(self, x: Tensor) -> None:
+        # Native code takes the thresholds' number from x: it would read beyond their end.
+        channels = x.shape[1] / len(self.parts)
+        for quantizer in self.parts:
+            if isinstance(quantizer, RSignActivation) and quantizer.channels != channels:
+                raise ShapeError(
+                    f"`x` must have {quantizer.channels} channels of each of {len(self.parts)} policies in "
+                    f"dimension 1; got {tuple(x.shape)}."
+                )
 
 
 def _joined(members: Sequence[Tensor]) -> JoinedParameter | None:

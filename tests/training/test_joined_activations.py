@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mpsearch.errors import ShapeError
 from mpsearch.quant.int8_activation import LsqActivation
 from mpsearch.quant.sign_activation import RSignActivation
 from mpsearch.training.joined_activations import JoinedActivations
@@ -70,3 +71,10 @@ def test_channels_of_a_model_without_a_quantizer_stay_as_they_are():
     assert torch.equal(y[:, own], x[:, own])
     assert torch.equal(given.grad[:, own], upstream[:, own])
     assert len(y[:, :CHANNELS].unique()) == 2
+
+
+def test_inputs_whose_channels_lie_elsewhere_are_refused():
+    x = seeded((5, 3 * CHANNELS))
+    joined = JoinedActivations(quantizers(x, "clipped"))
+    with pytest.raises(ShapeError, match=r"6 channels of each of 3 policies in dimension 1; got"):
+        joined(seeded((5, 60, CHANNELS)))  # sequences of 20: thresholds would be read beyond their end
