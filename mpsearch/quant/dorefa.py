@@ -39,6 +39,12 @@ class DorefaQuantizer(WeightQuantizer):
         integers = limited.mul_(self.q_max / _greatest(limited)).round_().clamp_(-self.q_max, self.q_max)
         return integers, (_greatest(weight) / self.q_max).expand(len(weight), *[1] * (weight.ndim - 1))
 
+    @torch.no_grad()
+    def latent(self, integers: Tensor, _scale: Tensor, weight: Tensor) -> Tensor:
+        limited = integers * (_greatest(weight.tanh()) / self.q_max)
+        greatest = _greatest(weight)
+        return limited.atanh_().clamp_(-greatest, greatest)  # a tanh that rounds to 1 has no inverse
+
     def forward(self, weight: Tensor) -> Tensor:
         integers, scale = self.quantize(weight)
         with torch.no_grad():

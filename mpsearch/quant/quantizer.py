@@ -37,6 +37,13 @@ class WeightQuantizer(nn.Module, ABC):
         """The scale of integers below 0, (N, 1, ..., 1), where it is not that of the others."""
         return None
 
+    def latent(self, integers: Tensor, scale: Tensor, _weight: Tensor) -> Tensor:
+        """Latent weights that, among those of `weight`, become these integers; `scale` is that of `quantize`.
+
+        Shape: all but scale (N, *) -> (N, *).
+        """
+        return integers * scale
+
     @abstractmethod
     def forward(self, weight: Tensor) -> Tensor: ...
 

@@ -10,7 +10,7 @@ from torch.autograd import Function
 
 from mpsearch.quant.chosen_slopes import check_channels
 from mpsearch.quant.quantizer import SMALLEST_SCALE, WeightQuantizer, channel_dims
-from mpsearch.quant.twn import TWN_THRESHOLD, ternarize
+from mpsearch.quant.twn import TWN_THRESHOLD, latent_ternary, ternarize
 
 
 class _TwoScales(Function):
@@ -69,6 +69,9 @@ class TtqQuantizer(WeightQuantizer):
     def negative_scale(self) -> Tensor:
         """W_n."""
         return self.log_negative.exp()
+
+    def latent(self, integers: Tensor, _scale: Tensor, weight: Tensor) -> Tensor:
+        return latent_ternary(integers, weight)
 
     def forward(self, weight: Tensor) -> Tensor:
         check_channels(weight, self.log_positive)

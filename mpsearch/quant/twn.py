@@ -50,6 +50,9 @@ class LearntTwnQuantizer(LearntScaleQuantizer):
         self._check(weight)
         return ternarize(weight, TWN_THRESHOLD)[0], self.scale
 
+    def latent(self, integers: Tensor, _scale: Tensor, weight: Tensor) -> Tensor:
+        return latent_ternary(integers, weight)
+
     def forward(self, weight: Tensor) -> Tensor:
         integers, scale = self.quantize(weight)
         return chosen_slopes(
@@ -69,3 +72,11 @@ def ternarize(weight: Tensor, threshold: Tensor | float) -> tuple[Tensor, Tensor
     count = kept.sum(dims, keepdim=True).clamp_min_(1)
     scale = (magnitude * kept).sum(dims, keepdim=True).div_(count).clamp_min_(SMALLEST_SCALE)
     return weight.sign().mul_(kept), scale
+
+
+def latent_ternary(integers: Tensor, weight: Tensor) -> Tensor:
+    """Weights beyond the threshold of TWN where the integer is not 0: a learnt scale may lie below it.
+
+    Shape: integers and weight (N, *) -> (N, *).
+    """
+    return integers * ternarize(weight, TWN_THRESHOLD)[1]

@@ -32,8 +32,9 @@ class FreezeOscillating:
 
     A weight flips when its integer changes in the direction opposite to that of its last change. With o = 1
     at a flip and else 0, f <- m o + (1 - m) f; a weight whose f exceeds the threshold is held at the rounded
-    moving average of its integers: its latent value is put back to scale * integer after every step. m is
-    0.01; the threshold falls from 4 times `threshold` to it along a cosine.
+    moving average of its integers: its latent value is put back to one that rounds there (scale * integer, or
+    what the quantizer's `latent` says) after every step. m is 0.01; the threshold falls from 4 times
+    `threshold` to it along a cosine.
 
     Source: Nagel et al. 2022, arXiv:2203.11086, algorithm 1.
     """
@@ -87,7 +88,8 @@ def _update(state: _Layer, threshold: float) -> None:
     state.held = torch.where(newly, nearest, state.held)
     state.frozen |= newly
     state.integers = torch.where(newly, nearest, integers)
-    weight.copy_(torch.where(state.frozen, state.held * scale, weight))
+    latent = state.layer.weight_quantizer.latent(state.held, scale, weight)
+    weight.copy_(torch.where(state.frozen, latent, weight))
 
 
 def _nearest(mean: Tensor, *, is_binary: bool) -> Tensor:

@@ -87,3 +87,31 @@ def test_a_frozen_weight_keeps_its_integer_whatever_the_optimizer_does(scheme, f
         put(quantized, quantized.weight + 0.05 * torch.randn(4, 6))
         freeze(0.9 + step / 100)
         assert torch.equal(integers(quantized)[frozen], held)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "choice", "size", "learnt"),
+    [
+        ("w8a8", {"uniform": "dorefa"}, 3.0, 0.0),  # where the tanh bends
+        ("w8a8", {"uniform": "dorefa"}, 30.0, 0.0),  # where it rounds to 1
+        ("w8a8", {"uniform": "lsq"}, 3.0, 0.0),
+        ("w1.58a8", {"ternary": "ttq"}, 1.0, -1.2),  # scales far below the threshold
+        ("w1.58a8", {"ternary": "twn_learnt"}, 1.0, -1.2),
+    ],
+)
+def test_weights_are_frozen_where_they_round_to_their_integer(scheme, choice, size, learnt):
+    quantized = layer(scheme, **choice)
+    start = size * quantized.weight.detach()
+    put(quantized, start)
+    with torch.no_grad():
+        for parameter in quantized.weight_quantizer.parameters():
+            parameter.add_(learnt)
+    moved = start.clone()
+    moved[:, 0] = start.abs().mean(1)  # one weight of each channel flips, the others rest
+    freeze = FreezeOscillating(quantized, 1e-3)
+    for step in range(8):
+        put(quantized, torch.where(torch.arange(6) == 0, moved * (1 - 0.5 * (step % 2)), start))
+        freeze(0.9)
+    state = freeze._layers[0]
+    assert state.frozen.any()
+    assert torch.equal(integers(quantized)[state.frozen], state.held[state.frozen])
