@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
-from mpsearch.errors import FormatError, TaskError, TrialError
+from mpsearch.errors import FormatError, MpsearchError, TaskError, TrialError
 from mpsearch.training.baseline_key import baseline_key, made_of
 from mpsearch.training.distillation import TeacherMemory
 from mpsearch.training.evaluate import evaluate
@@ -113,6 +113,13 @@ def _train(model: nn.Module, task: Task, seed: int, progress: Progress | None) -
             )
     except TrialError as error:
         raise TaskError(f"The 32-bit baseline of task {task.name!r} diverged. {error}") from error
+    except MpsearchError:
+        raise
+    except Exception as error:  # the user's model, loss and augmentation run here
+        raise TaskError(
+            f"The 32-bit baseline of task {task.name!r} must train on batches of {batch_size}; it raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _optimizer(model: nn.Module, task: Task) -> torch.optim.Optimizer:

@@ -131,3 +131,15 @@ def test_a_model_that_does_not_fit_its_data_is_a_task_error(tiny_task, tmp_path)
     task = dataclasses.replace(tiny_task, build_model=lambda: nn.Linear(5, 3))
     with pytest.raises(TaskError, match=r"The model of task 'blobs' must run on inputs \(2, 8\)"):
         trained_baseline(task, cache_dir=tmp_path)
+
+
+def test_what_fails_in_training_only_is_a_task_error(tiny_task, tmp_path):
+    def augment(_inputs, _generator):
+        raise RuntimeError("no such crop")
+
+    task = dataclasses.replace(tiny_task, augment=augment)
+    with pytest.raises(TaskError, match=r"of task 'blobs' must train on .* RuntimeError: no such crop"):
+        trained_baseline(task, cache_dir=tmp_path)
+    task = dataclasses.replace(tiny_task, baseline=BaselineRecipe(epochs=1, batch_size=1))
+    with pytest.raises(TaskError, match="batches of 1; it raised ValueError: Expected more than 1 value"):
+        trained_baseline(task, cache_dir=tmp_path)
