@@ -1,6 +1,6 @@
 """How long the sampler that knows its costs takes to be asked, by the length of the search and the layers.
 
-PYTHONPATH=. python benchmarks/ask_time.py [--asks 5] [--policies 60x1000 300x1000 60x10000 300x10000]
+python benchmarks/ask_time.py [--asks 5] [--policies 60x1000 300x1000 60x10000 300x10000]
 
 A line of JSON each: processor seconds of one thread, which other work on the machine lengthens less than the
 clock's, so the least of several asks says most. Trials are random policies of many and of few bits, their
