@@ -82,6 +82,30 @@ def bars_table(found: Found) -> str:
     return _table(heads, rows)
 
 
+def further_bars_table(found: Found) -> str:
+    """The other claims: with a proxy that is wrong, of a single answer, and of several fidelities."""
+    cold = {line["table"]: line for line in fronts(found) if line["sampler"] == COLD_TPE}
+    ours = [line for line in found["replayed"] if line["sampler"] == OURS]
+    rows = []
+    for table in _tables(fronts(found)):
+        of_table = [line for line in ours if line["table"] == table]
+        misled = {line["proxy"]: line for line in of_table if line["goal"] == "front"}
+        answers = next((line for line in of_table if line["goal"] == "budgets" and _is_usual(line)), None)
+        rows.append(
+            [
+                table,
+                *(_times(cold.get(table), misled.get(proxy), 3) for proxy in _MISLEADING),
+                "" if answers is None else _slowest_answer(answers, 12),
+                _ratio_judged(_fidelity_seconds(of_table, OURS), 1 / 3),
+            ]
+        )
+    heads = [
+        "table", *(f"{COLD_TPE} ≥ 3, {proxy} proxy" for proxy in _MISLEADING), "slowest answer ≤ 12 trials",
+        "seconds with fidelities ≤ 1/3",
+    ]  # fmt: skip
+    return _table(heads, rows)
+
+
 def trials_table(found: Found) -> str:
     """Trials to 99%, with quartiles: a row a sampler, a column a table."""
     lines = fronts(found)
@@ -151,17 +175,7 @@ def fidelities_table(found: Found) -> str:
     for table in _tables(lines):
         of_table = [line for line in lines if line["table"] == table]
         for sampler in dict.fromkeys(line["sampler"] for line in of_table):
-            whole, several = (
-                next(
-                    (
-                        line["seconds_to"]["0.99"]
-                        for line in of_table
-                        if line["sampler"] == sampler and (len(line["fidelities"]) > 1) == is_several
-                    ),
-                    None,
-                )
-                for is_several in (False, True)
-            )
+            whole, several = _fidelity_seconds(of_table, sampler)
             share = f"{several / whole:.2f}" if whole is not None and several is not None else ""
             rows.append([table, sampler, _seconds(whole), _seconds(several), share])
     return _table(["table", "sampler", "s in full", "s with fidelities", "ratio"], rows)
@@ -219,8 +233,19 @@ def sensitivities_table(found: Found) -> str:
     return _table(["table", *methods], rows)
 
 
+def _fidelity_seconds(lines: Iterable[Line], sampler: str) -> tuple[float | None, float | None]:
+    """To 99%, of the whole engine in full and with several fidelities; None where it never got there."""
+    found = {
+        len(line["fidelities"]) > 1: line["seconds_to"]["0.99"]
+        for line in lines
+        if line["sampler"] == sampler and line["fidelities"]
+    }
+    return found.get(False), found.get(True)
+
+
 TABLES: Mapping[str, Callable[[Found], str]] = {
     "bars": bars_table,
+    "further": further_bars_table,
     "trials": trials_table,
     "shares": shares_table,
     "drawn": drawn_table,
@@ -233,6 +258,7 @@ TABLES: Mapping[str, Callable[[Found], str]] = {
     "model": model_table,
     "sensitivities": sensitivities_table,
 }
+_MISLEADING = ("reversed", "random")
 _LISTS = ("proxy-front", "uniform")  # they end with their policies: no limit stops them
 _BARS = {"random": 15, "nsga2-20": 15, "nsga2-50": 15, COLD_TPE: 5}
 
@@ -284,15 +310,31 @@ def _with_quartiles(median: float | None, quartiles: Sequence[float | None], mos
     return f"{median:g} ({low:g} to {'more' if high is None else format(high, 'g')})"
 
 
-def _times(line: Line | None, ours: Line, least: float) -> str:
+def _times(line: Line | None, ours: Line | None, least: float) -> str:
     """How many times our trials another sampler needs: at least so many where it never got there."""
-    if line is None or ours["trials_to"]["0.99"] is None:
+    if line is None or ours is None or ours["trials_to"]["0.99"] is None:
         return ""
     is_censored = line["trials_to"]["0.99"] is None
     trials = line["most_trials"] if is_censored else line["trials_to"]["0.99"]
     times = trials / ours["trials_to"]["0.99"]
     met = "met" if times >= least else "open" if is_censored else "missed"
     return f"{'> ' if is_censored else ''}{times:.1f}: {met}"
+
+
+def _slowest_answer(line: Line, most: int) -> str:
+    """Trials to the answer within the budget that takes longest."""
+    counts = line["trials_to_answer_by_budget"]
+    slowest = None if None in counts else max(counts)
+    met = slowest is not None and slowest <= most
+    return f"{count_text(slowest, line['most_trials'])}: {'met' if met else 'missed'}"
+
+
+def _ratio_judged(seconds: tuple[float | None, float | None], most: float) -> str:
+    """Of the second to the first; open where one never got there."""
+    whole, several = seconds
+    if whole is None or several is None:
+        return "open"
+    return f"{several / whole:.2f}: {'met' if several / whole <= most else 'missed'}"
 
 
 def _judged(value: float, least: float, unit: str) -> str:

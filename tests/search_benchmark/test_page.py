@@ -75,6 +75,17 @@ def test_bars_say_met_missed_or_open_where_a_rival_ran_out_of_trials(found):
     assert "| > 10.0: open |" in TABLES["bars"]({"replayed": few, "live": []})
 
 
+def test_further_bars_judge_a_wrong_proxy_the_slowest_answer_and_fidelities(found):
+    (*_, row) = TABLES["further"](found).splitlines()
+    assert row == "| t | 3.4: met |  | 4: met | 0.30: met |"
+    slow = [
+        line | {"trials_to_answer_by_budget": [4.0, None]} if line["goal"] == "budgets" else line
+        for line in found["replayed"]
+        if line["fidelities"] != [1.0]
+    ]
+    assert TABLES["further"]({"replayed": slow}).endswith("| 3.4: met |  | > 400: missed | open |")
+
+
 def test_one_that_was_stopped_too_early_may_be_the_best_other_and_leaves_the_claim_open(found):
     ended = front_line("proxy-front", None, most_trials=30)  # it had no more policies
     stopped = front_line("evolution", None, most_trials=100)  # whatever it would be given today
