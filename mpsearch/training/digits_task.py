@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,12 +14,28 @@ from mpsearch.errors import ConfigError
 from mpsearch.models.digits_cnn import DigitsCnn
 from mpsearch.models.mlp import Mlp
 from mpsearch.models.width import CHANNEL_STEP, scaled_channels
+from mpsearch.models.xnor_cnn import XnorCnn
 from mpsearch.training.recipe import BaselineRecipe
 from mpsearch.training.split import Split
 from mpsearch.training.task import Task, top1_correct
 
-MODELS = ("cnn", "mlp")
 SPLIT_SEED = 8
+
+
+def _cnn(width: float) -> nn.Module:
+    return DigitsCnn(width=width)
+
+
+def _mlp(width: float) -> nn.Module:
+    return Mlp(64, [scaled_channels(128, width)] * 2)
+
+
+def _xnor_cnn(width: float) -> nn.Module:
+    return XnorCnn(width=width)
+
+
+# Width multiplier -> a model of that width.
+MODELS: dict[str, Callable[[float], nn.Module]] = {"cnn": _cnn, "mlp": _mlp, "xnor-cnn": _xnor_cnn}
 
 
 def digits_task(*, model: str = "cnn", width: float = 1) -> Task:
@@ -42,7 +59,7 @@ def digits_task(*, model: str = "cnn", width: float = 1) -> Task:
     return Task(
         name="digits",
         args={"model": model} if width == 1 else {"model": model, "width": width},
-        build_model=functools.partial(_build_cnn if model == "cnn" else _build_mlp, width),
+        build_model=functools.partial(MODELS[model], width),
         train=train,
         validation=validation,
         test=test,
@@ -68,11 +85,3 @@ def stratified_split(
         for part, chosen in zip(parts, np.split(of_class, ends), strict=True):
             part.append(chosen)
     return tuple(torch.from_numpy(generator.permutation(np.concatenate(part))) for part in parts)
-
-
-def _build_cnn(width: float) -> nn.Module:
-    return DigitsCnn(width=width)
-
-
-def _build_mlp(width: float) -> nn.Module:
-    return Mlp(64, [scaled_channels(128, width)] * 2)

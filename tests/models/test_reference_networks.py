@@ -11,9 +11,11 @@ from mpsearch.models.mobilenet_v2 import MobileNetV2Small
 from mpsearch.models.resnet import PaddedShortcut, ResNet18, resnet20
 from mpsearch.models.trace import trace_model
 from mpsearch.models.vgg import VggSmall
+from mpsearch.models.xnor_cnn import XnorCnn
 
 NETWORKS = {
     "digits_cnn": (DigitsCnn, (1, 8, 8), 6, 98_848),
+    "xnor_cnn": (XnorCnn, (1, 8, 8), 6, 98_848),
     "mlp": (lambda: Mlp(64), (1, 8, 8), 3, 25_856),
     "resnet20": (resnet20, (3, 32, 32), 20, 268_336),
     "resnet18": (lambda: ResNet18(width=8), (3, 32, 32), 21, 175_192),
@@ -141,3 +143,19 @@ def test_mobilenet_adds_its_input_where_the_sizes_stay_and_scales_every_channel(
     torch.nn.init.zeros_(block.layers.bn3.weight)
     x = torch.randn(1, 24, 8, 8)
     assert torch.equal(block(x), x)
+
+
+def test_batch_norm_gives_both_signs_to_every_inner_layer_of_the_xnor_network():
+    torch.manual_seed(0)
+    model, inputs = XnorCnn(), {}
+    inner = ("conv2", "conv3", "conv4", "fc1")
+    for name in inner:
+        model.get_submodule(name).register_forward_pre_hook(
+            lambda _module, args, name=name: inputs.update({name: args[0]})
+        )
+    model(torch.randn(64, 1, 8, 8))
+    for name in inner:
+        channels = inputs[name].transpose(0, 1).flatten(1)
+        assert (channels.amin(1) < 0).all()
+        assert (channels.amax(1) > 0).all()
+        torch.testing.assert_close(channels.std(1), torch.ones(len(channels)), rtol=0.05, atol=0)

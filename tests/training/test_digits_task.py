@@ -60,11 +60,31 @@ def test_there_is_a_multilayer_perceptron_too(tmp_path):
 
 
 def test_an_unknown_model_is_refused():
-    with pytest.raises(ConfigError, match="must be one of cnn, mlp; got 'vit'"):
+    with pytest.raises(ConfigError, match="must be one of cnn, mlp, xnor-cnn; got 'vit'"):
         load_task("digits", {"model": "vit"})
 
 
-@pytest.mark.parametrize("model", ["cnn", "mlp"])
+@pytest.mark.parametrize(
+    "quantizers",
+    [
+        {"binary_activation": "xnor"},
+        {"binary_activation": "sign", "binary": "xnor_plus_plus"},
+        {"binary_activation": "sign", "sign_gradient": "swish"},
+    ],
+    ids=str,
+)
+def test_the_plain_sign_learns_where_batch_norm_stands_before_it(tmp_path_factory, quantizers):
+    task = load_task("digits", {"model": "xnor-cnn"})
+    baseline = trained_baseline(task, cache_dir=tmp_path_factory.getbasetemp())
+    policy = PrecisionPolicy.uniform(["conv2", "conv3", "conv4", "fc1"], "w1a1")
+    recipe = TrialRecipe(steps=40, batch_size=64, bn_samples=500, **quantizers)
+    result = run_trial(task, baseline, policy, recipe)
+    assert baseline.validation_score > 0.95
+    assert result.score > 0.9
+    assert result.score > result.calibrated_score
+
+
+@pytest.mark.parametrize("model", ["cnn", "mlp", "xnor-cnn"])
 def test_a_width_scales_every_layer_but_its_outer_sizes(model):
     def sizes(**args):
         made = load_task("digits", {"model": model, **args}).new_model()
