@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mpsearch.errors import ConfigError
 from mpsearch.search.known_policies import Codes, KnownPolicies
 
 
@@ -15,6 +16,8 @@ class PrecisionOrder:
 
     `ascending` (C,): for each choice the codes that are allowed, lowest first. `places` (C,): code -> place;
     of one that is not allowed, that of the next higher one that is, or of the highest.
+
+    Raises: ConfigError if a choice is allowed no code.
     """
 
     ascending: tuple[Codes, ...]
@@ -28,6 +31,11 @@ class PrecisionOrder:
             order = np.arange(size) if schemes is None else np.argsort(schemes, kind="stable")
             allowed = np.ones(size, bool) if policies.allowed is None else policies.allowed[choice]
             is_allowed = allowed[order]
+            if not is_allowed.any():
+                raise ConfigError(
+                    f"Each choice must be allowed a code; got none for {policies.names[choice]!r}. Allow one "
+                    f"of its {size}."
+                )
             lower = np.cumsum(is_allowed) - is_allowed
             place = np.empty(size, dtype=np.int64)
             place[order] = np.minimum(lower, is_allowed.sum() - 1)

@@ -1,7 +1,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from mpsearch.errors import ConfigError
 from mpsearch.search.precision_order import PrecisionOrder
 from tests.search.baseline_problem import OFFERED, known_policies
 
@@ -28,3 +30,10 @@ def test_a_width_keeps_its_codes():
     policies = known_policies(2)
     order = PrecisionOrder.of(replace(policies, places=(policies.places[0], None)))
     assert order.ascending[1].tolist() == [0, 1, 2, 3]
+
+
+def test_a_choice_that_is_allowed_nothing_is_refused_by_its_name():
+    policies = known_policies(2)
+    nothing = replace(policies, allowed=(np.ones(4, bool), np.zeros(4, bool)))
+    with pytest.raises(ConfigError, match=r"got none for 'layer1'. Allow one of its 4"):
+        PrecisionOrder.of(nothing)
