@@ -15,6 +15,7 @@ from mpsearch.models.ds_cnn import DsCnn
 from mpsearch.models.mlp import Mlp
 from mpsearch.models.resnet import ResNet18, resnet20
 from mpsearch.models.vgg import VggSmall
+from mpsearch.models.xnor_cnn import XnorCnn
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.quant.freeze import freeze_model
 from mpsearch.runtime.compiled_model import CompiledModel
@@ -112,6 +113,7 @@ MODELS = {
     "separable": (separable, (1, 16, 8)),
     "mlp": (lambda: Mlp(192, (40, 24)), (3, 8, 8)),
     "digits": (DigitsCnn, (1, 8, 8)),
+    "xnor order": (XnorCnn, (1, 8, 8)),
     "conv1d": (conv1d, (3, 21)),
     "shared layer": (shared, (4, 6, 5)),
     "normalized features": (normalized_features, (2, 4, 6)),

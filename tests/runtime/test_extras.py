@@ -7,6 +7,7 @@ from torch import nn
 from mpsearch.models.digits_cnn import DigitsCnn
 from mpsearch.models.ds_cnn import DsCnn
 from mpsearch.models.mlp import Mlp
+from mpsearch.models.xnor_cnn import XnorCnn
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.quant.freeze import freeze_layer, freeze_model
@@ -34,6 +35,7 @@ LAYERS = {
 LOW = [name for name in SCHEMES if name != "w32a32"]
 MODELS = {
     "digits cnn": (DigitsCnn, (1, 8, 8)),
+    "xnor cnn": (XnorCnn, (1, 8, 8)),
     "ds cnn": (DsCnn, (1, 49, 10)),
     "mlp": (lambda: Mlp(64), (64,)),
 }
