@@ -24,7 +24,8 @@ class BatchedLoss:
         """
         recipe = self.one.recipe
         is_known = self.one.task.loss is F.cross_entropy and outputs.ndim == 2 and targets.ndim == 1
-        if not is_known or targets.is_floating_point():
+        # Below 0 is no class: cross entropy leaves those samples out of its mean.
+        if not is_known or targets.is_floating_point() or bool((targets < 0).any()):
             parts = outputs.chunk(count)
             return torch.stack([self.one(step, output, inputs, targets) for output in parts])
         by_sample = F.cross_entropy(outputs, targets.repeat(count), reduction="none")
