@@ -143,12 +143,13 @@ def ranking_table(found: Found) -> str:
             share_text(line),
             "" if line["tau"] is None else f"{line['tau']:.2f}",
             "" if line["low"] is None else f"{line['low']:.2f} to {line['high']:.2f}",
+            "" if line["tau_loss"] is None else f"{line['tau_loss']:.2f}",
             line["policies"],
             f"{100 * line['lowest_score']:.1f} to {100 * line['highest_score']:.1f}%",
         )
         for line in found["ranking"]
     ]
-    titles = ("model", "trained for", "tau", "95% interval", "policies", "long scores")
+    titles = ("model", "trained for", "tau", "95% interval", "tau of the loss", "policies", "long scores")
     picture = "![Kendall's tau over the share of the long fine-tune](images/qat-ranking.svg)"
     return _table(titles, rows) + (f"\n\n{picture}" if rows else "")
 

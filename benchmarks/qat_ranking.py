@@ -14,15 +14,18 @@ from qat_row import Row
 
 from mpsearch.search.rung_agreement import kendall_tau_b
 
+_Told = tuple[float, float | None]  # score and loss
+
 RESAMPLES = 1000
 LEAST_POLICIES = 8
 
 
 def ranking_lines(rows: Sequence[Row], finished: Mapping[str, Record]) -> list[dict[str, Any]]:
-    """Kendall's tau-b between scores at a share and those of the whole, with its 95% bootstrap interval.
+    """Kendall's tau-b between scores at a share and those of the whole, with its 95% bootstrap interval; the
+    same between losses, which tell policies apart whose scores are a sample or two apart.
 
-    Only policies with both scores count, each once. Share 0 is calibration alone, share 1 the whole with
-    another seed.
+    Only policies with both scores count, each once. Share 0 is calibration alone, whose loss is not kept;
+    share 1 is the whole with another seed.
     """
     return [
         line
@@ -32,25 +35,27 @@ def ranking_lines(rows: Sequence[Row], finished: Mapping[str, Record]) -> list[d
 
 
 def _of_table(table: str, rows: Sequence[Row], finished: Mapping[str, Record]) -> list[dict[str, Any]]:
-    whole: dict[str, float] = {}
-    scores: dict[float, dict[str, float]] = {}
+    whole: dict[str, _Told] = {}
+    scores: dict[float, dict[str, _Told]] = {}
     records = [finished[run.key] for row in rows for run in row.runs if run.key in finished]
     for record in (record for record in records if "failure" not in record):
         policy = json.dumps(record["policy"])
+        told = record["score"], record["loss"]
         if record["share"] == 1 and record["seed"] == 0:
-            whole[policy] = record["score"]
+            whole[policy] = told
         else:
-            scores.setdefault(record["share"], {})[policy] = record["score"]
+            scores.setdefault(record["share"], {})[policy] = told
         if record["seed"] == 0:
-            scores.setdefault(0.0, {})[policy] = record["calibrated"]
+            scores.setdefault(0.0, {})[policy] = record["calibrated"], None
     run = rows[0].runs[0]
     lines = []
     for share, at_share in sorted(scores.items()):
         both = [policy for policy in at_share if policy in whole]
         if len(both) < LEAST_POLICIES:
             continue
-        short = np.array([at_share[policy] for policy in both])
-        long = np.array([whole[policy] for policy in both])
+        (short, short_losses), (long, long_losses) = (
+            np.array([told[policy] for policy in both], dtype=float).T for told in (at_share, whole)
+        )
         low, high = _interval(short, long)
         lines.append(
             {
@@ -62,6 +67,7 @@ def _of_table(table: str, rows: Sequence[Row], finished: Mapping[str, Record]) -
                 "tau": kendall_tau_b(short, long),
                 "low": low,
                 "high": high,
+                "tau_loss": None if share == 0 else kendall_tau_b(short_losses, long_losses),
                 "steps": round(share * run.recipe.steps),
                 "long_steps": run.recipe.steps,
                 "settings": asdict(run.recipe),

@@ -56,6 +56,8 @@ def _ranking(line: Line) -> str:
     tau = "no tau" if line["tau"] is None else f"tau {line['tau']:.2f}"
     interval = "" if line["low"] is None else f" ({line['low']:.2f} to {line['high']:.2f})"
     text = f"{line['table']}: {share_text(line):20} {tau}{interval}, {line['policies']} policies"
+    if line["tau_loss"] is not None:
+        text += f"; {line['tau_loss']:.2f} of the loss"
     if line["share"] == TRIAL_SHARE and line["tau"] is not None:
         text += f"; bar {LEAST_TAU}: {'met' if line['tau'] >= LEAST_TAU else 'MISSED'}"
     return text

@@ -108,7 +108,8 @@ def ranked(short, long, calibrated=0.3):
         whole = Run(workload=WORKLOAD, rule=PolicyRule(space="digits", draw=place), settings={})
         runs = (replace(whole, share=0.1), whole, replace(whole, seed=1))
         policy = {"layer": str(place)}
-        done |= finished(runs, (*scores, -scores[1]), policy=policy, calibrated=calibrated)
+        for run, score in zip(runs, (*scores, -scores[1]), strict=True):
+            done |= finished([run], [score], policy=policy, calibrated=calibrated, loss=1 - score**2)
         rows.append(Row(table="t", label=str(place), runs=runs))
     return results({"ranking": rows}, done)["ranking"]
 
@@ -120,6 +121,7 @@ def test_tau_is_one_where_the_order_is_kept_and_none_where_all_scores_are_equal(
     assert (trial["low"], trial["high"]) == (1.0, 1.0)
     assert (calibrated["share"], calibrated["tau"]) == (0.0, None)
     assert (again["share"], again["tau"]) == (1.0, -1.0)
+    assert [line["tau_loss"] for line in (calibrated, trial, again)] == [None, 1.0, 1.0]
     assert ranked(long[::-1], long)[1]["tau"] == -1.0
 
 
