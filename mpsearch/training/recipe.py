@@ -77,7 +77,8 @@ class TrialRecipe:
     - a policy of 32-bit layers only is the baseline, and is not trained.
 
     Loss: (1 - d) * task loss + d * T^2 * KL(teacher / T || student / T), where d is `distillation_weight` and
-    T is `temperature`: outputs count as logits of classes, so d is 0 for a regression; plus `feature_distillation` times the distance of inner outputs (`FeatureDistance`).
+    T is `temperature`; plus `feature_distillation` times the distance of inner outputs (`FeatureDistance`).
+    Distillation takes outputs for logits of classes: d must be 0 for a regression.
     `bfloat16` and `augment` as for the baseline; scores are always computed in 32 bits.
 
     The quantizers of each family are named as in `QuantizerChoice`. The other settings are off unless said:
