@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -209,11 +209,3 @@ def _quantile(values: Sequence[float], share: float) -> float:
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def best_rival(lines: Iterable[Mapping[str, Any]], share: str) -> Mapping[str, Any] | None:
-    """The line of least trials to a share among those of other samplers than ours."""
-    reached = [
-        line for line in lines if line["sampler"] != "mpsearch" and line["trials_to"][share] is not None
-    ]
-    return min(reached, key=lambda line: line["trials_to"][share], default=None)
