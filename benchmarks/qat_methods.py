@@ -25,7 +25,7 @@ _MODELS_OF_LINEAR_LAYERS = {"digits-mlp", "shakespeare"}
 
 AS_IT_IS, _NONE = "as it is", "no distillation"
 # What is switched on -> the settings that do so.
-_SWITCHES: Mapping[str, Mapping[str, Any]] = {
+SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "distillation alone": {"distillation_weight": 1.0},
     "distillation at temperature 4": {"temperature": 4.0},
     "feature distillation 1": {"feature_distillation": 1.0},
@@ -77,7 +77,7 @@ def ablations(seeds: int) -> Iterator[Row]:
             switches = {
                 _NONE: {"distillation_weight": 0.0},
                 AS_IT_IS: {},
-                **_SWITCHES,
+                **SWITCHES,
                 **({"30% of weights pruned": {"prune": 0.3}} if scheme == "w1.58a8" else {}),
                 **({"augmented": {"augment": True}} if bench.has_augmentation else {}),
             }

@@ -144,5 +144,9 @@ def relevant_settings(recipe: TrialRecipe, schemes: Sequence[Scheme]) -> dict[st
     return {
         name: value
         for name, value in asdict(recipe).items()
-        if felt.get(name, True) and value and _AS_BEFORE.get(name) != value
+        if felt.get(name, True) and not _adds_nothing(name, value)
     }
+
+
+def _adds_nothing(name: str, value: Any) -> bool:
+    return value == _AS_BEFORE[name] if name in _AS_BEFORE else not value

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from qat_drawn_policy import drawn_policy
 from qat_journal import Journal
+from qat_methods import SWITCHES
 from qat_parts import PARTS, SHARES, TRIAL_SHARE, in_order
 from qat_run import PolicyRule, Run, Workload, inner, uniform
 from qat_sitting import groups_alike
@@ -53,6 +54,11 @@ def test_what_a_policy_cannot_feel_is_not_in_its_key():
 
 def test_a_switch_that_is_off_is_as_if_it_were_not_there():
     assert run(prune=0.0, ema=None, progressive=False).key == run().key
+
+
+def test_every_line_of_the_ablations_is_a_run_of_its_own():
+    keys = [run(**settings).key for settings in ({}, *SWITCHES.values())]
+    assert len(set(keys)) == len(keys)
 
 
 def test_a_rule_holds_the_ends_and_what_matches():
