@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mpsearch.errors import ConfigError
@@ -36,7 +36,8 @@ class ToldPolicies:
 class CodeSampler(BaseSampler, ABC):
     """Chooses codes of `policies`: parameters named as its choices, integers from 0.
 
-    Raises: ConfigError if a parameter is none of the choices.
+    Raises (when asked): ConfigError if a parameter is none of the choices, or the directions of the study are
+    not those of `policies.objectives`.
     """
 
     def __init__(self, policies: KnownPolicies, *, seed: int) -> None:
@@ -61,6 +62,7 @@ class CodeSampler(BaseSampler, ABC):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],  # noqa: ARG002 - Optuna's signature
     ) -> dict[str, Any]:
+        self._require_directions(study)
         return dict(zip(self.policies.names, self.choose(study, trial), strict=True))
 
     def sample_independent(
@@ -74,6 +76,16 @@ class CodeSampler(BaseSampler, ABC):
             "The parameters must be the choices of the space, each an integer from 0 to its size less 1; got "
             f"{param_name!r}, {param_distribution}. The choices are {', '.join(self.policies.names)!s:.200}."
         )
+
+    def _require_directions(self, study: Study) -> None:
+        learnt = StudyDirection.MAXIMIZE if self.policies.is_maximized else StudyDirection.MINIMIZE
+        wanted = [learnt if place is None else StudyDirection.MINIMIZE for place in self.policies.objectives]
+        if study.directions != wanted:
+            raise ConfigError(
+                "The directions of a study must be those of `policies.objectives`, "
+                f"{[direction.name.lower() for direction in wanted]}; got "
+                f"{[direction.name.lower() for direction in study.directions]}. Create the study with them."
+            )
 
     def reseed_rng(self) -> None:
         self.generator = np.random.default_rng()

@@ -104,6 +104,14 @@ def test_trials_within_a_study_of_suggestions_work_too(name):
     assert len({tuple(trial.params.values()) for trial in study.trials}) == 25
 
 
+@pytest.mark.parametrize("directions", [["minimize"] * 3, ["maximize", "minimize"]])
+def test_a_study_of_other_directions_is_refused(name, directions):
+    study = optuna.create_study(directions=directions)
+    study.sampler = SAMPLERS[name](0, knowledge_of())
+    with pytest.raises(ConfigError, match=r"must be those.*\['maximize', 'minimize', 'minimize'\]; got"):
+        study.ask(distributions_of(known_policies()))
+
+
 def test_a_parameter_that_is_no_choice_is_refused_with_the_names_of_those_that_are(name):
     study = study_of(known_policies())
     study.sampler = SAMPLERS[name](0, knowledge_of())
