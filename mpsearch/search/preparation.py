@@ -12,7 +12,6 @@ from mpsearch.cost.cost_model import CostModel
 from mpsearch.errors import ConfigError, RunError
 from mpsearch.hardware.fingerprint import probe_machine
 from mpsearch.hardware.profile import HardwareProfile
-from mpsearch.models.layer_shape import Extra
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.models.trace import trace_model
 from mpsearch.profiling.profile_machine import profile_machine
@@ -29,6 +28,7 @@ from mpsearch.training.baseline import Baseline, trained_baseline
 from mpsearch.training.batched_trials import why_one_by_one
 from mpsearch.training.layout import prepare_model
 from mpsearch.training.recipe import TrialRecipe
+from mpsearch.training.recipe_needs import require_needs
 from mpsearch.training.task import Task
 
 Emit = Callable[[Event], None]
@@ -86,8 +86,7 @@ def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask
     Raises: TaskError, DataError, TraceError or ConfigError, as the step that fails.
     """
     emit(StageStarted(stage="task", detail=f"task {space.task.name}"))
-    extras = space.trial.quantizers.extras
-    models = {width: _traced(loaded, extras) for width, loaded in load_tasks(space, task).items()}
+    models = {width: _traced(loaded, space.trial) for width, loaded in load_tasks(space, task).items()}
     _require_same_layers(space, models)
     resolved = resolve(space, next(iter(models.values())).trace)
     allowed = narrowed(resolved, space.overrides)
@@ -96,9 +95,10 @@ def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask
     return TracedTask(models=models, resolved=resolved, allowed=allowed)
 
 
-def _traced(task: Task, extras: tuple[Extra, ...]) -> TracedModel:
+def _traced(task: Task, recipe: TrialRecipe) -> TracedModel:
     model = prepare_model(task.new_model())
-    trace = trace_model(model, task.example_inputs).with_extras(extras)
+    trace = trace_model(model, task.example_inputs).with_extras(recipe.quantizers.extras)
+    require_needs(recipe, task, trace)
     return TracedModel(task=task, model=model, trace=trace)
 
 

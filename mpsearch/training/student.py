@@ -7,7 +7,6 @@ import copy
 import torch
 from torch import nn
 
-from mpsearch.errors import ConfigError
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.quant.fold_batch_norm import fold_batch_norm
@@ -15,6 +14,7 @@ from mpsearch.quant.layers import QuantLayer
 from mpsearch.quant.swap import quantize_model
 from mpsearch.training.layout import prepare_model
 from mpsearch.training.recipe import TrialRecipe
+from mpsearch.training.recipe_needs import graph_to_fold
 from mpsearch.training.sparse_weights import SparseWeights, ternary_weights
 
 
@@ -23,14 +23,8 @@ def folded(model: nn.Module, policy: PrecisionPolicy, trace: ModelTrace) -> nn.M
 
     Raises: ConfigError if the model has no graph.
     """
-    if trace.graph is None:
-        raise ConfigError(
-            "`fold_batch_norm` needs the model's graph, to know what each BatchNorm follows; there is none: "
-            f"{'; '.join(trace.eager_reasons):.300}. Write `fold_batch_norm: false`."
-        )
-    return fold_batch_norm(
-        model, trace.graph, [name for name, scheme in policy.items() if not scheme.is_full_precision]
-    )
+    quantized = [name for name, scheme in policy.items() if not scheme.is_full_precision]
+    return fold_batch_norm(model, graph_to_fold(trace), quantized)
 
 
 def new_student(source: nn.Module, policy: PrecisionPolicy, recipe: TrialRecipe) -> nn.Module:
