@@ -83,7 +83,7 @@ def search(
     ray         run trials over Ray: "local", "auto" or "HOST:PORT"; see docs/scaling-out.md
     sensitivity how a sampler that asks learns which layers lose most: loss, gradient, hessian, supernet,
                 sqnr or none
-    fidelities  shares of a trial's steps, such as (0.1, 0.3): only the best third of each goes on to the next
+    fidelities  shares of a trial's steps, such as (0.1, 0.3): those that promise most go on to the next
     objectives  what the search is for, in place of the space's: accuracy or loss, latency, latency_p95,
                 latency_p99, memory, energy, compressed_size, in any number; see docs/budgets.md
     out         the run folder; default `runs/NAME`, or that of the run that goes on

@@ -128,7 +128,7 @@ def search(
         str | None,
         typer.Option(
             metavar="SHARES",
-            help="Train first for shares of the steps, as 0.1,0.3; the best third of each goes on.",
+            help="Train first for shares of the steps, as 0.1,0.3; those that promise most go on.",
             show_default="the space's",
             rich_help_panel=_HOW,
         ),
