@@ -50,7 +50,7 @@ def families(seeds: int) -> Iterator[Row]:
     known = get_type_hints(QuantizerChoice)
     for bench in BENCHES:
         for family, (scheme, standard, rivals) in FAMILIES.items():
-            if scheme == "w1a1" and not bench.has_sign_inputs:
+            if (scheme == "w1a1" and not bench.has_sign_inputs) or family not in (bench.only or FAMILIES):
                 continue
             members = get_args(known[family])
             for name in members:
@@ -69,7 +69,7 @@ def families(seeds: int) -> Iterator[Row]:
 
 def ablations(seeds: int) -> Iterator[Row]:
     """One line a switch; distillation is compared with none, all others with the recipe as it is."""
-    for bench in BENCHES:
+    for bench in (bench for bench in BENCHES if not bench.only):
         schemes = ("w1.58a8", "w1a1") if bench.is_slow else ("w4a8", "w1.58a8", "w1a1")
         for scheme in schemes if bench.has_sign_inputs else schemes[:1]:
             rule = bench.rule(scheme)

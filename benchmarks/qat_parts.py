@@ -50,7 +50,7 @@ def bars(seeds: int) -> Iterator[Row]:
 
 def ptq(seeds: int) -> Iterator[Row]:
     """Calibrated only, beside fine-tuned as a trial is, by bits."""
-    for bench in BENCHES:
+    for bench in (bench for bench in BENCHES if not bench.only):
         for scheme in SCHEMES.values():
             if not scheme.is_full_precision and (scheme.activation_bits > 1 or bench.has_sign_inputs):
                 rule = bench.rule(scheme.name)

@@ -34,6 +34,7 @@ class Bench:
     has_augmentation: bool = False
     is_long_augmented: bool = False
     has_sign_inputs: bool = True
+    only: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -66,6 +67,13 @@ DIGITS_MLP = Bench(
     long=_LONG_DIGITS,
     ends=None,
 )
+# BatchNorm before each layer, not a ReLU: there a sign with its threshold at 0 tells something.
+DIGITS_XNOR = Bench(
+    workload=Workload(name="digits-xnor", task="digits", args={"model": "xnor-cnn"}),
+    trial=_DIGITS,
+    long=_LONG_DIGITS,
+    only=("binary_activation", "sign_gradient"),
+)
 # At one bit a depthwise convolution, nine weights a channel, keeps 8: it is a percent of the network.
 SPEECH = Bench(
     workload=Workload(name="speech", task="speech_digits"),
@@ -92,4 +100,4 @@ SHAKESPEARE = Bench(
     is_slow=True,
     has_sign_inputs=False,
 )
-BENCHES = (DIGITS_CNN, DIGITS_MLP, SPEECH, SHAKESPEARE, RESNET20)
+BENCHES = (DIGITS_CNN, DIGITS_MLP, DIGITS_XNOR, SPEECH, SHAKESPEARE, RESNET20)

@@ -117,6 +117,11 @@ def test_each_rival_is_a_row_of_the_same_table(part):
     assert all((row.table, row.against) in named for row in rows if row.against is not None)
 
 
+def test_a_model_for_one_family_is_compared_in_no_other():
+    tables = {row.table for part in PARTS for row in PARTS[part](1) if row.table.startswith("digits-xnor")}
+    assert tables == {"digits-xnor, binary_activation", "digits-xnor, sign_gradient"}
+
+
 def test_an_unknown_setting_is_refused_before_anything_is_trained():
     with pytest.raises(ConfigError):
         _ = run(ternary="none").key
