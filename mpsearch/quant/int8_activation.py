@@ -67,8 +67,11 @@ class Int8Activation(ActivationQuantizer):
         self._samples = torch.cat([self._samples, _sample(x.float())])[-SAMPLES_IN_ALL:]
         self._fit(self._samples, *self._extremes)
 
-    def _fit(self, samples: Tensor, least: float, greatest: float) -> None:
+    def _set_zero_point(self, least: float) -> None:
         self.zero_point.fill_(UNSIGNED_ZERO_POINT if least >= 0 else 0)
+
+    def _fit(self, samples: Tensor, least: float, greatest: float) -> None:
+        self._set_zero_point(least)
         grid = self.grid()
         self.log_scale.copy_(least_error_scale(samples, grid_reach(grid, least, greatest), grid).log())
 
@@ -120,7 +123,7 @@ class MinmaxActivation(Int8Activation):
         self.register_buffer("zero_point", torch.tensor(torch.nan))
 
     def _fit(self, samples: Tensor, least: float, greatest: float) -> None:
-        self.zero_point.fill_(UNSIGNED_ZERO_POINT if least >= 0 else 0)
+        self._set_zero_point(least)
         grid = self.grid()
         reach = grid_reach(grid, least, greatest)
         self.log_scale.copy_(samples.new_tensor(reach if reach > SMALLEST_SCALE else 1 / 127).log())

@@ -13,7 +13,9 @@ Ternary = Literal["twn", "twn_learnt", "absmean", "threshold", "seq", "ttq"]
 Uniform = Literal["lsq", "minmax", "dorefa"]
 BinaryActivation = Literal["rsign", "sign", "xnor"]
 SignGradient = Literal["identity", "clipped", "approx_sign", "tanh", "swish", "ede"]
-Activation = Literal["lsq", "lsq_plus", "pact", "minmax", "per_token", "ternary", "ternary_threshold"]
+Activation = Literal[
+    "lsq", "lsq_plus", "pact", "minmax", "dorefa", "per_token", "ternary", "ternary_threshold"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

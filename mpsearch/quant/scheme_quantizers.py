@@ -13,6 +13,7 @@ from mpsearch.quant.absmean import AbsmeanQuantizer
 from mpsearch.quant.binary_connect import BinaryConnectQuantizer
 from mpsearch.quant.bwn import BwnQuantizer
 from mpsearch.quant.dorefa import DorefaQuantizer
+from mpsearch.quant.dorefa_activation import DorefaActivation
 from mpsearch.quant.elastic_binary import ElasticBinaryQuantizer
 from mpsearch.quant.int8_activation import LsqActivation, MinmaxActivation
 from mpsearch.quant.ir_net import IrNetQuantizer
@@ -100,6 +101,7 @@ ACTIVATIONS: Mapping[str, Callable[[LayerInputs], ActivationQuantizer]] = {
     "lsq_plus": lambda _inputs: LsqPlusActivation(),
     "pact": lambda _inputs: PactActivation(),
     "minmax": lambda _inputs: MinmaxActivation(),
+    "dorefa": lambda _inputs: DorefaActivation(),
     # The windows of a convolution mix pixels: those keep one learnt scale.
     "per_token": lambda inputs: LsqActivation() if inputs.spatial_dims else PerTokenActivation(),
     "ternary": lambda _inputs: TernaryActivation(),

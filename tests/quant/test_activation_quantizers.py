@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mpsearch.errors import ConfigError, ShapeError, TrialError
+from mpsearch.quant.dorefa_activation import DorefaActivation
 from mpsearch.quant.int8_activation import LsqActivation, MinmaxActivation
 from mpsearch.quant.lsq_plus_activation import LsqPlusActivation
 from mpsearch.quant.pact_activation import PactActivation
@@ -275,6 +276,30 @@ class TestMinmax(Int8Suite):
 
     def test_nothing_is_learnt(self):
         assert not list(MinmaxActivation().parameters())
+
+
+class TestDorefa(Int8Suite):
+    slack = 0.0
+
+    def quantizer(self, channels, spatial_dims):
+        return DorefaActivation()
+
+    def test_error_of_a_gaussian_is_below_two_percent(self):
+        x = seeded(100, 100)
+        kept = x.abs() <= 1
+        error = calibrated(DorefaActivation(), x)(x) - x
+        assert error[kept].abs().max() <= 0.5001 / 127
+        assert (error[~kept].abs() >= x[~kept].abs() - 1.01).all()
+
+    def test_it_is_the_papers_equation_between_0_and_1(self):
+        x = torch.tensor([0.0, 0.1, 0.5, 0.9999, 1.0, 1.7, 40.0])
+        y = calibrated(DorefaActivation(), x)(x)
+        torch.testing.assert_close(y, (255 * x.clamp(0, 1)).round() / 255)
+
+    def test_nothing_is_learnt_and_the_size_of_the_inputs_changes_nothing(self):
+        small, large = (calibrated(DorefaActivation(), seeded(9, 9) * size) for size in (0.01, 100))
+        assert torch.equal(small(seeded(9, 9)), large(seeded(9, 9)))
+        assert not list(DorefaActivation().parameters())
 
 
 class TestRSign(ActivationQuantizerSuite):

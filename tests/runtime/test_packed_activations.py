@@ -13,7 +13,7 @@ from mpsearch.runtime.packed_layer import PackedLayer
 CHOICES = {
     name: (scheme, QuantizerChoice(**{family: name}))
     for scheme, family, names in (
-        ("w4a8", "activation", ("lsq", "lsq_plus", "pact", "minmax")),
+        ("w4a8", "activation", ("lsq", "lsq_plus", "pact", "minmax", "dorefa")),
         ("w1a1", "binary_activation", ("rsign", "sign")),
     )
     for name in names
