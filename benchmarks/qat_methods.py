@@ -13,6 +13,7 @@ from mpsearch.quant.quantizer_choice import QuantizerChoice
 # Family -> the scheme that feels it; the member that the others are compared with; other rivals by name.
 FAMILIES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "binary": ("w1a8", "bwn", {"bwn": "binary_connect"}),
+    "binary_gradient": ("w1a8", "identity", {}),
     "ternary": ("w1.58a8", "twn", {}),
     "uniform": ("w4a8", "minmax", {}),
     "binary_activation": ("w1a1", "sign", {}),

@@ -20,7 +20,7 @@ VERSIONS: Mapping[str, int] = {"trial": 1}
 # Settings that say how a run is searched or where it is computed, not what it trains to.
 _NO_MATTER = ("fidelities", "reduction", "device")
 # What a trial did before a setting for it was there: such a value adds nothing to a key.
-_AS_BEFORE = {"reestimate_batch_norm": True}
+_AS_BEFORE = {"reestimate_batch_norm": True, "binary_gradient": "identity"}
 _LOW_BIT_ONLY = ("steps", "low_bit_learning_rate")
 
 
@@ -132,6 +132,7 @@ def relevant_settings(recipe: TrialRecipe, schemes: Sequence[Scheme]) -> dict[st
     below = [scheme for scheme in schemes if not scheme.is_full_precision]
     felt = {
         "binary": any(scheme.weight_bits == 1 for scheme in below),
+        "binary_gradient": any(scheme.weight_bits == 1 for scheme in below),
         "ternary": any(1 < scheme.weight_bits < LOW_BITS for scheme in below),
         "uniform": any(scheme.weight_bits >= LOW_BITS for scheme in below),
         "binary_activation": any(scheme.activation_bits == 1 for scheme in below),

@@ -30,6 +30,10 @@ class IrNetQuantizer(WeightQuantizer):
         self.slope = sign_slope("ede")
         self.progress = 0.0
 
+    @property
+    def is_annealed(self) -> bool:
+        return True
+
     def anneal(self, t: float) -> None:
         self.progress = t
 

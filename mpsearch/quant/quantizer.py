@@ -26,6 +26,11 @@ class WeightQuantizer(nn.Module, ABC):
     Shape: weight (N, *) -> (N, *), N output channels.
     """
 
+    @property
+    def is_annealed(self) -> bool:
+        """Whether `anneal` changes anything."""
+        return False
+
     def anneal(self, t: float) -> None:
         """Sharpen what the gradients approximate; t rises from 0 to 1 over the training."""
 

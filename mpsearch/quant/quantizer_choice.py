@@ -16,6 +16,7 @@ SignGradient = Literal["identity", "clipped", "approx_sign", "tanh", "swish", "e
 Activation = Literal[
     "lsq", "lsq_plus", "pact", "minmax", "dorefa", "per_token", "ternary", "ternary_threshold"
 ]
+OWN_GRADIENT: tuple[Binary, ...] = ("xnor_plus_plus", "ir_net")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class QuantizerChoice:
     """The member of each family, by name; docs/quantizers.md has their formulas.
 
     binary             weights of 1 bit
+    binary_gradient    what the backward pass takes for the slope of their sign; not for those of
+                       `OWN_GRADIENT`, which bring their paper's
     ternary            weights of 1.58 bits
     uniform            weights of 4 and 8 bits
     binary_activation  inputs of 1 bit
@@ -33,6 +36,7 @@ class QuantizerChoice:
     """
 
     binary: Binary = "bwn"
+    binary_gradient: SignGradient = "identity"
     ternary: Ternary = "twn"
     uniform: Uniform = "lsq"
     binary_activation: BinaryActivation = "rsign"
@@ -45,6 +49,11 @@ class QuantizerChoice:
             known, name = get_args(families[field.name]), getattr(self, field.name)
             if name not in known:
                 raise ConfigError(f"`{field.name}` must be one of {', '.join(known)}; got {name!r}.")
+        if self.binary in OWN_GRADIENT and self.binary_gradient != "identity":
+            raise ConfigError(
+                f"`binary: {self.binary}` has a gradient of its own; got `binary_gradient: "
+                f"{self.binary_gradient}`. Leave it out, or choose another `binary`."
+            )
 
     @property
     def extras(self) -> tuple[Extra, ...]:

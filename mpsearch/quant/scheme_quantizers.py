@@ -23,7 +23,7 @@ from mpsearch.quant.minmax import MinMaxQuantizer
 from mpsearch.quant.pact_activation import PactActivation
 from mpsearch.quant.per_token_activation import PerTokenActivation
 from mpsearch.quant.quantizer import ActivationQuantizer, WeightQuantizer
-from mpsearch.quant.quantizer_choice import QuantizerChoice
+from mpsearch.quant.quantizer_choice import QuantizerChoice, SignGradient
 from mpsearch.quant.scaled_threshold import ScaledThresholdQuantizer
 from mpsearch.quant.seq import SeqQuantizer
 from mpsearch.quant.sign_activation import FixedSignActivation, RSignActivation
@@ -59,13 +59,13 @@ class SchemeQuantizers:
     activation: Callable[[LayerInputs], ActivationQuantizer]
 
 
-BINARY: Mapping[str, MakeWeight] = {
-    "bwn": lambda _weight: BwnQuantizer(),
-    "bwn_through_scale": lambda _weight: BwnQuantizer(through_scale=True),
-    "binary_connect": lambda _weight: BinaryConnectQuantizer(),
-    "elastic": ElasticBinaryQuantizer,
-    "xnor_plus_plus": XnorPlusPlusQuantizer,
-    "ir_net": lambda _weight: IrNetQuantizer(),
+BINARY: Mapping[str, Callable[[Tensor, SignGradient], WeightQuantizer]] = {
+    "bwn": lambda _weight, gradient: BwnQuantizer(gradient=gradient),
+    "bwn_through_scale": lambda _weight, gradient: BwnQuantizer(through_scale=True, gradient=gradient),
+    "binary_connect": lambda _weight, gradient: BinaryConnectQuantizer(gradient),
+    "elastic": lambda weight, gradient: ElasticBinaryQuantizer(weight, gradient=gradient),
+    "xnor_plus_plus": lambda weight, _gradient: XnorPlusPlusQuantizer(weight),
+    "ir_net": lambda _weight, _gradient: IrNetQuantizer(),
 }
 TERNARY: Mapping[str, MakeWeight] = {
     "twn": lambda _weight: TwnQuantizer(),
@@ -116,20 +116,20 @@ def scheme_quantizers(scheme: Scheme, choice: QuantizerChoice) -> SchemeQuantize
     """
     if scheme.is_full_precision:
         raise ConfigError(f"Only schemes below 32 bits are quantized; got {scheme}.")
-    bits = scheme.weight_bits
-    if bits == 1:
-        weight = BINARY[choice.binary]
-    elif bits < 2:
-        weight = TERNARY[choice.ternary]
-    else:
-        uniform = UNIFORM[choice.uniform]
-
-        def weight(given: Tensor) -> WeightQuantizer:
-            return uniform(given, int(bits))
 
     def activation(inputs: LayerInputs) -> ActivationQuantizer:
         if scheme.activation_bits == 1:
             return BINARY_ACTIVATIONS[choice.binary_activation](inputs, choice)
         return ACTIVATIONS[choice.activation](inputs)
 
-    return SchemeQuantizers(weight=weight, activation=activation)
+    return SchemeQuantizers(weight=_weight_quantizer(scheme.weight_bits, choice), activation=activation)
+
+
+def _weight_quantizer(bits: float, choice: QuantizerChoice) -> MakeWeight:
+    if bits == 1:
+        binary = BINARY[choice.binary]
+        return lambda weight: binary(weight, choice.binary_gradient)
+    if bits < 2:
+        return TERNARY[choice.ternary]
+    uniform = UNIFORM[choice.uniform]
+    return lambda weight: uniform(weight, int(bits))

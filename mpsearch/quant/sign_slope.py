@@ -63,6 +63,8 @@ SIGN_SLOPES: dict[str, SignSlope] = {
     "swish": _swish,
     "ede": _ede,
 }
+# These change over the training.
+ANNEALED = ("tanh", "swish", "ede")
 
 
 def sign_slope(gradient: SignGradient) -> SignSlope:

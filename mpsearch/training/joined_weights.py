@@ -66,7 +66,7 @@ def _kind(layer: QuantLayer) -> tuple[object, ...] | None:
     """What layers that are joined have in common; None for one that holds more or anneals."""
     quantizer = layer.weight_quantizer
     channels = len(layer.weight)
-    if any(True for _ in quantizer.buffers()) or type(quantizer).anneal is not WeightQuantizer.anneal:
+    if any(True for _ in quantizer.buffers()) or quantizer.is_annealed:
         return None
     if any(parameter.ndim == 0 or len(parameter) != channels for parameter in quantizer.parameters()):
         return None

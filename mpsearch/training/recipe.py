@@ -127,6 +127,7 @@ class TrialRecipe:
     dense_sparse_dense: float = 0.0
     gradient_bits: int | None = None
     binary: Binary = "bwn"
+    binary_gradient: SignGradient = "identity"
     ternary: Ternary = "twn"
     uniform: Uniform = "lsq"
     binary_activation: BinaryActivation = "rsign"

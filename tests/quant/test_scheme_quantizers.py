@@ -8,7 +8,7 @@ import torch
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES
 from mpsearch.quant.quantizer import WeightQuantizer
-from mpsearch.quant.quantizer_choice import STANDARD, Binary, QuantizerChoice, Ternary, Uniform
+from mpsearch.quant.quantizer_choice import OWN_GRADIENT, STANDARD, Binary, QuantizerChoice, Ternary, Uniform
 from mpsearch.quant.scheme_quantizers import BINARY, TERNARY, UNIFORM, scheme_quantizers
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "quantizers.md"
@@ -54,6 +54,23 @@ def test_schemes_of_like_weights_share_a_family(scheme, family):
     weight = torch.ones(2, 2)
     of_both = [scheme_quantizers(SCHEMES[name], choice).weight(weight) for name in (scheme, other)]
     assert type(of_both[0]) is type(of_both[1])
+
+
+@pytest.mark.parametrize("name", sorted({*get_args(Binary)} - {*OWN_GRADIENT}))
+def test_the_slope_of_the_sign_reaches_every_binary_quantizer_that_has_none_of_its_own(name):
+    choice = QuantizerChoice(binary=name, binary_gradient="approx_sign")
+    weight = torch.full((1, 4), 0.5).requires_grad_()
+    quantizer = scheme_quantizers(SCHEMES["w1a8"], choice).weight(weight.detach())
+    quantizer(weight).sum().backward()
+    at = 0.5 / quantizer.quantize(weight.detach())[1]
+    by_scale = 1.0 if name == "bwn_through_scale" else 0.0
+    torch.testing.assert_close(weight.grad, (2 - 2 * at + by_scale).expand(1, 4))
+
+
+@pytest.mark.parametrize("name", OWN_GRADIENT)
+def test_a_quantizer_with_a_gradient_of_its_own_takes_no_other(name):
+    with pytest.raises(ConfigError, match=rf"`binary: {name}` has a gradient of its own; .* Leave it out"):
+        QuantizerChoice(binary=name, binary_gradient="clipped")
 
 
 def test_the_bits_of_the_scheme_reach_a_uniform_quantizer():

@@ -1,4 +1,4 @@
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import pytest
 import torch
@@ -13,8 +13,10 @@ from mpsearch.quant.elastic_binary import ElasticBinaryQuantizer
 from mpsearch.quant.ir_net import IrNetQuantizer
 from mpsearch.quant.lsq import LsqQuantizer, least_error_step
 from mpsearch.quant.minmax import MinMaxQuantizer
+from mpsearch.quant.quantizer_choice import SignGradient
 from mpsearch.quant.scaled_threshold import ScaledThresholdQuantizer, least_error_threshold
 from mpsearch.quant.seq import SeqQuantizer
+from mpsearch.quant.sign_slope import sign_slope
 from mpsearch.quant.ttq import TtqQuantizer
 from mpsearch.quant.twn import LearntTwnQuantizer, TwnQuantizer
 from mpsearch.quant.xnor_plus_plus import XnorPlusPlusQuantizer
@@ -234,6 +236,36 @@ class TestElasticBinary(StraightThroughSuite, LearntScaleSuite):
         weight = torch.tensor([[0.1, 0.1, 5.0]])
         found, _ = gradients(self.quantizer(weight), weight, torch.ones(1, 3))
         assert torch.equal(found, torch.ones(1, 3))
+
+
+SLOPED = {
+    "bwn": lambda _weight, gradient: BwnQuantizer(gradient=gradient),
+    "bwn_through_scale": lambda _weight, gradient: BwnQuantizer(through_scale=True, gradient=gradient),
+    "binary_connect": lambda _weight, gradient: BinaryConnectQuantizer(gradient),
+    "elastic": lambda weight, gradient: ElasticBinaryQuantizer(weight, gradient=gradient),
+}
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.7])
+@pytest.mark.parametrize("gradient", get_args(SignGradient))
+@pytest.mark.parametrize("name", SLOPED)
+class TestSlopesOfSigns:
+    def test_gradients_are_multiplied_by_the_slope_at_weight_over_scale(self, name, gradient, progress):
+        weight, upstream = seeded(6, 3, 3, 3).clamp(-1, 1), seeded(6, 3, 3, 3, seed=1)
+        plain, sloped = (SLOPED[name](weight, chosen) for chosen in ("identity", gradient))
+        sloped.anneal(progress)
+        before, of_scale = gradients(plain, weight, upstream)
+        found, of_sloped_scale = gradients(sloped, weight, upstream)
+        slope = sign_slope(gradient)(weight / plain.quantize(weight)[1], progress)
+        by_scale = before - upstream  # what reaches the weights through their scale
+        torch.testing.assert_close(found, upstream * slope + by_scale)
+        torch.testing.assert_close(of_sloped_scale, of_scale)
+
+    def test_outputs_are_those_of_any_other_slope(self, name, gradient, progress):
+        weight = seeded(6, 3, 3, 3).clamp(-1, 1)
+        sloped = SLOPED[name](weight, gradient)
+        sloped.anneal(progress)
+        assert torch.equal(sloped(weight), SLOPED[name](weight, "identity")(weight))
 
 
 class TestXnorPlusPlus(LearntScaleSuite):

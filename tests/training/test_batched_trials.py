@@ -71,6 +71,8 @@ def test_policies_trained_together_learn_what_each_learns_alone(tiny_task, basel
         {"ternary": "absmean", "binary": "elastic", "uniform": "minmax"},
         {"ternary": "seq", "binary": "ir_net", "uniform": "dorefa", "activation": "minmax"},
         {"ternary": "ttq", "binary": "binary_connect", "sign_gradient": "approx_sign"},
+        {"binary": "elastic", "binary_gradient": "clipped"},
+        {"binary_gradient": "tanh"},
     ],
 )
 def test_any_quantizer_may_be_trained_together(tiny_task, baseline, quantizers):
