@@ -14,7 +14,6 @@ from mpsearch.precision.scheme import SCHEMES
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.4)
 TRIAL_SHARE = 0.1
-DRAWN = 48  # small models repeat some: at least 40 policies are to remain
 
 Part = Callable[[int], Iterator[Row]]  # from the number of seeds
 
@@ -63,7 +62,7 @@ def ranking(_seeds: int) -> Iterator[Row]:
     order of long scores is itself worth.
     """
     for bench in (bench for bench in BENCHES if bench.space is not None):
-        for draw in range(DRAWN):
+        for draw in range(bench.drawn):
             rule = PolicyRule(space=bench.space, draw=draw)
             whole = Run(workload=bench.workload, rule=rule, settings=bench.long)
             shares = [replace(whole, share=share) for share in (*SHARES, 1.0)]

@@ -14,6 +14,7 @@ class Bench:
     """A workload with the settings of a trial; `long` are those of the long fine-tune.
 
     space              whose random policies are ranked; None for none
+    drawn             how many of them: small models repeat some, and at least 40 are to remain
     ends               what first and last layer take where only the inner ones are compared
     held_at_one_bit    a glob: what takes `ends` too where the inner layers take w1a1
     measure            what tables compare: points of the score, or nats of the loss
@@ -27,6 +28,7 @@ class Bench:
     trial: Mapping[str, Any]
     long: Mapping[str, Any]
     space: str | None = None
+    drawn: int = 48
     ends: str | None = "w8a8"
     held_at_one_bit: str | None = None
     measure: Literal["score", "loss"] = "score"
@@ -86,8 +88,9 @@ SPEECH = Bench(
 RESNET20 = Bench(
     workload=Workload(name="resnet20", task="cifar10", args={"model": "resnet20"}),
     trial={"steps": CIFAR10_EPOCH, "high_bit_steps": CIFAR10_EPOCH, "bfloat16": True},
-    long={"steps": 2000, "high_bit_steps": 600, "bfloat16": True},
+    long={"steps": 1000, "high_bit_steps": 300, "bfloat16": True},
     space="cifar10-resnet20",
+    drawn=40,
     is_slow=True,
     has_augmentation=True,
     is_long_augmented=True,
