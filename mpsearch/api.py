@@ -50,6 +50,8 @@ def search(
     fidelities: Sequence[float] | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    batch: int | None = None,
+    repeats: bool | None = None,
     ray: str | None = None,
     cpus_per_trial: float | None = None,
     gpus_per_trial: float = 0.0,
@@ -80,6 +82,8 @@ def search(
     timeout     no trial begins after that time: "30m", or seconds
     trial_timeout  a trial that takes longer is ended, and fails: "10m", or seconds
     workers     trials at a time, each in a process of its own; 0: one, in this process
+    batch       policies that a worker trains together; see docs/scaling-out.md
+    repeats     whether policies whose place on the front is contested are trained with further seeds
     ray         run trials over Ray: "local", "auto" or "HOST:PORT"; see docs/scaling-out.md
     sensitivity how a sampler that asks learns which layers lose most: loss, gradient, hessian, supernet,
                 sqnr or none
@@ -134,6 +138,8 @@ def search(
             if isinstance(trial_timeout, str)
             else trial_timeout,
             workers=workers,
+            batch=batch,
+            repeats=repeats,
             ray=ray,
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,

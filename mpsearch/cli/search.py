@@ -133,6 +133,15 @@ def search(
             rich_help_panel=_HOW,
         ),
     ] = None,
+    repeats: Annotated[
+        bool | None,
+        typer.Option(
+            "--repeats/--no-repeats",
+            help="Train policies whose place on the front is contested with further seeds.",
+            show_default="the space's",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
     hw: Annotated[
         list[Path] | None,
         typer.Option(
@@ -157,6 +166,15 @@ def search(
         typer.Option(
             help="Trials at a time, each in a process of its own; 0: one, in the process that searches.",
             min=0,
+            show_default="the space's",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Policies that a worker trains together, on the same batches of data.",
+            min=1,
             show_default="the space's",
             rich_help_panel=_WHERE,
         ),
@@ -270,6 +288,8 @@ def search(
                 timeout_s=timeout_s,
                 trial_timeout_s=trial_timeout_s,
                 workers=workers,
+                batch=batch,
+                repeats=repeats,
                 ray=ray,
                 cpus_per_trial=cpus_per_trial,
                 gpus_per_trial=gpus_per_trial,

@@ -20,6 +20,8 @@ def with_settings(
     *,
     trials: int | None = None,
     workers: int | None = None,
+    batch: int | None = None,
+    repeats: bool | None = None,
     budgets: Budgets | Mapping[str, Any] | None = None,
     overrides: Overrides | None = None,
     free: Sequence[str] = (),
@@ -32,14 +34,15 @@ def with_settings(
 ) -> SearchSpace:
     """The space with what is not None replaced; budgets replace those of the same name.
 
-    `fidelities` as in `TrialRecipe`; the last one, 1, may be left out. Overrides named in `free` are lifted
-    before `overrides` join the rest. `objectives` replace all of the space's.
+    `repeats` stands for auto or off. `fidelities` as in `TrialRecipe`; the last one, 1, may be left out.
+    Overrides named in `free` are lifted before `overrides` join the rest. `objectives` replace all of the
+    space's.
 
     Raises: ConfigError if a value is out of range, or an override still holds what `free` names.
     """
-    given = {"trials": trials, "workers": workers, "seed": seed}
+    given = {"trials": trials, "workers": workers, "batch": batch, "seed": seed}
     for name, value in given.items():
-        least = 1 if name == "trials" else 0
+        least = 1 if name in ("trials", "batch") else 0
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             raise ConfigError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
     if sampler is not None:
@@ -50,6 +53,7 @@ def with_settings(
         **given,
         "sampler": sampler,
         "sensitivity": sensitivity,
+        "repeats": None if repeats is None else "auto" if repeats else "off",
         "trial_timeout_s": trial_timeout_s,
     }
     changes = {name: value for name, value in settings.items() if value is not None}
