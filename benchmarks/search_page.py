@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +62,13 @@ def bars_table(found: Found) -> str:
         ours = of_table.pop(OURS, None)
         if ours is None:
             continue
-        best = min(of_table.values(), key=_least_trials, default=None)
         rows.append(
             [
                 table,
                 _count(ours),
                 f"{ours['clairvoyant_trials_to']['0.99']:g}",
                 *(_times(of_table.get(name), ours, least) for name, least in _BARS.items()),
-                "" if best is None else f"{_times(best, ours, 2)}, {best['sampler']}",
+                _best_other(of_table.values(), ours, 2),
                 _judged(100 * ours["hypervolume_after_25"], 99, "%"),
                 _judged(100 * ours["chosen_hypervolume_after_25"], 99, "%"),
             ]
@@ -96,7 +95,7 @@ def further_bars_table(found: Found) -> str:
                 table,
                 *(_times(cold.get(table), misled.get(proxy), 3) for proxy in _MISLEADING),
                 "" if answers is None else _slowest_answer(answers, 12),
-                _ratio_judged(_fidelity_seconds(of_table, OURS), 1 / 3),
+                _ratio_judged(*_fidelity_lines(of_table, OURS), 1 / 3),
             ]
         )
     heads = [
@@ -175,10 +174,11 @@ def fidelities_table(found: Found) -> str:
     for table in _tables(lines):
         of_table = [line for line in lines if line["table"] == table]
         for sampler in dict.fromkeys(line["sampler"] for line in of_table):
-            whole, several = _fidelity_seconds(of_table, sampler)
-            share = f"{several / whole:.2f}" if whole is not None and several is not None else ""
-            rows.append([table, sampler, _seconds(whole), _seconds(several), share])
-    return _table(["table", "sampler", "s in full", "s with fidelities", "ratio"], rows)
+            by_way = _fidelity_lines(of_table, sampler)
+            seeds = " / ".join(str(line["seeds"]) for line in by_way if line is not None)
+            texts = ["" if line is None else _seconds_text(line) for line in by_way]
+            rows.append([table, sampler, seeds, *texts, _ratio(*by_way)[0]])
+    return _table(["table", "sampler", "seeds", "s in full", "s with fidelities", "ratio"], rows)
 
 
 def live_table(found: Found) -> str:
@@ -233,10 +233,10 @@ def sensitivities_table(found: Found) -> str:
     return _table(["table", *methods], rows)
 
 
-def _fidelity_seconds(lines: Iterable[Line], sampler: str) -> tuple[float | None, float | None]:
-    """To 99%, of the whole engine in full and with several fidelities; None where it never got there."""
+def _fidelity_lines(lines: Iterable[Line], sampler: str) -> tuple[Line | None, Line | None]:
+    """Of the whole engine, in full and with several fidelities."""
     found = {
-        len(line["fidelities"]) > 1: line["seconds_to"]["0.99"]
+        len(line["fidelities"]) > 1: line
         for line in lines
         if line["sampler"] == sampler and line["fidelities"]
     }
@@ -321,6 +321,19 @@ def _times(line: Line | None, ours: Line | None, least: float) -> str:
     return f"{'> ' if is_censored else ''}{times:.1f}: {met}"
 
 
+def _best_other(others: Collection[Line], ours: Line, least: float) -> str:
+    """As `_times`, of the sampler that needs the fewest trials, and its name.
+
+    Who was stopped may need any number from there on; but once another was too fast, that decides.
+    """
+    if not others:
+        return ""
+    fastest, possible = min(others, key=_trials), min(others, key=_least_trials)
+    known = _times(fastest, ours, least)
+    best = fastest if known.endswith("missed") else possible
+    return f"{_times(best, ours, least)}, {best['sampler']}"
+
+
 def _slowest_answer(line: Line, most: int) -> str:
     """Trials to the answer within the budget that takes longest."""
     counts = line["trials_to_answer_by_budget"]
@@ -329,12 +342,30 @@ def _slowest_answer(line: Line, most: int) -> str:
     return f"{count_text(slowest, line['most_trials'])}: {'met' if met else 'missed'}"
 
 
-def _ratio_judged(seconds: tuple[float | None, float | None], most: float) -> str:
-    """Of the second to the first; open where one never got there."""
-    whole, several = seconds
-    if whole is None or several is None:
+def _ratio_judged(whole: Line | None, several: Line | None, most: float) -> str:
+    text, least = _ratio(whole, several)
+    if not text:
         return "open"
-    return f"{several / whole:.2f}: {'met' if several / whole <= most else 'missed'}"
+    met = "met" if not text.startswith(">") and least <= most else "missed" if least > most else "open"
+    return f"{text}: {met}"
+
+
+def _ratio(whole: Line | None, several: Line | None) -> tuple[str, float]:
+    """Of the seconds to 99%, with several fidelities over in full, as text and as a number: at least that
+    where several never got there. Empty where the whole never did.
+    """
+    in_full = None if whole is None else whole["seconds_to"]["0.99"]
+    if in_full is None or several is None:
+        return "", float("inf")
+    reached = several["seconds_to"]["0.99"]
+    ratio = (several["seconds_in_all"] if reached is None else reached) / in_full
+    return f"{'> ' if reached is None else ''}{ratio:.2f}", ratio
+
+
+def _seconds_text(line: Line) -> str:
+    """To 99%; where it never got there, that it takes more than all of them."""
+    reached = line["seconds_to"]["0.99"]
+    return f"> {_seconds(line['seconds_in_all'])}" if reached is None else _seconds(reached)
 
 
 def _judged(value: float, least: float, unit: str) -> str:

@@ -17,7 +17,7 @@ SABOTAGED = ("none", "random", "reversed")
 # Who is replayed beyond the fronts: seconds of asking, times hundreds of replays, leave the slowest out.
 ANSWERING = (OURS, "random", "proxy-front", "nsga2-20", "tpe-multivariate", "tpe-multivariate-warm", "ilp")
 DRAWN = ANSWERING
-SLOW = ("gp",)  # a second to ask; it is shown with warm starts
+SLOW = ("gp", "tpe")  # gp is shown with warm starts; tpe proposes what it knows for minutes
 IN_FULL, SEVERAL = (1.0,), (*SHARES.values(), 1.0)
 
 

@@ -24,7 +24,8 @@ Floats = NDArray[np.float64]
 
 KEPT = Path(__file__).parent / "work"
 ENGINE = "engine"
-ENGINE_TRIALS = 60  # in full; four times as many where most are stopped at a lower fidelity
+# Of the engine; more where most are stopped at a lower fidelity.
+TRIALS_IN_FULL, TRIALS_OF_SEVERAL = 120, 240
 LEAST_TRIALS = 30  # a replay is not ended earlier, for the share after 25
 NEAR = 0.003  # of a score: what a single answer may miss of the best
 FRONT = "front"
@@ -34,7 +35,8 @@ FRONT = "front"
 class Setting:
     """What is replayed: `costs` are the measured or a number of drawn ones; `goal` is the front, or a number
     of budgets within which the best score is sought. `content` is the digest of the table's files. With
-    `fidelities` the whole engine is replayed, with its own costs and sensitivities of the real model.
+    `fidelities` the whole engine is replayed, with sensitivities of the real model and costs of its own: the
+    digest of the machine profile that they come from is part of `content`.
     """
 
     table: str
@@ -125,6 +127,17 @@ def digest(path: str) -> str:
     return found.hexdigest()[:16]
 
 
+@lru_cache(maxsize=8)
+def _profile_digest(path: str) -> str:
+    """Of the machine's profile for the table's layers, which is measured if there is none."""
+    from search_engine_replay import machine_profile  # noqa: PLC0415 - imports torch
+
+    file = _profile_of(path)
+    if not file.exists():
+        machine_profile(table_at(path).name, file)
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
 def setting_of(path: str, **fields: Any) -> Setting:
     """With the proxy that is usual for the table, where none is named."""
     table = table_at(path)
@@ -133,7 +146,7 @@ def setting_of(path: str, **fields: Any) -> Setting:
     fields["objectives"] = problem.objectives
     found = Setting(table=path, content=digest(path), **fields)
     if found.fidelities:
-        return found
+        return replace(found, content=f"{found.content}-{_profile_digest(path)}")
     # What a rival does not look at makes no replay of its own.
     return found if rival_named(found.sampler).uses_proxy else replace(found, proxy="none")
 
@@ -207,10 +220,10 @@ def _engine_replay(setting: Setting) -> Replay:
         shown=shown_scores(setting, table),
         sampler=setting.sampler,
         seed=setting.seed,
-        trials=setting.most_trials or ENGINE_TRIALS * (4 if len(setting.fidelities) > 1 else 1),
+        trials=setting.most_trials or (TRIALS_OF_SEVERAL if len(setting.fidelities) > 1 else TRIALS_IN_FULL),
         objectives=setting.objectives,
         fidelities=setting.fidelities,
-        sensitivity=KEPT / f"{setting.content}.sensitivity",
+        sensitivity=KEPT / f"{digest(setting.table)}.sensitivity",
     )
     count = len(found.rows)
     return Replay(

@@ -86,6 +86,7 @@ def _front_line(group: Sequence[tuple[Setting, Replay]], reference: str) -> Line
         },
         "proposals_to": {share: _median(values) for share, values in proposals.items()},
         "seconds_to": {share: _median(values) for share, values in seconds.items()},
+        "seconds_in_all": _finite(float(np.median([curve.seconds[-1] for curve in curves]))),
         "proxy_seconds": _finite(float(np.median([found.proxy_s for _, found in group]))),
         "final_hypervolume": float(np.median([curve.shares[-1] for curve in curves])),
         f"hypervolume_after_{AFTER}": float(np.median([curve.after(AFTER) for curve in curves])),

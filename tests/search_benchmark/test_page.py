@@ -34,6 +34,7 @@ def front_line(sampler, trials, **fields):
         "trials_to_quartiles": {share: [7.0, None] for share in ("0.95", "0.98", "0.99", "0.995")},
         "clairvoyant_trials_to": {"0.95": 2.0, "0.98": 4.0, "0.99": 6.0, "0.995": 9.0},
         "seconds_to": dict.fromkeys(("0.95", "0.98", "0.99", "0.995"), trials),
+        "seconds_in_all": 500.0,
         "hypervolume_after_25": 0.991,
         "chosen_hypervolume_after_25": 0.985,
         "regret_under_budgets": [0.0, 0.1, 0.2, 0.3, None],
@@ -92,8 +93,11 @@ def test_one_that_was_stopped_too_early_may_be_the_best_other_and_leaves_the_cla
     lines = [*found["replayed"][:4], ended]
     assert "| 6.0: met, tpe-multivariate |" in TABLES["bars"]({"replayed": lines})
     assert "| > 5.0: met, evolution |" in TABLES["bars"]({"replayed": [*lines, stopped]})
-    slow = [line | {"trials_to": line["trials_to"] | {"0.99": 75.0}} for line in lines[:1]]
-    assert "| > 1.3: open, evolution |" in TABLES["bars"]({"replayed": [*slow, *lines[1:], stopped]})
+    assert "| 1.5: missed, evolution |" in TABLES["bars"](
+        {"replayed": [*lines, front_line("evolution", 30.0), front_line("gp", None, most_trials=25)]}
+    )
+    slow = [line | {"trials_to": line["trials_to"] | {"0.99": 55.0}} for line in lines[:1]]
+    assert "| > 1.8: open, evolution |" in TABLES["bars"]({"replayed": [*slow, *lines[1:], stopped]})
 
 
 def test_our_row_comes_first_then_the_others_by_their_trials(found):
@@ -108,8 +112,32 @@ def test_ablations_name_what_is_unusual(found):
     assert "proxy-front" not in text
 
 
-def test_fidelities_are_a_ratio_of_seconds(found):
-    assert "| t | mpsearch | 30 | 9.0 | 0.30 |" in TABLES["fidelities"](found)
+def fidelities(whole, several, in_all):
+    return {
+        "replayed": [
+            front_line("mpsearch", whole, fidelities=[1.0]),
+            front_line("mpsearch", several, fidelities=[0.25, 1.0], seeds=3, seconds_in_all=in_all),
+            front_line("mpsearch", 20.0),
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("whole", "several", "in_all", "row", "verdict"),
+    [
+        (30.0, 9.0, 500.0, "30 | 9.0 | 0.30", "0.30: met"),
+        (30.0, 12.0, 500.0, "30 | 12 | 0.40", "0.40: missed"),
+        (30.0, None, 12.0, "30 | > 12 | > 0.40", "> 0.40: missed"),
+        (30.0, None, 9.0, "30 | > 9.0 | > 0.30", "> 0.30: open"),
+        (None, 9.0, 500.0, "> 500 | 9.0 | ", "open"),
+    ],
+)
+def test_fidelities_are_a_ratio_of_seconds_at_least_that_of_all_where_they_never_got_there(
+    whole, several, in_all, row, verdict
+):
+    found = fidelities(whole, several, in_all)
+    assert f"| t | mpsearch | 20 / 3 | {row} |" in TABLES["fidelities"](found)
+    assert TABLES["further"](found).endswith(f"| {verdict} |")
 
 
 def test_other_tables_hold_their_lines(found):

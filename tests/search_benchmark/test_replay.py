@@ -25,8 +25,8 @@ QUICK = [name for name, rival in rivals().items() if name not in ("gp", "gp-warm
 
 @pytest.fixture(autouse=True)
 def _no_tables_of_other_tests():
-    for cached in (search_replay.table_at, search_replay.problem_of, search_replay.digest):
-        cached.cache_clear()
+    for name in ("table_at", "problem_of", "digest", "_profile_digest"):
+        getattr(search_replay, name).cache_clear()
 
 
 @pytest.fixture
@@ -42,6 +42,17 @@ def setting(path, sampler, **fields):
 def knowledge_of(problem, path, bounds=None):
     proxy = search_replay.proxy_of(problem.table, "ptq", 0).proxy
     return Knowledge(policies=problem.bounded(bounds), proxy=proxy, samples=1000)
+
+
+def test_replays_of_the_engine_are_those_of_one_profile(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(search_replay, "KEPT", tmp_path)
+    profile = tmp_path / f"{search_replay.digest(str(path))}.profile.json"
+    keys = set()
+    for text in ("one", "another", "one"):
+        profile.write_text(text)
+        search_replay._profile_digest.cache_clear()
+        keys.add(setting(path, "mpsearch", fidelities=(1.0,), proxy="engine").key)
+    assert len(keys) == 2
 
 
 def test_the_exact_front_is_that_of_the_mean_scores(path):
