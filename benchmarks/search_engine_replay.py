@@ -85,9 +85,8 @@ class TableWork:
         seeds = self._seeds.setdefault(row, [])
         if job.seed not in seeds:
             seeds.append(job.seed)
-        others = self.table.scores[row][~np.isnan(self.table.scores[row])]
-        first = int(np.abs(others - self.shown[row]).argmin())
-        score = others[(first + seeds.index(job.seed)) % len(others)]
+        known = self.table.scores_from(row, self.shown[row])
+        score = known[seeds.index(job.seed) % len(known)]
         assert self.table.seconds is not None
         return float(score), float(np.nanmean(self.table.seconds[row]))
 
@@ -102,6 +101,7 @@ def engine_trials(
     trials: int,
     objectives: tuple[str, ...],
     fidelities: tuple[float, ...],
+    repeats: bool,
     sensitivity: Path,
 ) -> EngineTrials:
     """Search the table's space; the sensitivities are kept in a folder for the next one.
@@ -145,6 +145,7 @@ def engine_trials(
             seed=seed,
             workers=0,
             fidelities=fidelities,
+            repeats=repeats,
             on_event=on_event,
         )
         proxy_s = sum(found.seconds for found in read_sensitivities(RunFolder(Path(out))).values())

@@ -238,9 +238,26 @@ def _fidelity_lines(lines: Iterable[Line], sampler: str) -> tuple[Line | None, L
     found = {
         len(line["fidelities"]) > 1: line
         for line in lines
-        if line["sampler"] == sampler and line["fidelities"]
+        if line["sampler"] == sampler and line["fidelities"] and line["repeats"]
     }
     return found.get(False), found.get(True)
+
+
+def repeats_table(found: Found) -> str:
+    """The whole engine in full, with further seeds of contested policies and without."""
+    lines = [line for line in found["replayed"] if line["fidelities"] == [1.0]]
+    rows = []
+    for table in _tables(lines):
+        by_way = {line["repeats"]: line for line in lines if line["table"] == table}
+        if len(by_way) < 2:
+            continue
+        ways = (by_way[True], by_way[False])
+        shown = (f"{100 * line['chosen_hypervolume_after_60']:.2f}%" for line in ways)
+        rows.append([table, " / ".join(str(line["seeds"]) for line in ways), *map(_count, ways), *shown])
+    heads = [
+        "table", "seeds", "trials to 99%", "without repeats", "shown front after 60", "without repeats",
+    ]  # fmt: skip
+    return _table(heads, rows)
 
 
 TABLES: Mapping[str, Callable[[Found], str]] = {
@@ -254,6 +271,7 @@ TABLES: Mapping[str, Callable[[Found], str]] = {
     "ablations": ablations_table,
     "answers": answers_table,
     "fidelities": fidelities_table,
+    "repeats": repeats_table,
     "live": live_table,
     "model": model_table,
     "sensitivities": sensitivities_table,

@@ -55,12 +55,14 @@ class Plan:
         ]
 
     def fidelities(self, samplers: Iterable[str]) -> list[Setting]:
-        """The whole engine, in full and with several fidelities."""
+        """The whole engine: in full, with several fidelities, and in full without repeats."""
         names = list(samplers)
         return [
             setting
-            for shares in (IN_FULL, SEVERAL)
-            for setting in self._settings(names, proxy="engine", costs=ENGINE, fidelities=shares)
+            for shares, repeats in ((IN_FULL, True), (SEVERAL, True), (IN_FULL, False))
+            for setting in self._settings(
+                names, proxy="engine", costs=ENGINE, fidelities=shares, repeats=repeats
+            )
         ]
 
     def everything(self, cost_tables: int) -> list[Setting]:
@@ -84,6 +86,7 @@ class Plan:
         costs: str | int = MEASURED,
         goal: str | int = FRONT,
         fidelities: tuple[float, ...] = (),
+        repeats: bool = True,
     ) -> list[Setting]:
         """All samplers with a seed before the next seed: who stops it has compared like with like."""
         names = list(samplers)
@@ -99,6 +102,7 @@ class Plan:
                 goal=goal,
                 most_trials=self.trials,
                 fidelities=fidelities,
+                repeats=repeats,
             )
             for seed in (range(self.seeds) if seeds is None else seeds)
             for path in self.tables

@@ -65,6 +65,11 @@ class PolicyTable:
         found: Floats = np.take_along_axis(self.scores, drawn.argmax(axis=1)[:, None], axis=1)[:, 0]
         return found
 
+    def scores_from(self, row: int, shown: float) -> Floats:
+        """Those of a policy's seeds, in turn from the one that was shown first. Shape: (S,)."""
+        known = self.scores[row][~np.isnan(self.scores[row])]
+        return np.roll(known, -int(np.abs(known - shown).argmin()))
+
     @property
     def samples(self) -> int:
         """How many validation samples a score is the mean of.

@@ -36,7 +36,8 @@ class Setting:
     """What is replayed: `costs` are the measured or a number of drawn ones; `goal` is the front, or a number
     of budgets within which the best score is sought. `content` is the digest of the table's files. With
     `fidelities` the whole engine is replayed, with sensitivities of the real model and costs of its own: the
-    digest of the machine profile that they come from is part of `content`.
+    digest of the machine profile that they come from is part of `content`. The engine trains no policy twice
+    without `repeats`.
     """
 
     table: str
@@ -50,11 +51,14 @@ class Setting:
     goal: str | int = FRONT
     most_trials: int | None = None
     fidelities: tuple[float, ...] = ()
+    repeats: bool = True
 
     @property
     def key(self) -> str:
-        """Without where the table lies."""
+        """Without where the table lies; repeats, which are usual, add nothing to it."""
         fields = {**asdict(self), "table": Path(self.table).stem}
+        if self.repeats:
+            del fields["repeats"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -223,6 +227,7 @@ def _engine_replay(setting: Setting) -> Replay:
         trials=setting.most_trials or (TRIALS_OF_SEVERAL if len(setting.fidelities) > 1 else TRIALS_IN_FULL),
         objectives=setting.objectives,
         fidelities=setting.fidelities,
+        repeats=setting.repeats,
         sensitivity=KEPT / f"{digest(setting.table)}.sensitivity",
     )
     count = len(found.rows)

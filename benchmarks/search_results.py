@@ -17,7 +17,7 @@ from mpsearch.pareto.dominance import non_dominated
 Floats = NDArray[np.float64]
 Line = dict[str, Any]
 
-AFTER = 25  # trials after which a front and its regret are looked at
+AFTER, LATER = 25, 60  # trials after which a front and its regret are looked at
 
 
 def results(finished: Iterable[tuple[Setting, Replay]], reference: str) -> list[Line]:
@@ -47,6 +47,7 @@ def _group(setting: Setting) -> tuple[str, ...]:
         setting.proxy,
         str(setting.most_trials),
         str(setting.fidelities),
+        str(not setting.repeats),
     )
 
 
@@ -66,6 +67,7 @@ def _head(group: Sequence[tuple[Setting, Replay]]) -> Line:
         "cost_tables": len({one.costs for one, _ in group}),
         "is_noisy": setting.is_noisy,
         "fidelities": list(setting.fidelities),
+        "repeats": setting.repeats,
     }
 
 
@@ -91,6 +93,7 @@ def _front_line(group: Sequence[tuple[Setting, Replay]], reference: str) -> Line
         "final_hypervolume": float(np.median([curve.shares[-1] for curve in curves])),
         f"hypervolume_after_{AFTER}": float(np.median([curve.after(AFTER) for curve in curves])),
         f"chosen_hypervolume_after_{AFTER}": float(np.median([curve.chosen(AFTER) for curve in curves])),
+        f"chosen_hypervolume_after_{LATER}": float(np.median([curve.chosen(LATER) for curve in curves])),
         "curve": _median_curve([curve.shares for curve in curves]),
         "regret_under_budgets": [
             _median(of_budget) for of_budget in zip(*(curve.regrets(AFTER) for curve in curves), strict=True)
@@ -161,9 +164,16 @@ class _Curve:
 
     def chosen(self, trials: int) -> float:
         """Of the policies that are on the front by the scores that were shown: what a user would pick."""
-        rows = self.rows[:trials]
-        is_front = non_dominated(self.problem.points(self.shown[rows], rows))
+        rows, trainings = np.unique(self.rows[:trials], return_counts=True)
+        scores = np.array([self._told(row, count) for row, count in zip(rows, trainings, strict=True)])
+        is_front = non_dominated(self.problem.points(scores, rows))
         return self.problem.share(rows[is_front])
+
+    def _told(self, row: int, trainings: int) -> float:
+        """The score of a policy; the mean of several that was trained more than once, as the engine does."""
+        if trainings == 1:
+            return float(self.shown[row])
+        return float(np.mean(self.problem.table.scores_from(row, self.shown[row])[:trainings]))
 
     def regrets(self, trials: int) -> list[float]:
         """Points by which the best shown one within each budget is below the best; infinite for none."""

@@ -26,7 +26,8 @@ def label_of(line: Line) -> str:
     """The sampler, and what is unusual in how it was replayed."""
     name, proxy = line["sampler"], line["proxy"]
     if line["fidelities"]:
-        return f"{name}, {'several fidelities' if len(line['fidelities']) > 1 else 'in full'}"
+        way = "several fidelities" if len(line["fidelities"]) > 1 else "in full"
+        return f"{name}, {way}{'' if line['repeats'] else ', no repeats'}"
     is_usual = proxy in ("ptq", "one-layer") or (proxy == "none" and name != "mpsearch")
     return name if is_usual else f"{name}, {'no' if proxy == 'none' else proxy} proxy"
 

@@ -103,5 +103,6 @@ def test_fidelities_need_their_seconds_and_a_model(frame, tmp_path):
             trials=1,
             objectives=("accuracy",),
             fidelities=(0.0, 1.0),
+            repeats=True,
             sensitivity=tmp_path,
         )

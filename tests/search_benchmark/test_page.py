@@ -28,6 +28,7 @@ def front_line(sampler, trials, **fields):
         "cost_tables": 1,
         "is_noisy": True,
         "fidelities": [],
+        "repeats": True,
         "goal": "front",
         "most_trials": 400,
         "trials_to": {"0.95": 5.0, "0.98": 9.0, "0.99": trials, "0.995": None},
@@ -37,6 +38,7 @@ def front_line(sampler, trials, **fields):
         "seconds_in_all": 500.0,
         "hypervolume_after_25": 0.991,
         "chosen_hypervolume_after_25": 0.985,
+        "chosen_hypervolume_after_60": 0.992,
         "regret_under_budgets": [0.0, 0.1, 0.2, 0.3, None],
         "curve": [0.5, 0.9, 0.99],
         "ask_ms": 12.0,
@@ -138,6 +140,18 @@ def test_fidelities_are_a_ratio_of_seconds_at_least_that_of_all_where_they_never
     found = fidelities(whole, several, in_all)
     assert f"| t | mpsearch | 20 / 3 | {row} |" in TABLES["fidelities"](found)
     assert TABLES["further"](found).endswith(f"| {verdict} |")
+
+
+def test_repeats_are_compared_with_none_in_the_whole_engine_in_full():
+    lines = [
+        front_line("mpsearch", 40.0, fidelities=[1.0]),
+        front_line("mpsearch", 30.0, fidelities=[1.0], repeats=False, chosen_hypervolume_after_60=0.995),
+        front_line("mpsearch", 9.0, fidelities=[0.25, 1.0]),
+    ]
+    (*_, row) = TABLES["repeats"]({"replayed": lines}).splitlines()
+    assert row == "| t | 20 / 20 | 40 (7 to more) | 30 (7 to more) | 99.20% | 99.50% |"
+    assert TABLES["repeats"]({"replayed": lines[::2]}) == NOTHING
+    assert "| 40 | 9.0 | 0.23 |" in TABLES["fidelities"]({"replayed": lines})
 
 
 def test_other_tables_hold_their_lines(found):

@@ -36,6 +36,14 @@ def test_shown_scores_are_of_one_seed_and_follow_from_the_generator(path):
     assert (shown != table.shown_scores(np.random.default_rng(2))).any()
 
 
+def test_scores_of_a_policy_come_in_turn_from_the_shown_one_and_none_for_a_missing_seed(path):
+    table = read_table(path)
+    first, second = table.scores[3]
+    assert table.scores_from(3, second).tolist() == [second, first]
+    (last,) = table.rows(np.array([[1, 1, 1]]))
+    assert table.scores_from(last, table.mean_scores[last]).tolist() == [table.mean_scores[last]]
+
+
 def test_the_number_of_samples_is_read_off_the_scores(frame):
     assert table_of(frame, "t").samples == 1000
     counted = frame.assign(score=((frame["score"] * 449).round() / 449).astype("float32"))

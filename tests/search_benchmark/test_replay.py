@@ -12,7 +12,7 @@ import search
 import search_replay
 from search_problem import SHARES, Progress
 from search_replay import problem_of, replay, setting_of
-from search_results import results
+from search_results import _Curve, results
 from search_rivals import Sampled, rival_named, rivals
 
 from mpsearch.errors import ConfigError
@@ -76,6 +76,18 @@ def test_other_reference_points_are_those_they_are_said_to_be(path, reference):
     rows = np.arange(7)
     volumes = [moocore.hypervolume(some, ref=corner) for some in (points[rows], points)]
     assert problem.share(rows) == pytest.approx(volumes[0] / volumes[1])
+
+
+def test_a_policy_that_was_trained_twice_is_chosen_by_the_mean(path):
+    one = setting(path, "mpsearch")
+    rows = (0, 1, 0, 0, *range(2, 27))
+    found = search_replay.Replay(
+        key=one.key, rows=rows, ask_s=(0.0,) * 29, proposals=tuple(range(1, 30)), proxy_s=0.0
+    )
+    curve = _Curve(one, found, "table")
+    curve.shown = np.where(np.arange(27) == 0, 2.0, curve.problem.table.mean_scores)  # no such score
+    assert curve.chosen(2) == pytest.approx(curve.problem.share(np.array([0])))  # it dominates the other
+    assert curve.chosen(29) == pytest.approx(1.0)
 
 
 def test_progress_is_the_share_of_what_was_tried_so_far(problem):
