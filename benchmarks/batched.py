@@ -4,11 +4,9 @@
 
 Random policies of each model are scored both ways, in turns; a round gives one ratio of each. On one thread,
 by `run_trial` one by one and by `run_trials` together: a ratio of processor seconds, which other programs on
-the machine distort least, and how far the scores of both ways are apart. On two cores, one trial at a time on
-two threads and two processes that each train `batch` policies together: a ratio of wall-clock seconds.
-
-"Most" is what no batching can exceed: processor seconds one by one over those that the products of the same
-steps would take at the speed of a large matrix product, the teacher's counted once.
+the machine distort least, and how far the scores of both ways are apart. On two cores, one trial at a time
+(on one thread, as a search trains models of this size) and two processes that each train `batch` policies
+together: a ratio of trials per hour by the wall clock.
 """
 
 from __future__ import annotations
@@ -27,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mpsearch.atomic_file import write_atomically
 from mpsearch.errors import TrialError
@@ -37,7 +34,7 @@ from mpsearch.training.baseline import Baseline, trained_baseline
 from mpsearch.training.batched_trials import run_trials
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.task import Task, load_task
-from mpsearch.training.trial import baseline_model, run_trial
+from mpsearch.training.trial import run_trial
 
 RECIPE = TrialRecipe(steps=200, high_bit_steps=40, batch_size=50)
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -49,7 +46,6 @@ OUTER = ("w1.58a8", "w4a8", "w8a8", "w32a32")
 INNER = ("w1a1", "w1a8", *OUTER)
 CORES = 2
 BAR = 3.0
-PEAK_SIZE = 1024
 
 Policies = Sequence[PrecisionPolicy]
 
@@ -60,10 +56,14 @@ class Turn:
 
     alone_s: float
     together_s: float
-    alone_on_cores_s: float
+    alone_on_the_clock_s: float
     together_on_cores_s: float
-    products_s: float
     apart: tuple[float, ...]
+
+    @property
+    def on_cores(self) -> float:
+        """Trials per hour on all cores over those of one at a time, of so many times the policies."""
+        return CORES * self.alone_on_the_clock_s / self.together_on_cores_s
 
 
 @lru_cache(maxsize=1)
@@ -87,8 +87,7 @@ def measured(case: str, batch: int, rounds: int, share: float) -> dict[str, Any]
     apart = [difference for turn in turns for difference in turn.apart]
     return {
         "cpu_ratios": [turn.alone_s / turn.together_s for turn in turns],
-        "cores_ratios": [turn.alone_on_cores_s / turn.together_on_cores_s for turn in turns],
-        "most": [turn.alone_s / turn.products_s for turn in turns],
+        "cores_ratios": [turn.on_cores for turn in turns],
         "trials_per_hour": [3600 * CORES * batch / turn.together_on_cores_s for turn in turns],
         "score_differences": apart,
     }
@@ -104,9 +103,9 @@ def one_turn(case: str, policies: Policies, share: float, seed: int, pool: Proce
     torch.set_num_threads(1)
     run_trial(task, baseline, policies[0], RECIPE, share=0.05, seed=seed)
     first = halves[0]
-    start = time.process_time()
+    wall, start = time.perf_counter(), time.process_time()
     alone = [run_trial(task, baseline, policy, RECIPE, share=share, seed=seed) for policy in first]
-    alone_s = time.process_time() - start
+    alone_s, alone_on_the_clock_s = time.process_time() - start, time.perf_counter() - wall
     start = time.process_time()
     together = run_trials(task, baseline, first, RECIPE, share=share, seed=seed)
     together_s = time.process_time() - start
@@ -114,11 +113,6 @@ def one_turn(case: str, policies: Policies, share: float, seed: int, pool: Proce
     for one, other in zip(alone, together, strict=True):
         assert not isinstance(other, TrialError)
         apart.append(other.score - one.score)
-    torch.set_num_threads(CORES)
-    wall = time.perf_counter()
-    for policy in policies:
-        run_trial(task, baseline, policy, RECIPE, share=share, seed=seed)
-    alone_on_cores_s = time.perf_counter() - wall
     wall = time.perf_counter()
     for _ in pool.map(_together, *zip(*in_pool, strict=True), [share] * CORES):
         pass
@@ -126,9 +120,8 @@ def one_turn(case: str, policies: Policies, share: float, seed: int, pool: Proce
     return Turn(
         alone_s=alone_s,
         together_s=together_s,
-        alone_on_cores_s=alone_on_cores_s,
+        alone_on_the_clock_s=alone_on_the_clock_s,
         together_on_cores_s=together_on_cores_s,
-        products_s=operations(task, baseline, first, share) / operations_a_second(),
         apart=tuple(apart),
     )
 
@@ -139,37 +132,11 @@ def _together(case: str, policies: Policies, seed: int, share: float) -> None:
     run_trials(task, baseline, policies, RECIPE, share=share, seed=seed)
 
 
-def operations(task: Task, baseline: Baseline, policies: Policies, share: float) -> float:
-    """Multiplications and additions of the products in all training steps of these policies, forward and
-    backward, and of the teacher's forward passes of one of them. Scoring is not counted.
-    """
-    model = baseline_model(task, baseline)
-    inputs = task.train.inputs[: RECIPE.batch_size]
-    with torch.no_grad(), FlopCounterMode(display=False) as forward:
-        model(inputs)
-    with FlopCounterMode(display=False) as both:
-        model(inputs).sum().backward()
-    steps = [RECIPE.steps_for(policy, share) for policy in policies]
-    return sum(steps) * both.get_total_flops() + max(steps) * forward.get_total_flops()
-
-
-def operations_a_second() -> float:
-    """Of this core, in a large product of 32-bit matrices: the median of several."""
-    torch.set_num_threads(1)
-    matrix = torch.randn(PEAK_SIZE, PEAK_SIZE)
-    seconds = []
-    for _ in range(9):
-        start = time.process_time()
-        matrix @ matrix
-        seconds.append(time.process_time() - start)
-    return 2 * PEAK_SIZE**3 / statistics.median(seconds)
-
-
 def told(turn: Turn) -> str:
     return (
         f"{turn.alone_s / turn.together_s:.2f} times the trials per processor hour, "
-        f"{turn.alone_on_cores_s / turn.together_on_cores_s:.2f} on {CORES} cores (bar {BAR:g}; most "
-        f"{turn.alone_s / turn.products_s:.1f}); scores {100 * statistics.mean(turn.apart):+.2f} +- "
+        f"{turn.on_cores:.2f} on {CORES} cores (bar {BAR:g}); "
+        f"scores {100 * statistics.mean(turn.apart):+.2f} +- "
         f"{100 * statistics.pstdev(turn.apart):.2f} points apart"
     )
 

@@ -197,11 +197,10 @@ def batched_table(found: Found) -> str:
                 _spread(line["cores_ratios"]),
                 f"≥ {bar:g}: {verdict}",
                 _spread(line["cpu_ratios"]),
-                f"{median(line['most']):.1f}",
                 f"{mean(apart):+.2f} ± {stdev(apart):.2f}",
             )
         )
-    titles = ("model", "policies", "on two cores", "bar", "on one thread", "at most", "scores apart")
+    titles = ("model", "policies", "on two cores", "bar", "on one thread", "scores apart")
     return _table(titles, rows)
 
 
