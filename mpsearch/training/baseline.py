@@ -97,6 +97,16 @@ def _train(model: nn.Module, task: Task, seed: int, progress: Progress | None) -
         for inputs, targets in task.train.shuffled_batches(batch_size, steps=steps, generator=generator):
             yield (inputs if task.augment is None else task.augment(inputs, generator)), targets
 
+    of_listener: list[Exception] = []
+
+    def listen(step: int, steps: int, loss: float) -> None:
+        try:
+            if progress is not None:
+                progress(step, steps, loss)
+        except Exception as error:
+            of_listener.append(error)
+            raise
+
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # dropout draws from the global generator
@@ -109,13 +119,15 @@ def _train(model: nn.Module, task: Task, seed: int, progress: Progress | None) -
                 rate_at=one_cycle(recipe.warmup_fraction),
                 bfloat16=recipe.bfloat16,
                 gradient_clip=recipe.gradient_clip,
-                on_progress=progress,
+                on_progress=listen,
             )
     except TrialError as error:
         raise TaskError(f"The 32-bit baseline of task {task.name!r} diverged. {error}") from error
     except MpsearchError:
         raise
     except Exception as error:  # the user's model, loss and augmentation run here
+        if error in of_listener:
+            raise
         raise TaskError(
             f"The 32-bit baseline of task {task.name!r} must train on batches of {batch_size}; it raised "
             f"{type(error).__name__}: {error}"

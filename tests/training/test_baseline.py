@@ -143,3 +143,14 @@ def test_what_fails_in_training_only_is_a_task_error(tiny_task, tmp_path):
     task = dataclasses.replace(tiny_task, baseline=BaselineRecipe(epochs=1, batch_size=1))
     with pytest.raises(TaskError, match="batches of 1; it raised ValueError: Expected more than 1 value"):
         trained_baseline(task, cache_dir=tmp_path)
+
+
+def test_what_a_listener_raises_ends_the_training_as_it_is(tiny_task):
+    class EnoughError(Exception):
+        """Not the task's fault."""
+
+    def stop(step, steps, loss):
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        trained_baseline(tiny_task, progress=stop)
