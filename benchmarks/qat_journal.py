@@ -26,10 +26,14 @@ Record = dict[str, Any]
 
 
 class Journal:
-    """The runs of a file, read again whenever it is asked: several processes may add to it."""
+    """The runs of a file, read again whenever it is asked: several processes may add to it.
+
+    The trained 32-bit models lie beside it, so that runs of a later sitting start from the same weights.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.folder = path.parent
 
     def records(self) -> list[Record]:
         """Those whose 32-bit baseline is the last one trained for their workload; a torn line is left out."""

@@ -47,14 +47,18 @@ SWITCHES: Mapping[str, Mapping[str, Any]] = {
 
 
 def families(seeds: int) -> Iterator[Row]:
-    """Every member that `QuantizerChoice` names."""
+    """Every member that `QuantizerChoice` names; of slow models those alone whose order papers report."""
     known = get_type_hints(QuantizerChoice)
     for bench in BENCHES:
         for family, (scheme, standard, rivals) in FAMILIES.items():
             if (scheme == "w1a1" and not bench.has_sign_inputs) or family not in (bench.only or FAMILIES):
                 continue
             members = get_args(known[family])
+            ordered = {name for name in members if (family, name) in _EXPECTED}
+            ordered |= {rivals.get(name, standard) for name in ordered}
             for name in members:
+                if bench.is_slow and name not in ordered:
+                    continue
                 if name in _OF_LINEAR_LAYERS and bench.name not in _MODELS_OF_LINEAR_LAYERS:
                     continue
                 rival = rivals.get(name, standard)
@@ -69,19 +73,19 @@ def families(seeds: int) -> Iterator[Row]:
 
 
 def ablations(seeds: int) -> Iterator[Row]:
-    """One line a switch; distillation is compared with none, all others with the recipe as it is."""
+    """One line a switch; distillation is compared with none, all others with the recipe as it is. Of slow
+    models distillation alone.
+    """
     for bench in (bench for bench in BENCHES if not bench.only):
         schemes = ("w1.58a8", "w1a1") if bench.is_slow else ("w4a8", "w1.58a8", "w1a1")
         for scheme in schemes if bench.has_sign_inputs else schemes[:1]:
             rule = bench.rule(scheme)
             table = f"{bench.name}, {rule}"
-            switches = {
-                _NONE: {"distillation_weight": 0.0},
-                AS_IT_IS: {},
-                **SWITCHES,
-                **({"30% of weights pruned": {"prune": 0.3}} if scheme == "w1.58a8" else {}),
-                **({"augmented": {"augment": True}} if bench.has_augmentation else {}),
-            }
+            switches = {_NONE: {"distillation_weight": 0.0}, AS_IT_IS: {}}
+            if not bench.is_slow:
+                switches |= SWITCHES
+                switches |= {"30% of weights pruned": {"prune": 0.3}} if scheme == "w1.58a8" else {}
+                switches |= {"augmented": {"augment": True}} if bench.has_augmentation else {}
             for label, changed in switches.items():
                 yield Row(
                     table=table,

@@ -21,7 +21,7 @@ Part = Callable[[int], Iterator[Row]]  # from the number of seeds
 _LIMITS = (
     # rule's scheme, most lost, steps
     (RESNET20, "w8a8", 0.2, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH)),
-    (RESNET20, "w4a8", 0.7, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH, 10 * CIFAR10_EPOCH)),
+    (RESNET20, "w4a8", 0.7, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH)),
     (RESNET20, "w1.58a8", 2.0, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH, 10 * CIFAR10_EPOCH)),
     (RESNET20, "w1a8", 3.0, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH, 10 * CIFAR10_EPOCH)),
     (RESNET20, "w1a1", 8.0, (CIFAR10_EPOCH, 3 * CIFAR10_EPOCH, 10 * CIFAR10_EPOCH)),

@@ -32,11 +32,12 @@ def sit(runs: Sequence[Run], journal: Journal, *, hours: float, threads: int, ba
                 continue
             workload = mine[0].workload
             if mine[0].repeat:
-                made = [train_in_new_process(run, threads) for run in mine]
+                made = [train_in_new_process(run, journal.folder, threads) for run in mine]
             else:
                 if workload.name not in prepared:
                     print(f"preparing {workload.name}: data and 32-bit baseline", flush=True)
-                    prepared = {workload.name: prepare(workload)}  # one at a time: data sets are large
+                    # One at a time: data sets are large.
+                    prepared = {workload.name: prepare(workload, journal.folder)}
                 made = train(mine, prepared[workload.name])
             for run, record in zip(mine, made, strict=True):
                 journal.add(record)
@@ -54,7 +55,7 @@ def stale(runs: Sequence[Run], journal: Journal) -> list[str]:
     prepared: dict[str, Prepared] = {}
     for run in sorted(probed.values(), key=lambda run: run.workload.name):
         if run.workload.name not in prepared:
-            prepared = {run.workload.name: prepare(run.workload)}
+            prepared = {run.workload.name: prepare(run.workload, journal.folder)}
         was, now = finished[run.key]["first_losses"], first_losses(run, prepared[run.workload.name])
         if any(abs(one - two) > MOST_APART * abs(one) for one, two in zip(was, now, strict=True)):
             found.append(f"{run}: losses were {was}, are {now} (commit {finished[run.key]['commit']})")

@@ -50,10 +50,10 @@ class Prepared:
         return drawn_policy(resolve(load_space(str(rule.space)), self.trace), rule.draw)
 
 
-def prepare(workload: Workload) -> Prepared:
-    """Load the data, train the 32-bit model or take it from the cache, score it on the test split."""
+def prepare(workload: Workload, folder: Path) -> Prepared:
+    """Load the data, train the 32-bit model or take it from the folder, score it on the test split."""
     task = load_task(workload.task, workload.args)
-    baseline = trained_baseline(task, seed=0)
+    baseline = trained_baseline(task, seed=0, cache_dir=folder)
     model = baseline_model(task, baseline)
     trace = trace_model(model, task.example_inputs)
     test = (None, None) if task.test is None else evaluate(model, task.test, task)
@@ -161,15 +161,15 @@ def first_losses(run: Run, prepared: Prepared) -> list[float]:
     return losses
 
 
-def train_in_new_process(run: Run, threads: int) -> dict[str, Any]:
+def train_in_new_process(run: Run, folder: Path, threads: int) -> dict[str, Any]:
     """As `train`, by a process that has trained nothing before."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_prepare_and_train, run, threads).result()
+        return pool.submit(_prepare_and_train, run, folder, threads).result()
 
 
-def _prepare_and_train(run: Run, threads: int) -> dict[str, Any]:
+def _prepare_and_train(run: Run, folder: Path, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
-    return train([run], prepare(run.workload))[0]
+    return train([run], prepare(run.workload, folder))[0]
 
 
 class _Clock:

@@ -122,6 +122,14 @@ def test_a_model_for_one_family_is_compared_in_no_other():
     assert tables == {"digits-xnor, binary_activation", "digits-xnor, sign_gradient"}
 
 
+def test_of_a_slow_model_only_orders_that_papers_report_are_compared():
+    rows = [row for part in ("families", "ablations") for row in PARTS[part](1) if "resnet20" in row.table]
+    reported = [(row.table, row.label) for row in rows if row.expected]
+    assert ("resnet20, ternary", "ttq") in reported
+    rivals = [(row.table, row.against) for row in rows if row.expected]
+    assert {(row.table, row.label) for row in rows} == {*reported, *rivals}
+
+
 def test_an_unknown_setting_is_refused_before_anything_is_trained():
     with pytest.raises(ConfigError):
         _ = run(ternary="none").key

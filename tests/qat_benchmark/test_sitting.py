@@ -32,9 +32,8 @@ SETTINGS = {"steps": 3, "high_bit_steps": 3, "batch_size": 16}
 
 
 @pytest.fixture
-def runs(tmp_path, monkeypatch):
+def runs(tmp_path):
     """Three policies of a tiny task."""
-    monkeypatch.setenv("MPSEARCH_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "halves.py"
     file.write_text(TASK)
     workload = Workload(name="halves", task=f"{file}:task")
@@ -64,6 +63,17 @@ def test_each_run_is_made_once_and_kept_with_all_that_it_found(runs, journal, ba
     lines = journal.path.read_text()
     seated(runs, journal, batch=batch)
     assert journal.path.read_text() == lines
+
+
+def test_a_later_sitting_starts_from_the_same_32_bit_weights(runs, journal):
+    seated(runs[:1], journal)
+    (kept,) = (journal.folder / "baselines").iterdir()
+    was = kept.read_bytes()
+    seated(runs, journal)
+    assert list((journal.folder / "baselines").iterdir()) == [kept]
+    assert kept.read_bytes() == was
+    first, *later = journal.records()
+    assert all(record["baseline"] == first["baseline"] for record in later)
 
 
 def test_no_run_is_begun_that_would_end_too_late(runs, journal):
