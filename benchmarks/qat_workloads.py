@@ -20,7 +20,6 @@ class Bench:
     measure            what tables compare: points of the score, or nats of the loss
     is_slow            minutes a run, so that less is compared
     has_augmentation   the task can vary its training inputs
-    is_long_augmented  and does so in the fine-tunes that bars judge
     has_sign_inputs    layers may take inputs of one bit
     """
 
@@ -34,7 +33,6 @@ class Bench:
     measure: Literal["score", "loss"] = "score"
     is_slow: bool = False
     has_augmentation: bool = False
-    is_long_augmented: bool = False
     has_sign_inputs: bool = True
     only: tuple[str, ...] = ()
 
@@ -93,7 +91,6 @@ RESNET20 = Bench(
     drawn=40,
     is_slow=True,
     has_augmentation=True,
-    is_long_augmented=True,
 )
 SHAKESPEARE = Bench(
     workload=Workload(name="shakespeare", task="shakespeare", args={"model": "gpt"}),

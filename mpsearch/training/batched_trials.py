@@ -116,7 +116,7 @@ class _Trials:
             teacher = baseline_model(self.task, self.baseline)
             steps = [self.recipe.steps_for(policy, self.share) for policy in policies]
             data = trial_data(self.task, self.recipe, steps=max(steps), seed=self.seed)
-            statistics = data.statistics if self.recipe.reestimate_batch_norm else None
+            reestimated = self.recipe.reestimate_batch_norm
             for place, policy in enumerate(policies):
                 if policy.is_full_precision:
                     found[place] = run_trial(self.task, self.baseline, policy, self.recipe)
@@ -124,7 +124,7 @@ class _Trials:
                 try:
                     model = new_student(teacher, policy, self.recipe)
                     calibrate(model, inputs_of(data.calibration, trial_device(self.recipe.device)))
-                    calibrated[place] = scored(model, self.task, statistics)
+                    calibrated[place] = scored(model, self.task, data.statistics if reestimated else None)
                 except TrialError as error:
                     found[place] = error
                     continue
@@ -143,6 +143,7 @@ class _Trials:
                 bfloat16=self.recipe.bfloat16,
                 on_step=self.on_step,
             )
+            statistics = data.tuned_statistics if reestimated else None
             tuned = {
                 student.place: self._tuned(student, calibrated[student.place], statistics)
                 for student in students

@@ -89,9 +89,8 @@ def run_trial(
         student = new_student(source, policy, recipe)
         steps = recipe.steps_for(policy, share)
         data = trial_data(task, recipe, steps=steps, seed=seed)
-        statistics = data.statistics if recipe.reestimate_batch_norm else None
         calibrate(student, inputs_of(data.calibration, device))
-        best = calibrated = scored(student, task, statistics)
+        best = calibrated = scored(student, task, data.statistics if recipe.reestimate_batch_norm else None)
         curve: tuple[float, ...] = ()
         if steps:
             tuning = FineTuning(
@@ -104,6 +103,7 @@ def run_trial(
                 points=feature_points(trace()) if recipe.feature_distillation else (),
             )
             student, curve = tuning.run(student, on_progress)
+            statistics = data.tuned_statistics if recipe.reestimate_batch_norm else None
             tuned = scored(student, task, statistics)
             best = max(calibrated, tuned, key=lambda found: (found.score, -found.loss))
     return TrialResult(

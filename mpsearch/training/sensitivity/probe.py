@@ -16,6 +16,7 @@ from mpsearch.training.baseline import Baseline
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.split import Split
 from mpsearch.training.task import Task
+from mpsearch.training.trial_data import varied
 
 SAMPLES = 512
 _MOST_STATISTICS = 512
@@ -56,9 +57,10 @@ class SensitivityProbe:
 
     @cached_property
     def statistics(self) -> Split:
-        """Training samples that BatchNorm is re-estimated on."""
+        """Training samples that BatchNorm is re-estimated on, as the 32-bit model was trained on."""
         count = min(self.recipe.bn_samples, _MOST_STATISTICS)
-        return self.task.train.sample(count, Generator().manual_seed(self.seed + 1))
+        drawn = self.task.train.sample(count, Generator().manual_seed(self.seed + 1))
+        return varied(drawn, self.task, self.seed)
 
     @cached_property
     def calibration(self) -> Split:
