@@ -22,6 +22,7 @@ from mpsearch.training.device import seeded, trial_device
 from mpsearch.training.parameter_rules import low_bit_decay, trial_optimizer
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.split import Split
+from mpsearch.training.statistics_samples import trial_statistics
 from mpsearch.training.student import new_student
 from mpsearch.training.task import Task
 from mpsearch.training.trial import TrialResult, baseline_model, run_trial
@@ -116,7 +117,9 @@ class _Trials:
             teacher = baseline_model(self.task, self.baseline)
             steps = [self.recipe.steps_for(policy, self.share) for policy in policies]
             data = trial_data(self.task, self.recipe, steps=max(steps), seed=self.seed)
-            reestimated = self.recipe.reestimate_batch_norm
+            before, after = trial_statistics(
+                self.task, self.baseline, teacher, self.recipe, data.statistics, seed=self.seed
+            )
             for place, policy in enumerate(policies):
                 if policy.is_full_precision:
                     found[place] = run_trial(self.task, self.baseline, policy, self.recipe)
@@ -124,7 +127,7 @@ class _Trials:
                 try:
                     model = new_student(teacher, policy, self.recipe)
                     calibrate(model, inputs_of(data.calibration, trial_device(self.recipe.device)))
-                    calibrated[place] = scored(model, self.task, data.statistics if reestimated else None)
+                    calibrated[place] = scored(model, self.task, before)
                 except TrialError as error:
                     found[place] = error
                     continue
@@ -143,10 +146,8 @@ class _Trials:
                 bfloat16=self.recipe.bfloat16,
                 on_step=self.on_step,
             )
-            statistics = data.tuned_statistics if reestimated else None
             tuned = {
-                student.place: self._tuned(student, calibrated[student.place], statistics)
-                for student in students
+                student.place: self._tuned(student, calibrated[student.place], after) for student in students
             }
         seconds = (time.perf_counter() - started) / len(policies)
         for student in students:

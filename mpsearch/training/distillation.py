@@ -30,7 +30,8 @@ def distillation_loss(student: Tensor, teacher: Tensor, *, temperature: float) -
 
 @dataclass(slots=True, eq=False)
 class TeacherMemory:
-    """What the 32-bit model said about the batches of earlier trials, and its trace once one has needed it.
+    """What the 32-bit model said about the batches of earlier trials; its trace, and whether varied
+    inputs suit its BatchNorm (`suited_samples`), once one has needed these.
 
     All trials of one seed see the same batches, so the teacher runs in the first trial only. Outputs beyond
     `MEMORY_BYTES` are not kept.
@@ -39,6 +40,7 @@ class TeacherMemory:
     outputs: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
     size_bytes: int = 0
     trace: ModelTrace | None = None
+    suits_varied: bool | None = None
 
     def output(self, key: tuple[object, ...], teacher: nn.Module, inputs: Tensor) -> Tensor:
         """The output of `teacher` (in eval mode) for `inputs`, which `key` must name uniquely."""

@@ -93,7 +93,8 @@ class TrialRecipe:
     prune                       share of each ternary layer's weights held at 0 (`SparseWeights`)
     dense_sparse_dense          share held at 0 in the middle third of the steps (`SparseWeights`)
     gradient_bits               bits of the gradients that reach each quantized layer's output
-    reestimate_batch_norm       on: statistics over `bn_samples` inputs before every score
+    reestimate_batch_norm       on: statistics over `bn_samples` inputs before every score (which inputs:
+                                `mpsearch.training.statistics_samples`)
     fold_batch_norm             fold BatchNorm into the weights first, and train without it
     device                      where it is trained and scored; `cuda` needs a GPU that torch sees
 

@@ -21,6 +21,7 @@ from mpsearch.training.fine_tuning import FineTuning
 from mpsearch.training.layout import prepare_model
 from mpsearch.training.loop import Progress
 from mpsearch.training.recipe import TrialRecipe
+from mpsearch.training.statistics_samples import trial_statistics
 from mpsearch.training.student import folded, new_student
 from mpsearch.training.task import Task
 from mpsearch.training.trial_data import inputs_of, trial_data
@@ -89,8 +90,9 @@ def run_trial(
         student = new_student(source, policy, recipe)
         steps = recipe.steps_for(policy, share)
         data = trial_data(task, recipe, steps=steps, seed=seed)
+        before, after = trial_statistics(task, baseline, teacher, recipe, data.statistics, seed=seed)
         calibrate(student, inputs_of(data.calibration, device))
-        best = calibrated = scored(student, task, data.statistics if recipe.reestimate_batch_norm else None)
+        best = calibrated = scored(student, task, before)
         curve: tuple[float, ...] = ()
         if steps:
             tuning = FineTuning(
@@ -103,8 +105,7 @@ def run_trial(
                 points=feature_points(trace()) if recipe.feature_distillation else (),
             )
             student, curve = tuning.run(student, on_progress)
-            statistics = data.tuned_statistics if recipe.reestimate_batch_norm else None
-            tuned = scored(student, task, statistics)
+            tuned = scored(student, task, after)
             best = max(calibrated, tuned, key=lambda found: (found.score, -found.loss))
     return TrialResult(
         score=best.score,

@@ -18,16 +18,10 @@ STATISTICS_BATCH = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrialData:
-    """What calibration and BatchNorm statistics see, and the batches of training, which can be taken once.
-
-    `statistics` are samples as the 32-bit model was trained on, `tuned_statistics` as the trial trains on:
-    where only one of the two varies its inputs, a BatchNorm that saw the other's normalizes wrongly (a point
-    of accuracy for ResNet-20 on CIFAR-10).
-    """
+    """What calibration and BatchNorm statistics see, and the batches of training, which can be taken once."""
 
     calibration: Split
     statistics: Split
-    tuned_statistics: Split
     batches: Iterator[tuple[Tensor, Tensor]]
 
 
@@ -35,21 +29,12 @@ def trial_data(task: Task, recipe: TrialRecipe, *, steps: int, seed: int) -> Tri
     """Drawn on the processor, so that they are the same on every device."""
     generator = Generator().manual_seed(seed)
     calibration = task.train.sample(recipe.calibration_samples, generator)
-    drawn = task.train.sample(recipe.bn_samples, generator)
-    statistics = varied(drawn, task, seed)
+    statistics = task.train.sample(recipe.bn_samples, generator)
     return TrialData(
         calibration=calibration,
         statistics=statistics,
-        tuned_statistics=statistics if recipe.augment else drawn,
         batches=_batches(task, recipe, steps, generator),
     )
-
-
-def varied(split: Split, task: Task, seed: int) -> Split:
-    """The samples as training the 32-bit model varies them; as they are where it does not."""
-    if task.augment is None:
-        return split
-    return Split(task.augment(split.inputs, Generator().manual_seed(seed)), split.targets)
 
 
 def inputs_of(split: Split, device: torch.device) -> Iterator[Tensor]:

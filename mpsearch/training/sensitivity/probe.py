@@ -13,10 +13,12 @@ from torch import Generator
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import Scheme
 from mpsearch.training.baseline import Baseline
+from mpsearch.training.device import trial_device
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.split import Split
+from mpsearch.training.statistics_samples import suited_samples
 from mpsearch.training.task import Task
-from mpsearch.training.trial_data import varied
+from mpsearch.training.trial import baseline_model
 
 SAMPLES = 512
 _MOST_STATISTICS = 512
@@ -57,10 +59,11 @@ class SensitivityProbe:
 
     @cached_property
     def statistics(self) -> Split:
-        """Training samples that BatchNorm is re-estimated on, as the 32-bit model was trained on."""
+        """Training samples that BatchNorm is re-estimated on, as before a trial's training."""
         count = min(self.recipe.bn_samples, _MOST_STATISTICS)
         drawn = self.task.train.sample(count, Generator().manual_seed(self.seed + 1))
-        return varied(drawn, self.task, self.seed)
+        teacher = baseline_model(self.task, self.baseline).to(trial_device(self.recipe.device))
+        return suited_samples(self.task, self.baseline, teacher, drawn, seed=self.seed)
 
     @cached_property
     def calibration(self) -> Split:
