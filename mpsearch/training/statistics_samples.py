@@ -39,8 +39,8 @@ def suited_samples(task: Task, baseline: Baseline, teacher: nn.Module, samples: 
     """The samples as they are, or varied by the task's `augment`: whichever suits the 32-bit model better.
 
     Neither is always right: its weights learnt to live with the statistics of varied inputs, and it is asked
-    about inputs as they are. So it is tried, once: which of the two, re-estimated on, leaves it the lower loss
-    on the first validation samples?
+    about inputs as they are. So it is tried, once: the kind is taken that, re-estimated on, leaves the lower
+    loss on the first validation samples.
     """
     if task.augment is None or not any(isinstance(module, _BatchNorm) for module in teacher.modules()):
         return samples
