@@ -86,13 +86,19 @@ def bars_table(found: Found) -> str:
             _test(line),
             f"{line['epochs']:.1f}" if line["lost"] is not None else "",
             line["seeds"],
-            "" if line["bar"] is None else f"≤ {line['bar']:g}: {'met' if line['is_met'] else 'missed'}",
+            "" if line["bar"] is None else _bar(line),
         )
         for line in found["bars"]
     ]
     titles = ("model", "policy and length", "unit", "below 32 bits", "on test", "epochs", "seeds", "bar")
     picture = "![What each precision loses over the length of the fine-tune](images/qat-bars.svg)"
     return _table(titles, rows) + (f"\n\n{picture}" if rows else "")
+
+
+def _bar(line: Line) -> str:
+    verdict = "met" if line["is_met"] else "missed"
+    so_far = "" if line["seeds"] == line["seeds_wanted"] else f" by the first of {line['seeds_wanted']} seeds"
+    return f"≤ {line['bar']:g}: {verdict}{so_far}"
 
 
 def families_table(found: Found) -> str:

@@ -31,7 +31,7 @@ def distillation_loss(student: Tensor, teacher: Tensor, *, temperature: float) -
 @dataclass(slots=True, eq=False)
 class TeacherMemory:
     """What the 32-bit model said about the batches of earlier trials; its trace, and whether varied
-    inputs suit its BatchNorm (`suited_samples`), once one has needed these.
+    inputs suit its BatchNorm (`trial_statistics`), once one has needed these.
 
     All trials of one seed see the same batches, so the teacher runs in the first trial only. Outputs beyond
     `MEMORY_BYTES` are not kept.

@@ -18,7 +18,7 @@ from mpsearch.training.split import Split
 from mpsearch.training.task import Task
 from mpsearch.training.trial_data import inputs_of
 
-SAMPLES = 1000  # of the training split, and the most of the validation split
+SAMPLES = 1000  # at most, of either split
 
 
 def trial_statistics(
@@ -26,39 +26,34 @@ def trial_statistics(
 ) -> tuple[Split | None, Split | None]:
     """What BatchNorm is re-estimated on before and after a trial's training; None where it is not.
 
-    Before, what suits the 32-bit model. After, the same where the trial varies its inputs, else the samples
-    as they are: like those that it was trained on.
+    Before: the samples as they are, or varied by the task's `augment`, whichever suits the 32-bit model.
+    Neither always does: its weights learnt to live with the statistics of varied inputs, and it is asked
+    about inputs as they are. So it is tried once, with other samples: the kind is taken that, re-estimated
+    on, leaves the lower loss on the validation split.
+
+    After: like the inputs of the training.
     """
     if not recipe.reestimate_batch_norm:
         return None, None
-    suited = suited_samples(task, baseline, teacher, samples, seed=seed)
-    return suited, suited if recipe.augment else samples
-
-
-def suited_samples(task: Task, baseline: Baseline, teacher: nn.Module, samples: Split, *, seed: int) -> Split:
-    """The samples as they are, or varied by the task's `augment`: whichever suits the 32-bit model better.
-
-    Neither is always right: its weights learnt to live with the statistics of varied inputs, and it is asked
-    about inputs as they are. So it is tried, once: the kind is taken that, re-estimated on, leaves the lower
-    loss on the first validation samples.
-    """
     if task.augment is None or not any(isinstance(module, _BatchNorm) for module in teacher.modules()):
-        return samples
+        return samples, samples
     memory = baseline.memory
     if memory.suits_varied is None:
         tried = task.train.sample(SAMPLES, Generator().manual_seed(0))
         varied_loss = _loss(task, teacher, _varied(task.augment, tried, 0))
         memory.suits_varied = varied_loss < _loss(task, teacher, tried)
-    return _varied(task.augment, samples, seed) if memory.suits_varied else samples
+    varied = _varied(task.augment, samples, seed)
+    return varied if memory.suits_varied else samples, varied if recipe.augment else samples
 
 
 def _varied(augment: Callable[[Tensor, Generator], Tensor], samples: Split, seed: int) -> Split:
     with torch.random.fork_rng(devices=[]):  # a user's `augment` may draw from the global generator too
         torch.manual_seed(seed)
-        return Split(augment(samples.inputs, Generator().manual_seed(seed)), samples.targets)
+        return Split(augment(samples.inputs.clone(), Generator().manual_seed(seed)), samples.targets)
 
 
 def _loss(task: Task, teacher: nn.Module, samples: Split) -> float:
     model = copy.deepcopy(teacher)
     reestimate_batch_norm(model, inputs_of(samples, device_of(model)))
-    return evaluate(model, task.validation.take(SAMPLES), task)[1]
+    asked = task.validation.sample(SAMPLES, Generator().manual_seed(0))  # in order, they may be of one class
+    return evaluate(model, asked, task)[1]

@@ -65,7 +65,7 @@ class TrialLoss:
             batches = (
                 self.seed,
                 recipe.batch_size,
-                recipe.augment,
+                float(inputs.sum()) if recipe.augment else None,  # a user's `augment` may draw as it likes
                 recipe.calibration_samples,
                 recipe.bn_samples,
             )

@@ -10,7 +10,7 @@ from mpsearch.training import batched_trials, trial
 from mpsearch.training.baseline import trained_baseline
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.sensitivity.probe import LoweredChoice, SensitivityProbe
-from mpsearch.training.statistics_samples import suited_samples, trial_statistics
+from mpsearch.training.statistics_samples import trial_statistics
 from mpsearch.training.trial import baseline_model
 from mpsearch.training.trial_data import trial_data
 from mpsearch.training.trial_score import scored
@@ -37,22 +37,43 @@ def prepared(tiny_task, tmp_path):
     return make
 
 
+def statistics_of(task, baseline, recipe=RECIPE):
+    """(samples as they are, before training, after it)."""
+    samples = trial_data(task, recipe, steps=1, seed=0).statistics
+    teacher = baseline_model(task, baseline)
+    return samples, *trial_statistics(task, baseline, teacher, recipe, samples, seed=0)
+
+
 @pytest.mark.parametrize("is_asked_moved", [False, True])
 def test_the_kind_is_taken_that_leaves_the_32_bit_model_the_lower_loss(prepared, is_asked_moved):
-    task, baseline = prepared(is_asked_moved=is_asked_moved)
-    samples = trial_data(task, RECIPE, steps=1, seed=0).statistics
-    suited = suited_samples(task, baseline, baseline_model(task, baseline), samples, seed=0)
-    assert torch.equal(suited.inputs, samples.inputs + 3 * is_asked_moved)
+    samples, before, _ = statistics_of(*prepared(is_asked_moved=is_asked_moved))
+    assert torch.equal(before.inputs, samples.inputs + 3 * is_asked_moved)
 
 
+@pytest.mark.parametrize("is_asked_moved", [False, True])
 @pytest.mark.parametrize("augment", [False, True])
-def test_after_training_they_are_like_the_inputs_of_the_training(prepared, augment):
-    task, baseline = prepared(is_asked_moved=True)
+def test_after_training_they_are_like_the_inputs_of_the_training(prepared, is_asked_moved, augment):
     recipe = dataclasses.replace(RECIPE, augment=augment)
-    samples = trial_data(task, recipe, steps=1, seed=0).statistics
-    before, after = trial_statistics(task, baseline, baseline_model(task, baseline), recipe, samples, seed=0)
-    assert torch.equal(before.inputs, samples.inputs + 3)
+    samples, _, after = statistics_of(*prepared(is_asked_moved=is_asked_moved), recipe)
     assert torch.equal(after.inputs, samples.inputs + 3 * augment)
+
+
+def test_an_augment_that_changes_its_inputs_in_place_changes_copies(prepared):
+    task, baseline = prepared(is_asked_moved=True)
+    task = dataclasses.replace(task, augment=lambda inputs, _generator: inputs.add_(3))
+    samples, before, after = statistics_of(task, baseline)
+    assert torch.equal(before.inputs, samples.inputs + 3)
+    assert torch.equal(after.inputs, samples.inputs)
+
+
+def test_varying_draws_from_no_generator_of_the_trial(prepared):
+    task, baseline = prepared(is_asked_moved=True)
+    task = dataclasses.replace(task, augment=lambda inputs, _generator: inputs + torch.rand(1))
+    samples = trial_data(task, RECIPE, steps=1, seed=0).statistics
+    teacher = baseline_model(task, baseline)
+    before = torch.random.get_rng_state()
+    trial_statistics(task, baseline, teacher, RECIPE, samples, seed=0)
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_nothing_is_re_estimated_where_the_recipe_says_so(prepared):
@@ -89,11 +110,13 @@ def test_a_trial_draws_the_same_whether_or_not_the_kind_is_known(prepared):
     assert (first.curve, first.score, first.loss) == (again.curve, again.score, again.loss)
 
 
-def test_sensitivities_are_measured_with_those_that_suit(prepared):
+def test_sensitivities_are_measured_with_the_same_kinds(prepared):
     task, baseline = prepared(is_asked_moved=True)
     choice = LoweredChoice(name="0", layers=("0",), schemes=())
-    kinds = {}
-    for name, asked in (("moved", task), ("plain", dataclasses.replace(task, augment=None))):
-        probe = SensitivityProbe(task=asked, baseline=baseline, recipe=RECIPE, choices=(choice,), pinned={})
-        kinds[name] = probe.statistics.inputs
-    assert torch.equal(kinds["moved"], kinds["plain"] + 3)
+    probes = [
+        SensitivityProbe(task=asked, baseline=baseline, recipe=RECIPE, choices=(choice,), pinned={})
+        for asked in (task, dataclasses.replace(task, augment=None))
+    ]
+    varied, plain = probes
+    assert torch.equal(varied.statistics.inputs, plain.statistics.inputs + 3)
+    assert torch.equal(varied.tuned_statistics.inputs, plain.statistics.inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from mpsearch.errors import TrialError
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.quant.batch_norm import reestimate_batch_norm
 from mpsearch.quant.swap import calibrate
-from mpsearch.training.device import seeded, trial_device
+from mpsearch.training.device import device_of, seeded, trial_device
 from mpsearch.training.evaluate import evaluate
 from mpsearch.training.sensitivity.probe import Added, OnProgress, SensitivityProbe
 from mpsearch.training.student import folded, new_student
@@ -66,7 +67,8 @@ def added_over(probe: SensitivityProbe, highest: float, losses: list[float]) -> 
 def _loss(probe: SensitivityProbe, teacher: nn.Module, policy: PrecisionPolicy) -> float:
     device = trial_device(probe.recipe.device)
     if policy.is_full_precision:
-        return evaluate(teacher, probe.validation, probe.task)[1]
+        # Re-estimated as all that it is compared with: its own statistics would add a constant to these.
+        return _re_estimated_loss(probe, copy.deepcopy(teacher))
     source = teacher
     if probe.recipe.fold_batch_norm:
         trace = probe.baseline.memory.traced(teacher, probe.task.example_inputs)
@@ -77,6 +79,10 @@ def _loss(probe: SensitivityProbe, teacher: nn.Module, policy: PrecisionPolicy) 
             calibrate(student, inputs_of(probe.calibration, device))
     except TrialError:  # an input of a layer is not finite
         return math.nan
-    if probe.recipe.reestimate_batch_norm:
-        reestimate_batch_norm(student, inputs_of(probe.statistics, device))
-    return evaluate(student, probe.validation, probe.task)[1]
+    return _re_estimated_loss(probe, student)
+
+
+def _re_estimated_loss(probe: SensitivityProbe, model: nn.Module) -> float:
+    if probe.statistics is not None:
+        reestimate_batch_norm(model, inputs_of(probe.statistics, device_of(model)))
+    return evaluate(model, probe.validation, probe.task)[1]

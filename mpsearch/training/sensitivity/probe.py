@@ -16,7 +16,7 @@ from mpsearch.training.baseline import Baseline
 from mpsearch.training.device import trial_device
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.split import Split
-from mpsearch.training.statistics_samples import suited_samples
+from mpsearch.training.statistics_samples import trial_statistics
 from mpsearch.training.task import Task
 from mpsearch.training.trial import baseline_model
 
@@ -57,13 +57,22 @@ class SensitivityProbe:
         """The samples whose loss is asked for; the score of trials is the mean over all of that split."""
         return self.task.validation.sample(self.samples, Generator().manual_seed(self.seed))
 
+    @property
+    def statistics(self) -> Split | None:
+        """What BatchNorm is re-estimated on where nothing is trained; None where the recipe does not."""
+        return self._statistics[0]
+
+    @property
+    def tuned_statistics(self) -> Split | None:
+        """The same after training."""
+        return self._statistics[1]
+
     @cached_property
-    def statistics(self) -> Split:
-        """Training samples that BatchNorm is re-estimated on, as before a trial's training."""
+    def _statistics(self) -> tuple[Split | None, Split | None]:
         count = min(self.recipe.bn_samples, _MOST_STATISTICS)
-        drawn = self.task.train.sample(count, Generator().manual_seed(self.seed + 1))
+        samples = self.task.train.sample(count, Generator().manual_seed(self.seed + 1))
         teacher = baseline_model(self.task, self.baseline).to(trial_device(self.recipe.device))
-        return suited_samples(self.task, self.baseline, teacher, drawn, seed=self.seed)
+        return trial_statistics(self.task, self.baseline, teacher, self.recipe, samples, seed=self.seed)
 
     @cached_property
     def calibration(self) -> Split:

@@ -88,6 +88,6 @@ def _train(probe: SensitivityProbe, model: nn.Module, teacher: nn.Module, on_pro
 
 def _loss(probe: SensitivityProbe, model: nn.Module, policy: PrecisionPolicy) -> float:
     choose(model, policy)
-    if probe.recipe.reestimate_batch_norm:
-        reestimate_batch_norm(model, inputs_of(probe.statistics, device_of(model)))
+    if probe.tuned_statistics is not None:
+        reestimate_batch_norm(model, inputs_of(probe.tuned_statistics, device_of(model)))
     return evaluate(model, probe.validation, probe.task)[1]

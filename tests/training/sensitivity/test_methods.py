@@ -11,8 +11,10 @@ from torch import nn
 
 from mpsearch.errors import ConfigError, TrialError
 from mpsearch.precision.scheme import SCHEMES
+from mpsearch.quant.batch_norm import reestimate_batch_norm
 from mpsearch.search.sensitivity import SENSITIVITIES
 from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.evaluate import evaluate
 from mpsearch.training.recipe import BaselineRecipe, TrialRecipe
 from mpsearch.training.sensitivity import supernet
 from mpsearch.training.sensitivity.probe import LoweredChoice, SensitivityProbe
@@ -21,7 +23,7 @@ from mpsearch.training.sensitivity.watched_layers import watched_model
 from mpsearch.training.split import Split
 from mpsearch.training.task import Task, top1_correct
 from mpsearch.training.trial import baseline_model, run_trial
-from mpsearch.training.trial_data import trial_data
+from mpsearch.training.trial_data import inputs_of, trial_data
 
 OFFERED = tuple(SCHEMES[name] for name in ("w1a1", "w4a8", "w8a8", "w32a32"))
 RECIPE = TrialRecipe(steps=8, high_bit_steps=4, batch_size=32, calibration_samples=64, bn_samples=64)
@@ -116,12 +118,17 @@ def test_progress_is_told_to_its_end(probe, method):
 def test_loss_is_what_a_trial_of_no_steps_scores(probe):
     data = trial_data(probe.task, RECIPE, steps=0, seed=0)
     asked = replace(probe)
-    samples = {"calibration": data.calibration, "statistics": data.statistics}
-    asked.__dict__.update(samples, validation=probe.task.validation)
+    statistics = data.statistics, data.statistics
+    asked.__dict__.update(
+        calibration=data.calibration, _statistics=statistics, validation=probe.task.validation
+    )
     (of_conv, of_fc) = SENSITIVITIES["loss"].measure(asked, nothing)
+    highest = baseline_model(probe.task, probe.baseline)
+    reestimate_batch_norm(highest, inputs_of(data.statistics, torch.device("cpu")))
+    _, loss = evaluate(highest, probe.task.validation, probe.task)
     for added, codes in ((of_conv[0], [0, 3]), (of_fc[0], [3, 0])):
         trial = run_trial(probe.task, probe.baseline, probe.policy(codes), RECIPE, share=0.0)
-        assert added == pytest.approx(trial.loss - probe.baseline.validation_loss, rel=1e-4, abs=1e-8)
+        assert added == pytest.approx(trial.loss - loss, rel=1e-4, abs=1e-8)
 
 
 def test_a_lowering_that_breaks_the_model_counts_as_the_worst_that_does_not(probe, monkeypatch):
