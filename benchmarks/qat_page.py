@@ -97,7 +97,8 @@ def bars_table(found: Found) -> str:
 
 def _bar(line: Line) -> str:
     verdict = "met" if line["is_met"] else "missed"
-    so_far = "" if line["seeds"] == line["seeds_wanted"] else f" by the first of {line['seeds_wanted']} seeds"
+    seeds, wanted = line["seeds"], line["seeds_wanted"]
+    so_far = "" if seeds == wanted else f" by {seeds} of {wanted} seeds"
     return f"≤ {line['bar']:g}: {verdict}{so_far}"
 
 
