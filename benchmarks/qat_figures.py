@@ -21,6 +21,7 @@ SETTINGS: Mapping[str, Any] = {
     "axes.spines.right": False,
 }
 _INCHES = (6.4, 3.4)
+_FAR = 10  # points below 32 bits, from which on a linear axis would hide what is near
 COLOURS = ("#1d1c1a", "#6d3fa0", "#b5482f", "#2f7f6d", "#8d8a85", "#c08a1e")
 
 
@@ -76,21 +77,24 @@ def _bars(lines: Sequence[Line]) -> Figure:
             for rule, colour in zip(rules, COLOURS, strict=False):
                 of_rule = [line for line in of_table if line["label"].partition(";")[0] == rule]
                 axes.errorbar(
-                    [line["steps"] for line in of_rule],
+                    [line["most_steps"] for line in of_rule],
                     [line["lost"] for line in of_rule],
                     yerr=[line["spread"] or 0 for line in of_rule],
                     color=colour, marker="o", markersize=3.5, linewidth=1.2, elinewidth=0.6,
                     label=rule.partition(",")[0],
                 )  # fmt: skip
-            lengths = sorted({line["steps"] for line in of_table})
+            lengths = sorted({line["most_steps"] for line in of_table})
             axes.set_xscale("log")
             axes.set_xticks(lengths, [str(length) for length in lengths])
+            if max(line["lost"] for line in of_table) > _FAR:
+                axes.set_yscale("symlog", linthresh=1)
+                axes.yaxis.set_major_formatter("{x:g}")
             axes.minorticks_off()
             axes.set_title(table, fontsize=8.5)
             axes.set_xlabel("steps")
             is_points = not of_table or of_table[0]["measure"] == "score"
             axes.set_ylabel("points below 32 bits" if is_points else "nats above 32 bits")
-            axes.legend(frameon=False)
+            axes.legend(frameon=False, ncols=2 if len(rules) > 2 else 1)
     return figure
 
 

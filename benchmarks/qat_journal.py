@@ -59,7 +59,7 @@ class Journal:
 
     def estimated_seconds(self, run: Run, records: list[Record]) -> float:
         """From finished runs of the workload, best of the same rule; steps are trusted to take alike."""
-        steps = run.share * (run.recipe.steps if run.is_low_bit else run.recipe.high_bit_steps)
+        steps = run.share * run.most_steps
         of_workload = [r for r in records if r["workload"] == run.workload.name and r["steps"]]
         alike = [r for r in of_workload if r["rule"] == str(run.rule)] or of_workload
         if not alike:

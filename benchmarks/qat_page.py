@@ -98,7 +98,7 @@ def bars_table(found: Found) -> str:
 def _bar(line: Line) -> str:
     verdict = "met" if line["is_met"] else "missed"
     seeds, wanted = line["seeds"], line["seeds_wanted"]
-    so_far = "" if seeds == wanted else f" by {seeds} of {wanted} seeds"
+    so_far = "" if seeds == wanted else f", {seeds} of {wanted} seeds run"
     return f"≤ {line['bar']:g}: {verdict}{so_far}"
 
 

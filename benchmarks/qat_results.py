@@ -74,6 +74,7 @@ def row_line(row: Row, finished: Mapping[str, Record]) -> dict[str, Any] | None:
         "score_lost": statistics.fmean(_lost(record, "score") for record in scored),
         "calibrated_lost": statistics.fmean(100 * (base["score"] - r["calibrated"]) for r in scored),
         "steps": scored[0]["steps"],
+        "most_steps": row.runs[0].most_steps,
         "epochs": scored[0]["steps"] * row.runs[0].recipe.batch_size / base["train_samples"],
         "seconds": statistics.fmean(record["seconds"] for record in scored),
         "is_met": None if row.most_lost is None else statistics.fmean(lost) <= row.most_lost,

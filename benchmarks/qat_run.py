@@ -99,6 +99,11 @@ class Run:
         return any(scheme.weight_bits < LOW_BITS for scheme in self.rule.schemes)
 
     @property
+    def most_steps(self) -> int:
+        """What the recipe gives a policy of such bits: one with few layers below 2 bits takes fewer."""
+        return self.recipe.steps if self.is_low_bit else self.recipe.high_bit_steps
+
+    @property
     def key(self) -> str:
         """Sixteen hex digits of all that decides what the run trains to, the baseline's weights excepted.
 

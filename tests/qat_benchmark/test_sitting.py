@@ -105,7 +105,7 @@ def test_a_figure_is_drawn_of_what_is_there_the_same_each_time():
         "label": "all w8a8; 3 steps",
         "lost": 1.0,
         "spread": None,
-        "steps": 3,
+        "most_steps": 3,
         "measure": "loss",
     }
     found = {"ranking": [], "bars": [line]}
