@@ -42,6 +42,8 @@ def trial_statistics(
         tried = task.train.sample(SAMPLES, Generator().manual_seed(0))
         varied_loss = _loss(task, teacher, _varied(task.augment, tried, 0))
         memory.suits_varied = varied_loss < _loss(task, teacher, tried)
+    if not memory.suits_varied and not recipe.augment:
+        return samples, samples
     varied = _varied(task.augment, samples, seed)
     return varied if memory.suits_varied else samples, varied if recipe.augment else samples
 
