@@ -42,8 +42,8 @@ class Task:
     loss          (output, targets) -> scalar tensor, the mean over the batch
     metric        (output, targets) -> one score per sample (or position), higher is better; a task's score
                   is their mean, 1.0 for perfect where it is an accuracy
-    augment       (inputs, generator) -> inputs, for training batches and the BatchNorm statistics that go with
-                  them; None for none
+    augment       (inputs, generator) -> inputs, for training batches and the BatchNorm statistics like
+                  theirs; None for none
     args          what the task was made with; `path_args` names those that only say where data lies
     data_digest   names the data's content where that is known without reading it all; else computed
     pretrained    the model that `build_model` returns is trained already: it is the baseline
