@@ -19,6 +19,7 @@ from mpsearch.training.joined_layers import JoinedLayer, can_be_joined
 from mpsearch.training.joined_parameters import JoinedParameter
 
 CHECK_SAMPLES = 2  # of each policy
+SPREAD = 0.2  # by how much parameters are drawn apart to see whether policies mix
 
 
 class EachPolicy(nn.Module):
@@ -150,7 +151,20 @@ class BatchedModel:
 
     @torch.no_grad()
     def _check(self, inputs: Tensor) -> None:
-        """Raises: ShapeError unless it computes what each student does."""
+        """Raises: ShapeError unless it computes what each student does, whatever their parameters."""
+        kept = [parameter.clone() for parameter in self._parameters]
+        generator = torch.Generator().manual_seed(0)
+        # Before training the students may be alike, and one that reads another's parameters goes unseen.
+        for parameter in self._parameters:
+            factor = 1 + SPREAD * torch.rand(parameter.shape, generator=generator)
+            parameter.mul_(factor.to(parameter.device, parameter.dtype))
+        try:
+            self._compare(inputs)
+        finally:
+            for parameter, value in zip(self._parameters, kept, strict=True):
+                parameter.copy_(value)
+
+    def _compare(self, inputs: Tensor) -> None:
         given = 0
         with evaluating(self.model):
             try:

@@ -53,7 +53,7 @@ def groups_to_join(layers: Sequence[nn.Module]) -> list[list[QuantLayer]]:
     """Those layers whose weights may be quantized together: two or more of a kind, of one shape.
 
     A quantizer may hold numbers of the whole layer (a mean over all weights): whether joining changes what it
-    computes, or its gradients, is found out by trying.
+    computes, or its gradients, is found out by trying, with weights that differ from layer to layer.
     """
     alike: dict[tuple[object, ...], list[QuantLayer]] = {}
     for layer in layers:
@@ -84,7 +84,8 @@ def _kind(layer: QuantLayer) -> tuple[object, ...] | None:
 @torch.enable_grad()
 def _is_same_together(layers: Sequence[QuantLayer]) -> bool:
     copies = [copy.deepcopy(layer.weight_quantizer) for layer in layers]
-    weights = [layer.weight.detach().clone().requires_grad_() for layer in layers]
+    # Before training all are copies of one layer, and a mean over all of them is that of each.
+    weights = [(layer.weight.detach() * (1 + place)).requires_grad_() for place, layer in enumerate(layers)]
     generator = torch.Generator().manual_seed(0)
     slopes = [torch.randn(weight.shape, generator=generator).to(weight.device) for weight in weights]
     alone = [quantizer(weight) for quantizer, weight in zip(copies, weights, strict=True)]

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import logging
 
@@ -5,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from mpsearch.errors import ConfigError, TrialError
+from mpsearch.errors import ConfigError, ShapeError, TrialError
 from mpsearch.models.digits_cnn import DigitsCnn
+from mpsearch.models.gpt import Gpt
+from mpsearch.models.gpt2 import Gpt2
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.quant.swap import calibrate
 from mpsearch.training.baseline import trained_baseline
@@ -77,10 +80,48 @@ def test_policies_trained_together_learn_what_each_learns_alone(tiny_task, basel
 )
 def test_any_quantizer_may_be_trained_together(tiny_task, baseline, quantizers):
     recipe = dataclasses.replace(RECIPE, **quantizers)
-    policies = [PrecisionPolicy({"0": name, "3": name}) for name in SCHEMES[:-1] for _ in range(2)]
-    together = run_trials(tiny_task, baseline, policies, recipe)
-    for policy, result in list(zip(policies, together, strict=True))[::2]:
+    # Each scheme in one layer of two policies that differ in the other one.
+    policies = [PrecisionPolicy({"0": name, "3": last}) for name in SCHEMES[:-1] for last in (name, "w8a8")]
+    for policy, result in zip(policies, run_trials(tiny_task, baseline, policies, recipe), strict=True):
         assert_alike(result, run_trial(tiny_task, baseline, policy, recipe))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "quantizers"),
+    [("w4a8", {"uniform": "dorefa"}), ("w1.58a8", {"ternary": "absmean"}), ("w1.58a8", {"ternary": "seq"})],
+)
+def test_weights_of_one_policy_do_not_scale_those_of_another(tiny_task, baseline, scheme, quantizers):
+    recipe = dataclasses.replace(RECIPE, **quantizers)
+    policies = [PrecisionPolicy({"0": scheme})] * 2
+    students = [new_student(baseline_model(tiny_task, baseline), policy, recipe) for policy in policies]
+    inputs = tiny_task.train.inputs[:8]
+    for student in students:
+        calibrate(student, [inputs])
+    batched = BatchedModel(students, inputs)
+    batched.train()
+    with torch.no_grad():
+        students[1][0].weight.mul_(3)  # training draws policies apart
+    for student, together in zip(students, batched(inputs).chunk(2), strict=True):
+        torch.testing.assert_close(together, student(inputs))
+
+
+def test_policies_that_would_share_a_table_without_samples_are_trained_one_by_one():
+    def copies(kind):
+        model = kind(11, context=8, depth=1, width=16, heads=2)
+        return [copy.deepcopy(model) for _ in range(2)]
+
+    tokens = torch.arange(16).reshape(2, 8) % 11
+    with pytest.raises(ShapeError, match="other outputs than each alone"):
+        BatchedModel(copies(Gpt2), tokens)
+    BatchedModel(copies(Gpt), tokens)
+
+
+def test_looking_whether_policies_mix_changes_no_parameter(tiny_task, baseline):
+    students = students_of(MIXED, tiny_task, baseline)
+    before = [parameter.clone() for student in students for parameter in student.parameters()]
+    BatchedModel(students, tiny_task.train.inputs)
+    after = [parameter for student in students for parameter in student.parameters()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
 def students_of(policies, task, baseline):
