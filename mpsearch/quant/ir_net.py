@@ -43,6 +43,9 @@ class IrNetQuantizer(WeightQuantizer):
         magnitude = centred.abs().mean(channel_dims(weight), keepdim=True).clamp_min_(SMALLEST_SCALE)
         return binarize(centred), torch.exp2(magnitude.log2_().round_())
 
+    def latent(self, integers: Tensor, scale: Tensor, weight: Tensor) -> Tensor:
+        return integers * scale + weight - _centred(weight)
+
     def forward(self, weight: Tensor) -> Tensor:
         integers, scale = self.quantize(weight)
         centred = _centred(weight)

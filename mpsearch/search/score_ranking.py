@@ -72,11 +72,16 @@ def score_ranking(space: SearchSpace) -> ScoreRanking | None:
     if not fitting:
         return None
     best = max(fitting, key=lambda measured: measured.steps)
-    return ScoreRanking(measured=best, differing=_differing(recipe, best.settings))
+    return ScoreRanking(measured=best, differing=_differing(recipe, best))
 
 
-def _differing(recipe: TrialRecipe, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of settings; one that the measurement does not know was at its default."""
-    then = {**asdict(TrialRecipe()), **settings}
+def _differing(recipe: TrialRecipe, measured: MeasuredRanking) -> tuple[str, ...]:
+    """Names of settings; one that the measurement does not know was at its default.
+
+    More steps than were measured rank no worse: only fewer are named.
+    """
+    then = {**asdict(TrialRecipe()), **measured.settings}
     now = asdict(recipe)
-    return tuple(name for name in now if name not in _NO_MATTER and now[name] != then[name])
+    high_bit_steps = round(then["high_bit_steps"] * measured.steps / measured.long_steps)
+    fewer = ("high_bit_steps",) if recipe.high_bit_steps < high_bit_steps else ()
+    return fewer + tuple(name for name in now if name not in _NO_MATTER and now[name] != then[name])

@@ -27,7 +27,7 @@ def made_of(task: Task, fresh_model: nn.Module, seed: int) -> dict[str, Any]:
         "recipe": asdict(task.baseline),
         "seed": seed,
         "data": task.data_digest or f"{task.train.digest()}-{task.validation.digest()}",
-        "model": hashlib.sha256(repr(fresh_model).encode()).hexdigest()[:16],
+        "model": _model_digest(fresh_model),
         "initial_weights": weights_digest(fresh_model),
         "loss": function_identity(task.loss),
         "metric": function_identity(task.metric),
@@ -50,17 +50,31 @@ def weights_digest(model: nn.Module) -> str:
     return hashed.hexdigest()[:16]
 
 
+def _model_digest(model: nn.Module) -> str:
+    """Sixteen hex digits of what its modules are, and of the source of classes that are not torch's or ours."""
+    hashed = hashlib.sha256(repr(model).encode())
+    for kind in dict.fromkeys(type(module) for module in model.modules()):
+        if not _is_known(kind):
+            hashed.update(function_identity(kind).encode())
+    return hashed.hexdigest()[:16]
+
+
+def _is_known(named: Any) -> bool:
+    return str(named.__module__).partition(".")[0] in {"torch", "mpsearch"}
+
+
 def function_identity(function: Callable[..., Any]) -> str:
     """Module and name; for code that is neither torch's nor ours, also a hash of its source text.
 
-    Values that a closure holds are not seen: a function that depends on some belongs into `Task.args`.
+    Values that a closure holds and functions that it calls are not seen: what depends on some belongs into
+    `Task.args`.
     """
     if isinstance(function, functools.partial):
         given = f"{function.args!r} {sorted(function.keywords.items())!r}"
         return f"{function_identity(function.func)} with {given}"
     named = function if hasattr(function, "__qualname__") else type(function)
     identity = f"{named.__module__}.{named.__qualname__}"
-    if named.__module__.partition(".")[0] in {"torch", "mpsearch"}:
+    if _is_known(named):
         return identity
     try:
         source = inspect.getsource(named)

@@ -34,12 +34,12 @@ def device_of(model: nn.Module) -> torch.device:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Draws inside (dropout, stochastic rounding) follow from `seed`; those outside are as without it.
 
-    On a GPU, convolutions take algorithms that give the same bits each time.
+    On a GPU, convolutions take algorithms that give the same bits each time, and products of 32 bits.
     """
     gpus = [torch.cuda.current_device()] if device.type == "cuda" else []
     with (
         torch.random.fork_rng(devices=gpus),
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
     ):
         torch.manual_seed(seed)
         yield

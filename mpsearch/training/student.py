@@ -32,18 +32,29 @@ def new_student(source: nn.Module, policy: PrecisionPolicy, recipe: TrialRecipe)
 
     Raises: ConfigError if the policy names an unknown layer, or one that cannot be quantized.
     """
-    student = prepare_model(quantize_model(source, policy, recipe.quantizers))
+    student = _quantized(source, policy, recipe)
     if recipe.prune:
         SparseWeights(ternary_weights(student), recipe.prune)
+        # Once more: thresholds and first scales are fitted to the weights that are left.
+        student = _quantized(_with_weights_of(student, source), policy, recipe)
     return student
 
 
 def lowered(student: nn.Module, source: nn.Module, policy: PrecisionPolicy, recipe: TrialRecipe) -> nn.Module:
     """A student of another policy with the weights of the first; `source` is what both were made from."""
+    return new_student(_with_weights_of(student, source), policy, recipe)
+
+
+def _quantized(source: nn.Module, policy: PrecisionPolicy, recipe: TrialRecipe) -> nn.Module:
+    return prepare_model(quantize_model(source, policy, recipe.quantizers))
+
+
+def _with_weights_of(student: nn.Module, source: nn.Module) -> nn.Module:
+    """A copy of `source`, which the student was made from, with the student's weights and statistics."""
     trained = copy.deepcopy(source)
     state = student.state_dict()
     trained.load_state_dict({name: state[name] for name in trained.state_dict()})
-    return new_student(trained, policy, recipe)
+    return trained
 
 
 @torch.no_grad()

@@ -67,6 +67,14 @@ def test_settings_that_were_others_are_named(space, table):
     assert ranking_text(score_ranking(space)).endswith("; measured with other temperature, ternary")
 
 
+def test_fewer_steps_of_high_bits_than_were_measured_are_named(space, table):
+    table(measured(200, high_bit_steps=400))  # 40 of them at the trial's share
+    assert space.trial.high_bit_steps == 40
+    assert score_ranking(space).differing == ()
+    shorter = replace(space, trial=replace(space.trial, high_bit_steps=39))
+    assert score_ranking(shorter).differing == ("high_bit_steps",)
+
+
 def test_a_setting_that_the_measurement_does_not_know_was_at_its_default(space, table):
     old = asdict(TrialRecipe(batch_size=50))
     del old["augment"]

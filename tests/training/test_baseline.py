@@ -1,5 +1,8 @@
 import dataclasses
+import importlib.util
+import linecache
 import logging
+import sys
 
 import pytest
 import torch
@@ -74,6 +77,33 @@ def test_whatever_changes_the_weights_changes_the_key(tiny_task, tmp_path):
     keys = {trained_baseline(task, cache_dir=tmp_path).key for task in [tiny_task, *others]}
     keys.add(trained_baseline(tiny_task, seed=1, cache_dir=tmp_path).key)
     assert len(keys) == len(others) + 2
+
+
+MODEL_OF_A_USER = """
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.layer({inputs})
+"""
+
+
+def test_another_forward_of_a_users_model_changes_the_key(tiny_task, tmp_path):
+    keys = []
+    for inputs in ("x", "x.relu()", "x"):
+        path = tmp_path / "model.py"
+        path.write_text(MODEL_OF_A_USER.format(inputs=inputs))
+        spec = importlib.util.spec_from_file_location("a_users_model", path)
+        sys.modules["a_users_model"] = module = importlib.util.module_from_spec(spec)
+        linecache.clearcache()  # of a file as young as the one before
+        spec.loader.exec_module(module)
+        task = dataclasses.replace(tiny_task, build_model=module.Model)
+        keys.append(trained_baseline(task, cache_dir=tmp_path).key)
+    assert keys[0] == keys[2] != keys[1]
 
 
 def test_where_the_data_lies_does_not_change_the_key(tiny_task, tmp_path):

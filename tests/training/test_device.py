@@ -30,3 +30,10 @@ def test_draws_follow_from_the_seed_and_leave_others_alone():
             drawn.append(torch.rand(2))
     assert torch.equal(*drawn)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_convolutions_of_a_gpu_multiply_with_all_bits(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with seeded(0, CPU):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32

@@ -89,6 +89,21 @@ def test_a_frozen_weight_keeps_its_integer_whatever_the_optimizer_does(scheme, f
         assert torch.equal(integers(quantized)[frozen], held)
 
 
+def test_weights_of_a_channel_that_is_centred_are_frozen_beside_its_mean():
+    quantized = layer("w1a8", binary="ir_net")
+    put(quantized, torch.tensor([0.9, 1.1, 1.0, 1.05, 0.95, 1.2]).repeat(4, 1))
+    before = integers(quantized)
+    freeze = FreezeOscillating(quantized, 1e-3)
+    start = quantized.weight.detach().clone()
+    for step in range(6):  # the second weight goes to and fro over the mean
+        put(quantized, torch.where(torch.arange(6) == 1, start - 0.2 * (1 - step % 2), start))
+        freeze(0.9)
+    frozen = freeze._layers[0].frozen
+    assert frozen[:, 1].all()
+    assert torch.equal(integers(quantized)[frozen], freeze._layers[0].held[frozen])
+    assert torch.equal(integers(quantized)[~frozen], before[~frozen])
+
+
 @pytest.mark.parametrize(
     ("scheme", "choice", "size", "learnt"),
     [

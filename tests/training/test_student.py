@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -64,3 +66,17 @@ def test_a_student_is_pruned_in_its_ternary_layers_before_anything_else(source):
     zeros = [int((student[place].weight == 0).sum()) for place in (0, 2, 3)]
     assert zeros == [8, 0, 0]
     assert int((source[0].weight == 0).sum()) == 0
+
+
+@pytest.mark.parametrize("ternary", ["threshold", "seq", "ttq", "twn_learnt"])
+def test_quantizers_are_fitted_to_the_weights_that_pruning_leaves(source, ternary):
+    student = new_student(source, LOW, TrialRecipe(prune=0.8, ternary=ternary))
+    left = copy.deepcopy(source)
+    left[0].weight.data.copy_(student[0].weight)
+    fitted, before = (
+        new_student(made_from, LOW, TrialRecipe(ternary=ternary))[0].weight_quantizer
+        for made_from in (left, source)
+    )
+    found = student[0].weight_quantizer.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in fitted.state_dict().items())
+    assert not all(torch.equal(found[name], value) for name, value in before.state_dict().items())
