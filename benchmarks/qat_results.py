@@ -11,7 +11,7 @@ from qat_ranking import ranking_lines
 from qat_row import Row
 from scipy.stats import t as student
 
-CONFIDENCE = 0.95  # of one side, before a difference counts as seen
+SIGNIFICANCE = 0.05  # of both sides together, below which a difference counts as seen
 LEAST_PAIRS = 3
 LEAST_NATS = 0.001
 
@@ -121,7 +121,7 @@ def _compared(row: Row, other: Row, finished: Mapping[str, Record]) -> dict[str,
 
 
 def _verdict(differences: Sequence[float], least: float) -> str | None:
-    """What a one-sided t-test of paired differences sees, their deviation taken as `least` at least, since
+    """What a two-sided t-test of paired differences sees, their deviation taken as `least` at least, since
     scores that count samples may agree by chance. None for nothing, or below three pairs.
     """
     count = len(differences)
@@ -129,7 +129,7 @@ def _verdict(differences: Sequence[float], least: float) -> str | None:
         return None
     mean = statistics.fmean(differences)
     error = max(statistics.stdev(differences), least) / count**0.5
-    if abs(mean) <= float(student.ppf(CONFIDENCE, count - 1)) * error:
+    if abs(mean) <= float(student.ppf(1 - SIGNIFICANCE / 2, count - 1)) * error:
         return None
     return "better" if mean > 0 else "worse"
 

@@ -84,16 +84,16 @@ def cifar10_task(
     validation, train = order[:kept_back], order[kept_back:][:train_limit]
     wide = None if width == 1 else width
     args: Mapping[str, Any] = {"model": model, "width": wide, "data": data, "train_limit": train_limit}
-    test = _split(arrays.test_images, arrays.test_labels)
+    train_split = _split(arrays.train_images[train], arrays.train_labels[train])
     return Task(
         name="cifar10",
         args={name: value for name, value in args.items() if value is not None},
         path_args=("data",),
         build_model=functools.partial(MODELS[model], width),
-        train=_split(arrays.train_images[train], arrays.train_labels[train]),
+        train=train_split,
         validation=_split(arrays.train_images[validation], arrays.train_labels[validation]),
-        test=test,
-        example_inputs=(test.inputs[:1],),
+        test=_split(arrays.test_images, arrays.test_labels),
+        example_inputs=(train_split.inputs[:1],),
         loss=F.cross_entropy,
         metric=top1_correct,
         augment=crop_and_flip,

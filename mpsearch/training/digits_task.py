@@ -63,7 +63,7 @@ def digits_task(*, model: str = "cnn", width: float = 1) -> Task:
         train=train,
         validation=validation,
         test=test,
-        example_inputs=(test.inputs[:1],),
+        example_inputs=(train.inputs[:1],),
         loss=F.cross_entropy,
         metric=top1_correct,
         baseline=BaselineRecipe(epochs=30, batch_size=50, learning_rate=0.1, weight_decay=5e-4),

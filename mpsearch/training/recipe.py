@@ -78,7 +78,7 @@ class TrialRecipe:
 
     Loss: (1 - d) * task loss + d * T^2 * KL(teacher / T || student / T), where d is `distillation_weight` and
     T is `temperature`; plus `feature_distillation` times the distance of inner outputs (`FeatureDistance`).
-    Distillation takes outputs for logits of classes: d must be 0 for a regression.
+    Distillation takes outputs for logits of classes: d must be 0 for a regression (`require_needs`).
     `bfloat16` and `augment` as for the baseline; scores are always computed in 32 bits.
 
     The quantizers of each family are named as in `QuantizerChoice`. The other settings are off unless said:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from mpsearch.errors import ConfigError
 from mpsearch.models.graph import ModelGraph
 from mpsearch.models.model_trace import ModelTrace
@@ -16,8 +19,28 @@ def require_needs(recipe: TrialRecipe, task: Task, trace: ModelTrace) -> None:
             f"`augment` needs a task that says how its inputs vary; task {task.name!r} does not. Write "
             "`augment: false`, or give its Task an `augment`."
         )
+    if recipe.distillation_weight and not are_classes(task.train.targets):
+        kind, shape = task.train.targets.dtype, tuple(task.train.targets.shape)
+        raise ConfigError(
+            "`distillation_weight` takes a model's outputs for logits of classes: targets must be numbers of "
+            f"classes or their probabilities; those of task {task.name!r} are {kind} of shape {shape}. Write "
+            "`distillation_weight: 0`; `feature_distillation` takes any model."
+        )
     if recipe.fold_batch_norm:
         graph_to_fold(trace)
+
+
+def are_classes(targets: Tensor) -> bool:
+    """Whether they are whole numbers, or rows of probabilities along dimension 1.
+
+    Shape: targets (N, *).
+    """
+    if not targets.is_floating_point():
+        return True
+    if targets.ndim < 2 or targets.shape[1] < 2 or bool((targets < 0).any()):
+        return False
+    sums = targets.sum(1)
+    return torch.allclose(sums, torch.ones_like(sums), atol=1e-2)
 
 
 def graph_to_fold(trace: ModelTrace) -> ModelGraph:

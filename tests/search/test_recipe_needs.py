@@ -1,10 +1,14 @@
 from dataclasses import replace
 
 import pytest
+import torch
+import torch.nn.functional as F
 from torch import nn
 
 from mpsearch.errors import ConfigError
 from mpsearch.search.preparation import traced_task
+from mpsearch.training.recipe_needs import are_classes
+from mpsearch.training.split import Split
 
 TRIAL = "{steps: 2, high_bit_steps: 1, batch_size: 32, calibration_samples: 32, bn_samples: 32, %s: true}"
 
@@ -17,6 +21,38 @@ def test_inputs_that_cannot_vary_are_refused_before_anything_is_trained(space_of
     assert tiny_task.augment is None
     with pytest.raises(ConfigError, match=r"`augment` needs a task that says how.*Write `augment: false`"):
         traced(space_of, tiny_task, "augment")
+
+
+@pytest.mark.parametrize(
+    ("targets", "are"),
+    [
+        (torch.tensor([2, 0]), True),
+        (torch.tensor([[0.25, 0.75], [1.0, 0.0]]), True),
+        (torch.tensor([0.3, -1.0]), False),
+        (torch.tensor([[0.3], [0.7]]), False),
+        (torch.tensor([[1.0, 1.0], [0.0, 1.0]]), False),  # several labels each
+        (torch.tensor([[1.5, -0.5]]), False),
+    ],
+)
+def test_targets_are_classes_or_not(targets, are):
+    assert are_classes(targets) is are
+
+
+def test_distillation_of_a_regression_is_refused_before_anything_is_trained(space_of, tiny_task):
+    def numbers(split):
+        return Split(split.inputs, split.targets.float())
+
+    task = replace(
+        tiny_task,
+        train=numbers(tiny_task.train),
+        validation=numbers(tiny_task.validation),
+        loss=lambda output, targets: F.mse_loss(output[:, 0], targets),
+        metric=lambda output, targets: (output[:, 0] - targets).abs() < 0.5,
+    )
+    given = "{steps: 2, high_bit_steps: 1, batch_size: 32, distillation_weight: %s}"
+    with pytest.raises(ConfigError, match=r"torch.float32 of shape \(96,\). Write `distillation_weight: 0`"):
+        traced_task(space_of(trial=given % 0.5), task, lambda _event: None)
+    assert traced_task(space_of(trial=given % 0), task, lambda _event: None).resolved.layers
 
 
 def test_folding_without_a_graph_is_refused_before_anything_is_trained(space_of, tiny_task):
