@@ -12,6 +12,7 @@ from torch.autograd import Function
 from mpsearch.errors import TrialError
 from mpsearch.kernels.quantized_layer import LEAST_TOKEN_SCALE, TOKEN_STEP, ActivationFormat
 from mpsearch.quant.quantizer import ActivationQuantizer
+from mpsearch.quant.uniform_grid import product_type
 
 
 class _RoundRows(Function):
@@ -60,8 +61,8 @@ class PerTokenActivation(ActivationQuantizer):
         return q, torch.ones((), device=x.device)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = _RoundRows.apply(x.float(), 1 / self.output_scale(x))
-        return result
+        q: Tensor = _RoundRows.apply(x.float(), 1 / self.output_scale(x))
+        return q.to(product_type(x))
 
     def format(self) -> ActivationFormat:
         return ActivationFormat(bits=8, scale=np.float32(1), scale_of="token")

@@ -14,7 +14,7 @@ from mpsearch.quant.int8_activation import Int8Activation, grid_reach, least_err
 from mpsearch.quant.quantizer import SMALLEST_SCALE, flat_dot
 from mpsearch.quant.ste import scale_grad
 from mpsearch.quant.twn import TWN_THRESHOLD
-from mpsearch.quant.uniform_grid import Grid, grid_integers, round_to_grid
+from mpsearch.quant.uniform_grid import Grid, grid_integers, product_type, round_to_grid
 
 
 class TernaryActivation(Int8Activation):
@@ -109,7 +109,7 @@ class ThresholdTernaryActivation(TernaryActivation):
     def forward(self, x: Tensor) -> Tensor:
         self.grid()
         y: Tensor = _Threshold.apply(x.float(), scale_grad(self.scale, _share(x)), self.step)
-        return y
+        return y.to(product_type(x))
 
 
 def _share(x: Tensor) -> float:

@@ -51,7 +51,7 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def _model_digest(model: nn.Module) -> str:
-    """Sixteen hex digits of what its modules are, and of the source of classes that are not torch's or ours."""
+    """Sixteen hex digits of its modules, with the source of classes that are neither torch's nor ours."""
     hashed = hashlib.sha256(repr(model).encode())
     for kind in dict.fromkeys(type(module) for module in model.modules()):
         if not _is_known(kind):

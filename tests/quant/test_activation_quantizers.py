@@ -10,9 +10,12 @@ from mpsearch.quant.dorefa_activation import DorefaActivation
 from mpsearch.quant.int8_activation import LsqActivation, MinmaxActivation
 from mpsearch.quant.lsq_plus_activation import LsqPlusActivation
 from mpsearch.quant.pact_activation import PactActivation
+from mpsearch.quant.per_token_activation import PerTokenActivation
 from mpsearch.quant.quantizer_choice import SignGradient
 from mpsearch.quant.sign_activation import FixedSignActivation, RSignActivation
 from mpsearch.quant.sign_slope import sign_slope
+from mpsearch.quant.ternary_activation import TernaryActivation, ThresholdTernaryActivation
+from mpsearch.quant.xnor_activation import XnorActivation
 
 
 def seeded(*shape, seed=0):
@@ -32,8 +35,16 @@ def kernel_integers(format_, x: np.ndarray, channel_axis: int) -> np.ndarray:
     if format_.bits == 1:
         shape = [1] * x.ndim
         shape[channel_axis] = -1
-        return np.where(x >= format_.threshold.reshape(shape), 1, -1)
+        threshold = np.zeros(1) if format_.threshold is None else format_.threshold
+        return np.where(x >= threshold.reshape(shape), 1, -1)
+    if format_.scale_of == "token":
+        row = np.maximum(
+            np.abs(x).max(-1, keepdims=True) * (np.float32(1) / np.float32(127)), np.float32(1e-8)
+        )
+        return np.clip(np.rint(x * (np.float32(1) / row)), -128, 127)
     rounded = np.rint(x * format_.inverse_scale)
+    if format_.ternary:
+        return np.clip(rounded, -1, 1)
     return np.clip(rounded, -128 - format_.zero_point, 127 - format_.zero_point)
 
 
@@ -80,7 +91,7 @@ class ActivationQuantizerSuite:
         quantizer = calibrated(self.quantizer(6, 2), x)
         y = quantizer(x.requires_grad_())
         y.backward(seeded(*x.shape, seed=1))
-        assert quantizer.scale > 0
+        assert quantizer.quantize(x)[1] > 0
         assert y.isfinite().all()
         for tensor in (x, *quantizer.parameters()):
             assert tensor.grad.isfinite().all()
@@ -126,18 +137,26 @@ class ActivationQuantizerSuite:
         x = seeded(4, 6)
         assert calibrated(self.quantizer(6, 0), x)(x.bfloat16()).dtype == torch.float32
 
-    def test_running_before_calibration_is_refused(self):
-        quantizer = self.quantizer(6, 0)
-        for call in (lambda: quantizer(seeded(4, 6)), quantizer.format):
-            with pytest.raises(ConfigError, match=r"must be calibrated before it runs. Call `calibrate`"):
-                call()
-
     @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
     def test_calibration_inputs_must_be_finite(self, bad):
         x = seeded(4, 6)
         x[1, 2] = bad
         with pytest.raises(TrialError, match="must be finite"):
             calibrated(self.quantizer(6, 0), x)
+
+
+class CalibratedSuite(ActivationQuantizerSuite):
+    """What every quantizer must do, besides, that calibration fits to its inputs."""
+
+    def test_running_before_calibration_is_refused(self):
+        quantizer = self.quantizer(6, 0)
+        for call in (
+            lambda: quantizer(seeded(4, 6)),
+            lambda: quantizer.quantize(seeded(4, 6)),
+            quantizer.format,
+        ):
+            with pytest.raises(ConfigError, match=r"must be calibrated before it runs. Call `calibrate`"):
+                call()
 
     def test_a_saved_quantizer_is_calibrated_when_loaded(self):
         x = seeded(4, 6).relu()
@@ -152,7 +171,7 @@ class ActivationQuantizerSuite:
         assert torch.equal(twice(second), calibrated(self.quantizer(6, 0), second)(second))
 
 
-class Int8Suite(ActivationQuantizerSuite):
+class Int8Suite(CalibratedSuite):
     """What every 8-bit quantizer must do, besides."""
 
     levels = 256
@@ -302,7 +321,7 @@ class TestDorefa(Int8Suite):
         assert not list(DorefaActivation().parameters())
 
 
-class TestRSign(ActivationQuantizerSuite):
+class TestRSign(CalibratedSuite):
     levels = 2
 
     def quantizer(self, channels, spatial_dims):
@@ -370,7 +389,7 @@ class TestRSign(ActivationQuantizerSuite):
         assert far[0] > far[1] > far[2]
 
 
-class TestFixedSign(ActivationQuantizerSuite):
+class TestFixedSign(CalibratedSuite):
     levels = 2
 
     def quantizer(self, channels, spatial_dims):
@@ -391,3 +410,32 @@ class TestFixedSign(ActivationQuantizerSuite):
 
     def test_nothing_is_learnt(self):
         assert not list(self.quantizer(6, 0).parameters())
+
+
+class TestXnor(ActivationQuantizerSuite):
+    levels = 2
+
+    def quantizer(self, channels, spatial_dims):
+        ones, zeros = (1,) * spatial_dims, (0,) * spatial_dims
+        return XnorActivation(channels, kernel=ones, stride=ones, padding=zeros, dilation=ones)
+
+
+class TestPerToken(ActivationQuantizerSuite):
+    levels = 255
+
+    def quantizer(self, channels, spatial_dims):
+        return PerTokenActivation()
+
+
+class TestTernary(CalibratedSuite):
+    levels = 3
+
+    def quantizer(self, channels, spatial_dims):
+        return TernaryActivation()
+
+
+class TestThresholdTernary(CalibratedSuite):
+    levels = 3
+
+    def quantizer(self, channels, spatial_dims):
+        return ThresholdTernaryActivation()

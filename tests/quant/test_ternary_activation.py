@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from mpsearch.errors import ConfigError
 from mpsearch.kernels.reference import quantize_activations
 from mpsearch.quant.ternary_activation import TernaryActivation, ThresholdTernaryActivation
 
@@ -71,10 +70,3 @@ def test_gradients_follow_the_documented_equation(member):
     torch.testing.assert_close(x.grad, upstream * inside)
     expected = (upstream * of_scale).sum() / 50**0.5 * scale
     torch.testing.assert_close(quantizer.log_scale.grad, expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("member", MEMBERS)
-def test_before_calibration_it_is_refused(member):
-    for call in (member(), member().quantize):
-        with pytest.raises(ConfigError, match="calibrate"):
-            call(torch.ones(1, 2))
