@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_type_hints
 
 from qat_row import Row, seeded
-from qat_workloads import BENCHES
+from qat_workloads import BENCHES, Bench
 
+from mpsearch.precision.scheme import SCHEMES
 from mpsearch.quant.quantizer_choice import QuantizerChoice
+from mpsearch.training.recipe import LOW_BITS, TrialRecipe
 
 # Family -> the scheme that feels it; the member that the others are compared with; other rivals by name.
 FAMILIES: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
@@ -43,6 +45,7 @@ SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "gradients of 4 bits": {"gradient_bits": 4},
     "BatchNorm not re-estimated": {"reestimate_batch_norm": False},
     "BatchNorm folded": {"fold_batch_norm": True},
+    "products in bfloat16": {"bfloat16": True},
 }
 
 
@@ -72,6 +75,17 @@ def families(seeds: int) -> Iterator[Row]:
                 )
 
 
+def _rules_of_other_bits(bench: Bench, scheme: str) -> dict[str, dict[str, Any]]:
+    """The rules by bits the other way round: those of 4 and 8 bits below 2, and the reverse."""
+    usual = TrialRecipe()
+    if SCHEMES[scheme].weight_bits < LOW_BITS:
+        return {"learning rate of 4 and 8 bits": {"low_bit_learning_rate": usual.learning_rate}}
+    return {
+        "learning rate of bits below 2": {"learning_rate": usual.low_bit_learning_rate},
+        "steps of bits below 2": {"high_bit_steps": bench.trial["steps"]},
+    }
+
+
 def ablations(seeds: int) -> Iterator[Row]:
     """One line a switch; distillation is compared with none, all others with the recipe as it is. Of slow
     models distillation alone.
@@ -85,6 +99,7 @@ def ablations(seeds: int) -> Iterator[Row]:
             if not bench.is_slow:
                 switches |= SWITCHES
                 switches |= {"30% of weights pruned": {"prune": 0.3}} if scheme == "w1.58a8" else {}
+                switches |= _rules_of_other_bits(bench, scheme)
                 switches |= {"augmented": {"augment": True}} if bench.has_augmentation else {}
             for label, changed in switches.items():
                 yield Row(
