@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from qat_text import LEAST_TAU
 
 Line = Mapping[str, Any]
@@ -21,6 +22,7 @@ SETTINGS: Mapping[str, Any] = {
     "axes.spines.right": False,
 }
 _INCHES = (6.4, 3.4)
+_WIDE_INCHES = (8.4, 3.6)
 _FAR = 10  # points below 32 bits, from which on a linear axis would hide what is near
 COLOURS = ("#1d1c1a", "#6d3fa0", "#b5482f", "#2f7f6d", "#8d8a85", "#c08a1e")
 
@@ -67,35 +69,59 @@ def _ranking(lines: Sequence[Line]) -> Figure:
 
 def _bars(lines: Sequence[Line]) -> Figure:
     """What each precision loses over the length of the fine-tune, a panel a model."""
-    tables = list(dict.fromkeys(line["table"] for line in lines))
+    told = [(line, line["label"].partition(";")[0]) for line in lines if line["lost"] is not None]
+    schemes = list(dict.fromkeys(_scheme(rule) for _, rule in told))
+    colours = dict(zip(schemes, COLOURS, strict=False))
+    tables = list(dict.fromkeys(line["table"] for line, _ in told))
+    lengths = {
+        table: sorted({line["most_steps"] for line, _ in told if line["table"] == table}) for table in tables
+    }
     with mpl.rc_context(dict(SETTINGS)):
-        figure = Figure(figsize=_INCHES, layout="constrained")
-        panels = figure.subplots(1, len(tables), squeeze=False)[0]
+        figure = Figure(figsize=_WIDE_INCHES, layout="constrained")
+        ratios = [1 + len(lengths[table]) for table in tables]
+        panels = figure.subplots(1, len(tables), squeeze=False, width_ratios=ratios)[0]
         for axes, table in zip(panels, tables, strict=True):
-            of_table = [line for line in lines if line["table"] == table and line["lost"] is not None]
-            rules = list(dict.fromkeys(line["label"].partition(";")[0] for line in of_table))
-            for rule, colour in zip(rules, COLOURS, strict=False):
-                of_rule = [line for line in of_table if line["label"].partition(";")[0] == rule]
+            of_table = [(line, rule) for line, rule in told if line["table"] == table]
+            for rule in dict.fromkeys(rule for _, rule in of_table):
+                of_rule = [line for line, its in of_table if its == rule]
                 axes.errorbar(
                     [line["most_steps"] for line in of_rule],
                     [line["lost"] for line in of_rule],
                     yerr=[line["spread"] or 0 for line in of_rule],
-                    color=colour, marker="o", markersize=3.5, linewidth=1.2, elinewidth=0.6,
-                    label=rule.partition(",")[0],
+                    color=colours[_scheme(rule)], marker="o", markersize=3.5, linewidth=1.2, elinewidth=0.6,
+                    linestyle=_line(_scheme(rule)),
                 )  # fmt: skip
-            lengths = sorted({line["most_steps"] for line in of_table})
+            axes.axhline(0, color="#8d8a85", linewidth=0.8, linestyle="--")
             axes.set_xscale("log")
-            axes.set_xticks(lengths, [str(length) for length in lengths])
-            if max(line["lost"] for line in of_table) > _FAR:
+            axes.set_xticks(lengths[table], [_length_text(steps) for steps in lengths[table]])
+            if max(line["lost"] for line, _ in of_table) > _FAR:
                 axes.set_yscale("symlog", linthresh=1)
                 axes.yaxis.set_major_formatter("{x:g}")
             axes.minorticks_off()
             axes.set_title(table, fontsize=8.5)
             axes.set_xlabel("steps")
-            is_points = not of_table or of_table[0]["measure"] == "score"
+            is_points = of_table[0][0]["measure"] == "score"
             axes.set_ylabel("points below 32 bits" if is_points else "nats above 32 bits")
-            axes.legend(frameon=False, ncols=2 if len(rules) > 2 else 1)
+        handles = [
+            Line2D([], [], color=colours[scheme], marker="o", markersize=3.5, linestyle=_line(scheme))
+            for scheme in schemes
+        ]
+        figure.legend(handles, schemes, frameon=False, loc="outside lower center", ncols=len(schemes))
     return figure
+
+
+def _scheme(rule: str) -> str:
+    """Of the inner layers."""
+    return rule.partition(",")[0].removeprefix("all ")
+
+
+def _line(scheme: str) -> str:
+    """None between controls: each has the learning rate of those that it is a control of."""
+    return "none" if scheme == "w32a32" else "-"
+
+
+def _length_text(steps: int) -> str:
+    return str(steps) if steps < 1000 else f"{steps / 1000:.2g}k"
 
 
 def svg_text(figure: Figure) -> str:
