@@ -24,6 +24,10 @@ class Scheme:
     def is_full_precision(self) -> bool:
         return self.weight_bits == 32
 
+    @property
+    def is_ternary(self) -> bool:
+        return 1 < self.weight_bits < 2
+
     def __str__(self) -> str:
         return self.name
 

@@ -33,6 +33,6 @@ class BinaryConnectQuantizer(SlopedSign):
 
     def forward(self, weight: Tensor) -> Tensor:
         if torch.is_grad_enabled():
-            weight.detach().clamp_(-1, 1)
+            weight.data.clamp_(-1, 1)  # `data`: the branch of a supernet may have kept it for its way back
         integers, scale = self.quantize(weight)
         return straight_through(self.sloped(weight, scale), integers)

@@ -98,7 +98,7 @@ def traced_task(space: SearchSpace, task: Task | None, emit: Emit) -> TracedTask
 def _traced(task: Task, recipe: TrialRecipe) -> TracedModel:
     model = prepare_model(task.new_model())
     trace = trace_model(model, task.example_inputs).with_extras(recipe.quantizers.extras)
-    require_needs(recipe, task, trace)
+    require_needs(recipe, task, model, trace)
     return TracedModel(task=task, model=model, trace=trace)
 
 

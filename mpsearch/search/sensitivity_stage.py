@@ -19,6 +19,7 @@ from mpsearch.search.sensitivity import NO_SENSITIVITY, SENSITIVITIES, Sensitivi
 from mpsearch.search.sensitivity_file import read_sensitivities, write_sensitivity
 from mpsearch.search.space import SearchSpace
 from mpsearch.search.width_tasks import Baselines
+from mpsearch.training.device import trial_device
 from mpsearch.training.sensitivity.probe import SAMPLES, Added, LoweredChoice, SensitivityProbe
 
 Emit = Callable[[Event], None]
@@ -122,7 +123,7 @@ def sensitivity_probes(
     )
     return {
         width: SensitivityProbe(
-            task=task,
+            task=task.to(trial_device(space.trial.device)),
             baseline=baselines[width],
             recipe=space.trial,
             choices=choices,

@@ -51,12 +51,41 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def _model_digest(model: nn.Module) -> str:
-    """Sixteen hex digits of its modules, with the source of classes that are neither torch's nor ours."""
+    """Sixteen hex digits of what its modules are; of a user's model, also of all else that decides what it
+    computes: source, settings beside those that are printed, what is not trained. Ours has its task's `args`.
+    """
     hashed = hashlib.sha256(repr(model).encode())
+    if type(model).__module__.partition(".")[0] == "mpsearch":
+        return hashed.hexdigest()[:16]
     for kind in dict.fromkeys(type(module) for module in model.modules()):
-        if not _is_known(kind):
-            hashed.update(function_identity(kind).encode())
+        hashed.update(function_identity(kind).encode())
+    for name, module in model.named_modules():
+        hashed.update(f"{name} {_settings(module)} ".encode())
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    hashed.update(repr(frozen).encode())
     return hashed.hexdigest()[:16]
+
+
+def _settings(owner: object) -> str:
+    """The public attributes that are plain values, functions, or lists and mappings of these."""
+    values = {name: _plain(value) for name, value in sorted(vars(owner).items()) if not name.startswith("_")}
+    values.pop("training", None)
+    return repr({name: text for name, text in values.items() if text is not None})
+
+
+def _plain(value: Any) -> str | None:
+    """A text that tells the value; None where none is known that would be the same tomorrow."""
+    if hasattr(value, "to_dict"):  # a configuration of Hugging Face
+        value = value.to_dict()
+    if value is None or isinstance(value, (bool, int, float, str, torch.dtype, torch.Size)):
+        return repr(value)
+    if isinstance(value, (tuple, list)):
+        return repr([_plain(each) for each in value])
+    if isinstance(value, dict):
+        return repr(sorted((str(key), _plain(each)) for key, each in value.items()))
+    if inspect.isroutine(value) or isinstance(value, functools.partial):
+        return function_identity(value)
+    return None
 
 
 def _is_known(named: Any) -> bool:
@@ -64,7 +93,8 @@ def _is_known(named: Any) -> bool:
 
 
 def function_identity(function: Callable[..., Any]) -> str:
-    """Module and name; for code that is neither torch's nor ours, also a hash of its source text.
+    """Module and name; of an object also its settings and tensors; of code that is neither torch's nor ours
+    also a hash of its source text.
 
     Values that a closure holds and functions that it calls are not seen: what depends on some belongs into
     `Task.args`.
@@ -74,6 +104,9 @@ def function_identity(function: Callable[..., Any]) -> str:
         return f"{function_identity(function.func)} with {given}"
     named = function if hasattr(function, "__qualname__") else type(function)
     identity = f"{named.__module__}.{named.__qualname__}"
+    if named is not function:  # an object that can be called
+        identity += f" {_settings(function)}"
+        identity += weights_digest(function) if isinstance(function, nn.Module) else ""
     if _is_known(named):
         return identity
     try:

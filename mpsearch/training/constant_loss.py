@@ -25,7 +25,7 @@ def constant_loss(model: nn.Module, task: Task) -> float:
     total: Tensor | None = None
     loss_sum = 0.0
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             for inputs, _ in task.validation.batches(_BATCH):
                 output = model(as_model_input(inputs.to(device)))
                 if not isinstance(output, Tensor):

@@ -22,7 +22,7 @@ def evaluate(model: nn.Module, split: Split, task: Task, *, batch_size: int = 50
     score_sum = loss_sum = 0.0
     score_count = 0
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # what a model keeps in inference mode cannot be trained with
             for inputs, targets in split.batches(batch_size):
                 scores, loss = _scores_and_loss(model, inputs.to(device), targets.to(device), task)
                 score_sum += float(scores.sum(dtype=torch.float64))

@@ -85,11 +85,11 @@ def _watch(module: nn.Module, point: FeaturePoint, features: dict[FeaturePoint, 
     if point.side == "output":
 
         def note_output(_module: nn.Module, _args: Any, output: Tensor) -> None:
-            features[point] = widened(output)
+            features[point] = widened(output).clone()  # what follows may work in place
 
         return module.register_forward_hook(note_output)
 
     def note_input(_module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        features[point] = widened(args[0] if args else kwargs["input"])
+        features[point] = widened(args[0] if args else kwargs["input"]).clone()
 
     return module.register_forward_pre_hook(note_input, with_kwargs=True)

@@ -13,4 +13,7 @@ def as_model_input(inputs: Tensor) -> Tensor:
 
 def prepare_model(model: nn.Module) -> nn.Module:
     """Put 4-d weights in channels_last, in place; values do not change."""
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch leaves it out
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:  # `Module.to` would refuse those of 5
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    return model

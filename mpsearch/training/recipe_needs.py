@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mpsearch.errors import ConfigError
 from mpsearch.models.graph import ModelGraph
 from mpsearch.models.model_trace import ModelTrace
+from mpsearch.models.trace import evaluating
+from mpsearch.training.class_axis import class_axis
+from mpsearch.training.layout import as_model_input
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.task import Task
 
+_TRIED = 2  # samples
 
-def require_needs(recipe: TrialRecipe, task: Task, trace: ModelTrace) -> None:
+
+def require_needs(recipe: TrialRecipe, task: Task, model: nn.Module, trace: ModelTrace) -> None:
     """Raises: ConfigError if the recipe switches on what there is nothing for."""
     if recipe.augment and task.augment is None:
         raise ConfigError(
             f"`augment` needs a task that says how its inputs vary; task {task.name!r} does not. Write "
             "`augment: false`, or give its Task an `augment`."
         )
-    if recipe.distillation_weight and not are_classes(task.train.targets):
-        kind, shape = task.train.targets.dtype, tuple(task.train.targets.shape)
-        raise ConfigError(
-            "`distillation_weight` takes a model's outputs for logits of classes: targets must be numbers of "
-            f"classes or their probabilities; those of task {task.name!r} are {kind} of shape {shape}. Write "
-            "`distillation_weight: 0`; `feature_distillation` takes any model."
-        )
+    if recipe.distillation_weight:
+        _require_classes(task, model)
     if recipe.fold_batch_norm:
         graph_to_fold(trace)
+
+
+def _require_classes(task: Task, model: nn.Module) -> None:
+    """Raises: ConfigError unless the task's targets are classes, and the model's outputs their logits."""
+    targets = task.train.targets
+    instead = "Write `distillation_weight: 0`; `feature_distillation` takes any model."
+    if not are_classes(targets):
+        raise ConfigError(
+            "`distillation_weight` takes a model's outputs for logits of classes: targets must be numbers of "
+            f"classes or their probabilities; those of task {task.name!r} are {targets.dtype} of shape "
+            f"{tuple(targets.shape)}. {instead}"
+        )
+    inputs, targets = task.train.take(_TRIED).inputs, task.train.take(_TRIED).targets
+    with torch.no_grad(), evaluating(model):
+        output = model(as_model_input(inputs))
+    if isinstance(output, Tensor) and class_axis(output, targets, task.loss) is None:
+        raise ConfigError(
+            "`distillation_weight` takes a model's outputs for logits of two or more classes; those of task "
+            f"{task.name!r} have shape {tuple(output.shape)} for targets {tuple(targets.shape)}. {instead}"
+        )
 
 
 def are_classes(targets: Tensor) -> bool:

@@ -60,12 +60,14 @@ def dense_sparse_dense_rate(rate_at: Callable[[float], float]) -> Callable[[floa
 
 def ternary_weights(model: nn.Module) -> list[nn.Parameter]:
     """The latent weights of ternary layers."""
-    return _weights(model, lambda scheme: 1 < scheme.weight_bits < 2)
+    return _weights(model, lambda scheme: scheme.is_ternary)
 
 
 def weights_with_zero(model: nn.Module) -> list[nn.Parameter]:
-    """The latent weights of quantized layers whose grid holds 0: all but the binary ones."""
-    return _weights(model, lambda scheme: scheme.weight_bits > 1)
+    """The latent weights of quantized layers whose grid holds 0 (all but the binary), if trained."""
+    return [
+        weight for weight in _weights(model, lambda scheme: scheme.weight_bits > 1) if weight.requires_grad
+    ]
 
 
 def _weights(model: nn.Module, takes: Callable[[Scheme], bool]) -> list[nn.Parameter]:

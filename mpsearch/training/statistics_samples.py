@@ -50,7 +50,7 @@ def trial_statistics(
 
 def _varied(augment: Callable[[Tensor, Generator], Tensor], samples: Split, seed: int) -> Split:
     with torch.random.fork_rng(devices=[]):  # a user's `augment` may draw from the global generator too
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # and not that of a GPU, whose state is not kept
         return Split(augment(samples.inputs.clone(), Generator().manual_seed(seed)), samples.targets)
 
 

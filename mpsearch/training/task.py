@@ -11,7 +11,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,12 +19,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils.data import Dataset
 
 from mpsearch.errors import ConfigError, MpsearchError, TaskError
 from mpsearch.training.recipe import BaselineRecipe
 from mpsearch.training.split import Split
 
+_OfOutputs = Callable[[Tensor, Tensor], Tensor]
 IN_MEMORY = " (in memory)"  # ends the name of a task that was an object, which no name can load again
 BUILT_IN_TASKS: dict[str, str] = {
     "digits": "mpsearch.training.digits_task:digits_task",
@@ -87,13 +89,23 @@ class Task:
             received = type(getattr(self, name)).__name__
             raise TaskError(f"`{name}` of task {self.name!r} must be {rule}; got {received}.")
 
+    def to(self, device: torch.device) -> Task:
+        """The same with a loss and a metric that compute on the device, where they are modules."""
+        if device.type == "cpu":
+            return self
+        return replace(self, loss=_on(device, self.loss), metric=_on(device, self.metric))
+
     def new_model(self) -> nn.Module:
-        """What `build_model` returns.
+        """What `build_model` returns; lazy parameters get the shapes that the example inputs give them.
 
         Raises: TaskError if it fails or returns no module.
         """
         try:
             model = self.build_model()
+            if isinstance(model, nn.Module) and any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+                with torch.no_grad():
+                    model.eval()(*self.example_inputs)
+                model.train()
         except Exception as error:
             raise TaskError(
                 f"`build_model` of task {self.name!r} must return a model; it raised "
@@ -107,11 +119,21 @@ class Task:
         return model
 
 
+def _on(device: torch.device, function: _OfOutputs) -> _OfOutputs:
+    return copy.deepcopy(function).to(device) if isinstance(function, nn.Module) else function
+
+
 def top1_correct(output: Tensor, targets: Tensor) -> Tensor:
     """1.0 where the largest logit is the target's, else 0.0.
 
     Shape: output (N, classes), targets (N,) -> (N,); (N, T, classes) and (N, T) -> (N, T).
+    Raises: TaskError if the shapes differ otherwise.
     """
+    if output.shape[:-1] != targets.shape:
+        raise TaskError(
+            "Accuracy needs a target for each row of logits: outputs (N, classes) and targets (N,); got "
+            f"{tuple(output.shape)} and {tuple(targets.shape)}. Give the task a `metric` of its own."
+        )
     return (output.argmax(-1) == targets).to(torch.float32)
 
 

@@ -80,6 +80,7 @@ def run_trial(
             state_dict=baseline.state_dict,
         )
     device = trial_device(recipe.device)
+    task = task.to(device)
     teacher = baseline_model(task, baseline).to(device)
 
     def trace() -> ModelTrace:

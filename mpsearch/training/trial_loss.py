@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mpsearch.training.class_axis import class_axis
 from mpsearch.training.distillation import TeacherMemory, distillation_loss
 from mpsearch.training.feature_distillation import FeatureDistance
 from mpsearch.training.loop import reduced_precision
@@ -45,15 +45,13 @@ class TrialLoss:
             return loss
         taught = self.taught(step, inputs, is_watched=features is not None)
         if share > 0:
-            student, teacher = (self._classes_last(logits) for logits in (output, taught))
+            axis = class_axis(output, targets, self.task.loss)
+            student, teacher = (
+                logits if axis is None else logits.movedim(axis, -1) for logits in (output, taught)
+            )
             from_teacher = distillation_loss(student, teacher, temperature=self.recipe.temperature)
             loss = share * from_teacher + (1 - share) * loss if share < 1 else from_teacher
         return loss if features is None else loss + self.recipe.feature_distillation * features()
-
-    def _classes_last(self, logits: Tensor) -> Tensor:
-        """PyTorch's cross entropy takes them from dimension 1, as models that label pixels give them."""
-        is_known = self.task.loss is F.cross_entropy or isinstance(self.task.loss, nn.CrossEntropyLoss)
-        return logits.movedim(1, -1) if is_known and logits.ndim > 2 else logits
 
     def taught(self, step: int, inputs: Tensor, *, is_watched: bool = False) -> Tensor:
         """What the 32-bit model says of that step's batch; run anew where `features` watch it."""

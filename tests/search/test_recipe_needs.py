@@ -64,3 +64,21 @@ def test_folding_without_a_graph_is_refused_before_anything_is_trained(space_of,
     task = replace(tiny_task, build_model=lambda: Unexported(tiny_task.build_model()))
     with pytest.raises(ConfigError, match=r"`fold_batch_norm` needs the model's graph.*erfinv"):
         traced(space_of, task, "fold_batch_norm")
+
+
+@pytest.mark.parametrize("outputs", [1, 0])
+def test_distillation_of_a_single_logit_is_refused(space_of, tiny_task, outputs):
+    class OneLogit(nn.Sequential):
+        def forward(self, x):
+            logit = super().forward(x)[:, :1]
+            return logit if outputs else logit[:, 0]
+
+    task = replace(
+        tiny_task,
+        build_model=lambda: OneLogit(tiny_task.build_model()),
+        loss=lambda output, targets: F.softplus(-output.flatten() * (2 * targets - 1)).mean(),
+        metric=lambda output, targets: (output.flatten() > 0) == (targets > 0),
+    )
+    space = space_of(trial="{steps: 2, high_bit_steps: 1, batch_size: 32}")
+    with pytest.raises(ConfigError, match=r"logits of two or more classes.* have shape \(2(, 1)?,?\)"):
+        traced_task(space, task, lambda _event: None)

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import importlib.util
 import linecache
 import logging
@@ -11,6 +12,7 @@ from torch import nn
 
 from mpsearch.errors import StorageError, TaskError
 from mpsearch.training.baseline import trained_baseline
+from mpsearch.training.baseline_key import baseline_key, made_of
 from mpsearch.training.evaluate import evaluate
 from mpsearch.training.recipe import BaselineRecipe
 
@@ -104,6 +106,63 @@ def test_another_forward_of_a_users_model_changes_the_key(tiny_task, tmp_path):
         task = dataclasses.replace(tiny_task, build_model=module.Model)
         keys.append(trained_baseline(task, cache_dir=tmp_path).key)
     assert keys[0] == keys[2] != keys[1]
+
+
+class Attention(nn.Module):
+    def __init__(self, heads=2, activation=F.relu):
+        super().__init__()
+        self.heads, self.activation = heads, activation
+        self.layer = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.layer(self.activation(x)) / self.heads
+
+
+def frozen():
+    model = Attention()
+    model.layer.bias.requires_grad_(False)
+    return model
+
+
+def test_settings_that_a_model_or_a_loss_does_not_print_change_the_key(tiny_task, tmp_path):
+    weight = torch.tensor([1.0, 2.0, 1.0])
+    changes = [
+        {"build_model": Attention},
+        {"build_model": functools.partial(Attention, 4)},
+        {"build_model": functools.partial(Attention, activation=F.gelu)},
+        {"build_model": frozen},
+        {"build_model": functools.partial(nn.MultiheadAttention, 8, 2)},
+        {"build_model": functools.partial(nn.MultiheadAttention, 8, 4)},
+        {"loss": nn.CrossEntropyLoss()},
+        {"loss": nn.CrossEntropyLoss(label_smoothing=0.2)},
+        {"loss": nn.CrossEntropyLoss(weight=weight)},
+        {"loss": nn.CrossEntropyLoss(weight=2 * weight)},
+    ]
+    keys = []
+    for change in changes + changes:
+        task = dataclasses.replace(tiny_task, **change)
+        torch.manual_seed(0)
+        keys.append(baseline_key(made_of(task, task.new_model(), 0)))
+    assert len(set(keys)) == len(changes)
+    assert keys[len(changes) :] == keys[: len(changes)]
+
+
+class KeepsATable(nn.Module):
+    """Its table is made in the first pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.table = nn.Linear(8, 3), None
+
+    def forward(self, x):
+        if self.table is None:
+            self.table = torch.linspace(0.5, 1, 8)
+        return self.layer(x) @ (self.table[:3] * torch.eye(3)) * self.table[:3]
+
+
+def test_a_model_that_keeps_a_tensor_of_its_first_pass_can_be_trained(tiny_task, tmp_path):
+    task = dataclasses.replace(tiny_task, build_model=KeepsATable)
+    assert trained_baseline(task, cache_dir=tmp_path).validation_score > 0.5
 
 
 def test_where_the_data_lies_does_not_change_the_key(tiny_task, tmp_path):

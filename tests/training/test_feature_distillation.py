@@ -99,3 +99,28 @@ def test_hooks_are_gone_afterwards(pair):
         assert student.head._forward_pre_hooks
     assert not student.head._forward_pre_hooks
     assert not teacher.head._forward_pre_hooks
+
+
+def test_a_model_that_works_in_place_is_noted_as_it_was():
+    class InPlace(Residual):
+        def forward(self, x):
+            x = self.stem(x).relu()
+            y = self.norm(self.conv(x))
+            y += x
+            return self.head(y.relu_().mean((2, 3)))
+
+    torch.manual_seed(0)
+    student = InPlace().eval()
+    plain = Residual().eval()
+    plain.load_state_dict(student.state_dict())
+    with torch.no_grad():
+        plain.conv.weight.neg_()
+    points = feature_points(trace_model(Residual(), (IMAGES[:1],)))
+    found = []
+    for model in (student, Residual().eval()):
+        model.load_state_dict(student.state_dict())
+        with torch.no_grad(), watched(model, plain, points) as distance:
+            model(IMAGES)
+            plain(IMAGES)
+            found.append(distance())
+    assert torch.equal(*found)

@@ -54,6 +54,13 @@ def test_the_middle_third_is_sparse_and_chooses_its_weights_when_it_begins():
     assert seen == [dense, dense, sparse, sparse, dense, dense]
 
 
+def test_weights_that_are_not_trained_are_never_put_to_zero():
+    policy = PrecisionPolicy({"0": "w8a8", "1": "w8a8", "2": "w1a8"})
+    model = quantize_model(nn.Sequential(*(nn.Linear(4, 4) for _ in range(3))), policy)
+    model[0].weight.requires_grad_(False)
+    assert weights_with_zero(model) == [model[1].weight]
+
+
 def test_the_last_third_trains_at_a_tenth_of_the_rate():
     rate_at = dense_sparse_dense_rate(cosine)
     assert [rate_at(t) / cosine(t) for t in (0.0, 0.5, 0.66, 0.67, 0.9)] == pytest.approx([1, 1, 1, 0.1, 0.1])

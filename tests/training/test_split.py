@@ -57,3 +57,11 @@ def test_the_digest_changes_with_a_value_and_with_a_shape():
     other.inputs[3] += 1
     reshaped = Split(split.inputs.reshape(6, 1, 1), split.targets)
     assert len({split.digest(), other.digest(), reshaped.digest()}) == 3
+
+
+def test_a_digest_sees_values_in_any_layout():
+    images = torch.arange(160.0).view(10, 1, 4, 4)
+    turned = images.permute(0, 2, 3, 1)
+    targets = torch.arange(10).view(1, 10).T
+    assert Split(turned, targets).digest() == Split(turned.clone(), targets.clone()).digest()
+    assert Split(turned, targets).digest() != Split(turned + 1, targets).digest()

@@ -120,3 +120,16 @@ def test_sensitivities_are_measured_with_the_same_kinds(prepared):
     varied, plain = probes
     assert torch.equal(varied.statistics.inputs, plain.statistics.inputs + 3)
     assert torch.equal(varied.tuned_statistics.inputs, plain.statistics.inputs)
+
+
+def test_the_generators_of_gpus_are_left_alone(prepared, monkeypatch):
+    task, baseline = prepared(is_asked_moved=False)
+
+    def refused(_seed):
+        raise AssertionError("it seeds those of GPUs too, whose state is not put back")
+
+    samples = trial_data(task, RECIPE, steps=1, seed=0).statistics
+    teacher = baseline_model(task, baseline)
+    monkeypatch.setattr(torch, "manual_seed", refused)
+    before, _ = trial_statistics(task, baseline, teacher, RECIPE, samples, seed=0)
+    assert torch.equal(before.inputs, samples.inputs)

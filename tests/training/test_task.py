@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 from mpsearch.errors import ConfigError, DataError, TaskError
 from mpsearch.training.baseline import trained_baseline
 from mpsearch.training.split import Split
-from mpsearch.training.task import load_task, task_from
+from mpsearch.training.task import load_task, task_from, top1_correct
 
 TASK_FILE = """
 import torch
@@ -214,3 +214,28 @@ def test_a_model_that_cannot_be_built_is_a_task_error(tiny_task):
         dataclasses.replace(tiny_task, build_model=nn.Linear).new_model()
     with pytest.raises(TaskError, match=r"must return a torch.nn.Module; got a dict"):
         dataclasses.replace(tiny_task, build_model=dict).new_model()
+
+
+def test_lazy_parameters_get_the_shapes_of_the_example_inputs(tiny_task):
+    task = dataclasses.replace(
+        tiny_task, build_model=lambda: nn.Sequential(nn.LazyLinear(4), nn.LazyBatchNorm1d())
+    )
+    model = task.new_model()
+    assert model[0].weight.shape == (4, 8)
+    assert model[1].weight.shape == (4,)
+    assert model.training
+
+
+def test_a_loss_that_is_a_module_moves_to_a_device_and_leaves_the_tasks_own(tiny_task):
+    task = dataclasses.replace(tiny_task, loss=nn.CrossEntropyLoss(weight=torch.ones(3)))
+    moved = task.to(torch.device("meta"))
+    assert moved.loss.weight.device.type == "meta"
+    assert task.loss.weight.device.type == "cpu"
+    assert moved.metric is task.metric
+    assert task.to(torch.device("cpu")) is task
+
+
+@pytest.mark.parametrize("targets", [(4, 1), (4, 3), (3,)])
+def test_accuracy_refuses_targets_that_would_be_broadcast(targets):
+    with pytest.raises(TaskError, match=r"for each row of logits.*Give the task a `metric` of its own"):
+        top1_correct(torch.zeros(4, 3), torch.zeros(targets))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mpsearch.errors import ConfigError
+from mpsearch.quant.layers import QuantLayer
 from mpsearch.training.sensitivity.probe import Added, OnProgress, SensitivityProbe
 from mpsearch.training.sensitivity.watched_layers import WatchedLayer, WatchedModel, watched_model
 
@@ -115,7 +116,17 @@ def _input_moves(layer: WatchedLayer, taken: Tensor) -> NDArray[np.float64]:
     """The sum over samples of |Q_s(x) - x|^2, of each scheme."""
     return np.array(
         [
-            0.0 if each is None else float((each.activation_quantizer(taken) - taken).square().sum())
+            0.0 if each is None else float((_input_values(each, taken) - taken).square().sum())
             for each in layer.quantized
         ]
     )
+
+
+def _input_values(layer: QuantLayer, taken: Tensor) -> Tensor:
+    """Q_s(x). A scale of the output (of rows, of windows) counts as that of the inputs it is found from."""
+    values: Tensor = layer.activation_quantizer(taken)
+    scale = layer.activation_quantizer.output_scale(taken)
+    if scale is None:
+        return values
+    of_inputs = scale if isinstance(layer, nn.Linear) else taken.abs().mean(1, keepdim=True)
+    return values * of_inputs

@@ -42,6 +42,8 @@ def _weigh(
     taken: Tensor,
     output: Tensor,
 ) -> None:
+    if not gradients[layer.name]:  # the loss does not depend on it
+        return
     gradient = gradients[layer.name].pop(0)
     for code, change in enumerate(layer.changes(taken, output)):
         if change is not None:

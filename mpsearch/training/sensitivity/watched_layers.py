@@ -23,6 +23,8 @@ from mpsearch.quant.layers import QuantLayer, quantize_layer
 from mpsearch.training.device import device_of, seeded, trial_device
 from mpsearch.training.layout import as_model_input
 from mpsearch.training.sensitivity.probe import Added, OnProgress, SensitivityProbe
+from mpsearch.training.sparse_weights import SparseWeights
+from mpsearch.training.student import folded
 from mpsearch.training.trial import baseline_model
 
 BATCH = 32
@@ -124,6 +126,11 @@ def watched_model(probe: SensitivityProbe, on_progress: OnProgress) -> Iterator[
     with seeded(probe.seed, device):
         model = baseline_model(probe.task, probe.baseline).to(device)
         names = [(place, name) for place, choice in enumerate(probe.choices) for name in choice.layers]
+        if probe.recipe.fold_batch_norm:
+            trace = probe.baseline.memory.traced(model, probe.task.example_inputs)
+            model = folded(model, probe.policy([0] * len(probe.choices)), trace)
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())  # a frozen layer may be lowered too
         modules = find_layers(model, [name for _, name in names])
         normalized = _normalized(model, modules, probe) if probe.recipe.reestimate_batch_norm else set()
         layers = tuple(
@@ -145,7 +152,10 @@ def watched_model(probe: SensitivityProbe, on_progress: OnProgress) -> Iterator[
 def _quantized(module: nn.Module, scheme: Scheme, probe: SensitivityProbe) -> QuantLayer | None:
     if scheme.is_full_precision:
         return None
-    layer = quantize_layer(copy.deepcopy(module), scheme, probe.recipe.quantizers)
+    module = copy.deepcopy(module)
+    if probe.recipe.prune and scheme.is_ternary:
+        SparseWeights([module.get_parameter("weight")], probe.recipe.prune)
+    layer = quantize_layer(module, scheme, probe.recipe.quantizers)
     assert isinstance(layer, QuantLayer)
     return layer.eval()
 

@@ -269,3 +269,59 @@ def test_a_supernet_without_a_finite_loss_at_the_highest_fails(probe, monkeypatc
     monkeypatch.setattr(supernet, "_loss", lambda *_: float("nan"))
     with pytest.raises(TrialError, match="must be finite; got nan"):
         SENSITIVITIES["supernet"].measure(probe, nothing)
+
+
+@pytest.mark.parametrize("method", ["gradient", "hessian", "sqnr", "loss"])
+def test_a_frozen_layer_is_asked_about_too(probe, method):
+    def build():
+        model = SmallCnn()
+        model.conv.weight.requires_grad_(False)
+        return model
+
+    frozen = replace(probe, task=replace(probe.task, build_model=build))
+    for found, expected in zip(
+        SENSITIVITIES[method].measure(frozen, nothing),
+        SENSITIVITIES[method].measure(probe, nothing),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_layer_that_the_loss_does_not_see_adds_nothing(probe):
+    class Unused(SmallCnn):
+        def forward(self, x):
+            x = F.relu(self.norm(self.conv(x)))
+            self.fc1(x.flatten(1))
+            return x.mean((2, 3))[:, :3]
+
+    task = replace(probe.task, build_model=Unused)
+    choices = (LoweredChoice(name="fc1", layers=("fc1",), schemes=OFFERED),)
+    added = SENSITIVITIES["gradient"].measure(replace(probe, task=task, choices=choices), nothing)
+    assert added[0].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("changed", [{"activation": "per_token"}, {"binary_activation": "xnor"}])
+def test_the_hessian_sees_inputs_whose_scale_is_found_at_run_time(probe, changed):
+    usual = SENSITIVITIES["hessian"].measure(probe, nothing)
+    found = SENSITIVITIES["hessian"].measure(replace(probe, recipe=replace(RECIPE, **changed)), nothing)
+    for ours, theirs in zip(found, usual, strict=True):
+        assert ours[2] <= 2 * theirs[2] + 1e-6
+        assert 0.2 * theirs[0] < ours[0] < 5 * theirs[0]
+
+
+def test_a_supernet_trains_with_weights_that_are_clipped_on_the_way(probe):
+    recipe = replace(RECIPE, binary="binary_connect")
+    added = SENSITIVITIES["supernet"].measure(replace(probe, recipe=recipe), nothing)
+    assert all(np.isfinite(of_choice).all() for of_choice in added)
+
+
+@pytest.mark.parametrize("method", ["gradient", "hessian", "sqnr"])
+@pytest.mark.parametrize("changed", [{"fold_batch_norm": True}, {"prune": 0.9}])
+def test_layers_are_lowered_as_the_recipe_has_it(probe, method, changed):
+    offered = tuple(SCHEMES[name] for name in ("w1.58a8", "w8a8", "w32a32"))
+    choices = (LoweredChoice(name="conv", layers=("conv",), schemes=offered),)
+    usual, found = (
+        SENSITIVITIES[method].measure(replace(probe, recipe=recipe, choices=choices), nothing)
+        for recipe in (RECIPE, replace(RECIPE, **changed))
+    )
+    assert found[0][0] != usual[0][0]
