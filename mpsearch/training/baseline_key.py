@@ -68,7 +68,8 @@ def _model_digest(model: nn.Module) -> str:
 
 def _settings(owner: object) -> str:
     """The public attributes that are plain values, functions, or lists and mappings of these."""
-    values = {name: _plain(value) for name, value in sorted(vars(owner).items()) if not name.startswith("_")}
+    held = getattr(owner, "__dict__", {})
+    values = {name: _plain(value) for name, value in sorted(held.items()) if not name.startswith("_")}
     values.pop("training", None)
     return repr({name: text for name, text in values.items() if text is not None})
 
