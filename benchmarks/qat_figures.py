@@ -23,6 +23,7 @@ SETTINGS: Mapping[str, Any] = {
 }
 _INCHES = (6.4, 3.4)
 _WIDE_INCHES = (8.4, 3.6)
+_APART = 1.5  # factor between lengths below which the text of one would touch the other's
 _FAR = 10  # points below 32 bits, from which on a linear axis would hide what is near
 COLOURS = ("#1d1c1a", "#6d3fa0", "#b5482f", "#2f7f6d", "#8d8a85", "#c08a1e")
 
@@ -93,7 +94,12 @@ def _bars(lines: Sequence[Line]) -> Figure:
                 )  # fmt: skip
             axes.axhline(0, color="#8d8a85", linewidth=0.8, linestyle="--")
             axes.set_xscale("log")
-            axes.set_xticks(lengths[table], [_length_text(steps) for steps in lengths[table]])
+            apart = [
+                steps
+                for steps in lengths[table]
+                if not any(1 < its / steps < _APART for its in lengths[table])
+            ]
+            axes.set_xticks(apart, [_length_text(steps) for steps in apart])
             if max(line["lost"] for line, _ in of_table) > _FAR:
                 axes.set_yscale("symlog", linthresh=1)
                 axes.yaxis.set_major_formatter("{x:g}")
