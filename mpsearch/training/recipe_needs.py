@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mpsearch.errors import ConfigError
+from mpsearch.errors import ConfigError, TaskError
 from mpsearch.models.graph import ModelGraph
 from mpsearch.models.model_trace import ModelTrace
 from mpsearch.models.trace import evaluating
@@ -18,7 +18,7 @@ _TRIED = 2  # samples
 
 
 def require_needs(recipe: TrialRecipe, task: Task, model: nn.Module, trace: ModelTrace) -> None:
-    """Raises: ConfigError if the recipe switches on what there is nothing for."""
+    """Raises: ConfigError if the recipe switches on what there is nothing for; TaskError if a model fails."""
     if recipe.augment and task.augment is None:
         raise ConfigError(
             f"`augment` needs a task that says how its inputs vary; task {task.name!r} does not. Write "
@@ -31,7 +31,7 @@ def require_needs(recipe: TrialRecipe, task: Task, model: nn.Module, trace: Mode
 
 
 def _require_classes(task: Task, model: nn.Module) -> None:
-    """Raises: ConfigError unless the task's targets are classes, and the model's outputs their logits."""
+    """Raises: ConfigError unless targets are classes, and outputs their logits; TaskError if a model fails."""
     targets = task.train.targets
     instead = "Write `distillation_weight: 0`; `feature_distillation` takes any model."
     if not are_classes(targets):
@@ -40,16 +40,20 @@ def _require_classes(task: Task, model: nn.Module) -> None:
             f"classes or their probabilities; those of task {task.name!r} are {targets.dtype} of shape "
             f"{tuple(targets.shape)}. {instead}"
         )
-    inputs, targets = task.train.take(_TRIED).inputs, task.train.take(_TRIED).targets
+    tried = task.train.take(_TRIED)
     try:
         with torch.no_grad(), evaluating(model):
-            output = model(as_model_input(inputs))
-    except Exception:  # the baseline's own check says it, as an error of the task
-        return
-    if isinstance(output, Tensor) and class_axis(output, targets, task.loss) is None:
+            output = model(as_model_input(tried.inputs))
+    except Exception as error:
+        raise TaskError(
+            f"The model of task {task.name!r} must run on inputs {tuple(tried.inputs.shape)}; it raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if isinstance(output, Tensor) and class_axis(output, tried.targets, task.loss) is None:
         raise ConfigError(
             "`distillation_weight` takes a model's outputs for logits of two or more classes; those of task "
-            f"{task.name!r} have shape {tuple(output.shape)} for targets {tuple(targets.shape)}. {instead}"
+            f"{task.name!r} have shape {tuple(output.shape)} for targets {tuple(tried.targets.shape)}. "
+            f"{instead}"
         )
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mpsearch.errors import ConfigError
+from mpsearch.errors import ConfigError, TaskError
 from mpsearch.search.preparation import traced_task
 from mpsearch.training.recipe_needs import are_classes
 from mpsearch.training.split import Split
@@ -81,4 +81,11 @@ def test_distillation_of_a_single_logit_is_refused(space_of, tiny_task, outputs)
     )
     space = space_of(trial="{steps: 2, high_bit_steps: 1, batch_size: 32}")
     with pytest.raises(ConfigError, match=r"logits of two or more classes.* have shape \(2(, 1)?,?\)"):
+        traced_task(space, task, lambda _event: None)
+
+
+def test_a_model_that_does_not_run_on_the_training_inputs_is_the_tasks_error(space_of, tiny_task):
+    task = replace(tiny_task, train=Split(tiny_task.train.inputs[:, :3], tiny_task.train.targets))
+    space = space_of(trial="{steps: 2, high_bit_steps: 1, batch_size: 32}")
+    with pytest.raises(TaskError, match=r"task 'tiny' must run on inputs \(2, 3.*raised RuntimeError"):
         traced_task(space, task, lambda _event: None)
