@@ -33,7 +33,7 @@ def figures(found: Mapping[str, Sequence[Line]]) -> dict[str, str]:
     drawn = {}
     if found["ranking"]:
         drawn["qat-ranking.svg"] = svg_text(_ranking(found["ranking"]))
-    if found["bars"]:
+    if any(line["lost"] is not None for line in found["bars"]):
         drawn["qat-bars.svg"] = svg_text(_bars(found["bars"]))
     return drawn
 

@@ -31,7 +31,7 @@ def require_needs(recipe: TrialRecipe, task: Task, model: nn.Module, trace: Mode
 
 
 def _require_classes(task: Task, model: nn.Module) -> None:
-    """Raises: ConfigError unless targets are classes, and outputs their logits; TaskError if a model fails."""
+    """Raises: ConfigError unless targets are classes and outputs their logits; TaskError if a model fails."""
     targets = task.train.targets
     instead = "Write `distillation_weight: 0`; `feature_distillation` takes any model."
     if not are_classes(targets):
