@@ -6,6 +6,7 @@ import functools
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mpsearch.training.task import Task
+from mpsearch.training.task import FILE_MODULE, Task
 
 BASELINE_VERSION = 1  # raise it when the same recipe would train to other weights
 
@@ -104,7 +105,8 @@ def function_identity(function: Callable[..., Any]) -> str:
         given = f"{function.args!r} {sorted(function.keywords.items())!r}"
         return f"{function_identity(function.func)} with {given}"
     named = function if hasattr(function, "__qualname__") else type(function)
-    identity = f"{named.__module__}.{named.__qualname__}"
+    module = re.sub(f"^{FILE_MODULE}[0-9a-f]{{8}}_", "", str(named.__module__))  # wherever the file lies
+    identity = f"{module}.{named.__qualname__}"
     if named is not function:  # an object that can be called
         identity += f" {_settings(function)}"
         identity += weights_digest(function) if isinstance(function, nn.Module) else ""

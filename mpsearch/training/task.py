@@ -27,6 +27,7 @@ from mpsearch.training.recipe import BaselineRecipe
 from mpsearch.training.split import Split
 
 _OfOutputs = Callable[[Tensor, Tensor], Tensor]
+FILE_MODULE = "mpsearch_task_"  # with a hash of its path, starts the name of a module made of a task's file
 IN_MEMORY = " (in memory)"  # ends the name of a task that was an object, which no name can load again
 BUILT_IN_TASKS: dict[str, str] = {
     "digits": "mpsearch.training.digits_task:digits_task",
@@ -278,7 +279,7 @@ def _file_module(name: str, file_name: str) -> ModuleType:
             "in the space or with --task."
         )
     _search_imports_in(path.parent)
-    label = f"mpsearch_task_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    label = f"{FILE_MODULE}{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{path.stem}"
     spec = importlib.util.spec_from_file_location(label, path)
     assert spec is not None
     assert spec.loader is not None
