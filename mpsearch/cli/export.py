@@ -62,7 +62,7 @@ def export(
 
     found = load_run(run) if task is None else load_run(run).with_task_at(task)
     record = pick_trial(found, pick)
-    default = f"{found.path.name}-{record.number}" + (".policy.json" if format is Format.POLICY else "")
+    default = f"{found.name}-{record.number}" + (".policy.json" if format is Format.POLICY else "")
     written = export_trial(found, record, out or Path(default), format=format.value)
     console = output()
     line = Text.assemble((f"trial {record.number}  ", "bold"), precision_strip(record.policy, width=40))

@@ -151,4 +151,5 @@ def pareto(
         console.print(run_overview(found, selection=selection, plot=plot, failed=failed))
         if found.front.records:
             console.print()
-            console.print(next_step(found), soft_wrap=True)
+            is_judged_anew = bool(budgets) or asked is not None
+            console.print(next_step(found, by_number=is_judged_anew), soft_wrap=True)

@@ -11,11 +11,14 @@ from mpsearch.errors import ExportError
 from mpsearch.training.layout import as_model_input
 
 _BATCH = 64
+_SAME = 0.01  # of the spread of the expected outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """`share`: of the samples (or positions), those with the same largest output."""
+    """`share`: of the samples (or positions), those with the same largest output; where there is one output
+    only, those whose outputs differ by at most 1% of the spread (standard deviation) of the expected ones.
+    """
 
     samples: int
     max_abs_error: float
@@ -48,7 +51,7 @@ def outputs_of(model: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def agreement(outputs: Tensor, expected: Tensor) -> Agreement:
-    """Compare (samples, *) with (samples, *); the last dimension holds the classes.
+    """Compare (samples, *) with (samples, *); a last dimension of two or more holds the classes.
 
     Raises: ExportError if the shapes differ.
     """
@@ -57,9 +60,10 @@ def agreement(outputs: Tensor, expected: Tensor) -> Agreement:
             f"The packed model must return {tuple(expected.shape)} as the trial did; got "
             f"{tuple(outputs.shape)}. The task builds another model than the one that was exported."
         )
-    same = (
-        outputs.argmax(-1) == expected.argmax(-1) if outputs.ndim > 1 else outputs.sign() == expected.sign()
-    )
+    if outputs.ndim > 1 and outputs.shape[-1] > 1:
+        same = outputs.argmax(-1) == expected.argmax(-1)
+    else:
+        same = (outputs - expected).abs() <= _SAME * expected.std(correction=0)
     return Agreement(
         samples=len(outputs),
         max_abs_error=float((outputs - expected).abs().max()),

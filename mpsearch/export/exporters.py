@@ -45,7 +45,7 @@ def export_policy(run: Run, record: TrialRecord, out: Path) -> Path:
         energy_j=record.energy_j,
         profile=run.profile.name,
         threads=run.profile.threads,
-        run=run.path.name,
+        run=run.name,
         trial=record.number,
     ).save(path)
     return path

@@ -150,8 +150,8 @@ class Prediction:
 class Check:
     """How the packed model compared with the trial's fake-quant model on export, and how to repeat it.
 
-    `samples` validation samples from the first on, whose bytes hash to `inputs_sha256`; `agreement` is the
-    share of them with the same largest output.
+    `samples` validation samples from the first on, whose bytes hash to `inputs_sha256`; `agreement` as
+    `Agreement.share` defines it.
     """
 
     samples: int

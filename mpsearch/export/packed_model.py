@@ -68,7 +68,7 @@ def packed_from_trial(
         ),
         metric=task.metric_name,
         validation_score=record.accuracy,
-        run=run.path.name,
+        run=run.name,
         trial=record.number,
         check=Check(
             samples=compared.samples,

@@ -28,6 +28,7 @@ from mpsearch.report.units import (
 from mpsearch.report.unquantized_text import unquantized_text
 from mpsearch.search.budgets import Budgets
 from mpsearch.search.estimate import Span, TimeEstimate
+from mpsearch.search.objective import COMPRESSED_SIZE, is_learnt_named
 from mpsearch.search.reach import BINS, CostReach, Share
 from mpsearch.search.search_plan import SearchPlan
 
@@ -204,8 +205,10 @@ def _budgets(plan: SearchPlan) -> Iterator[RenderableType]:
         bound = Text(budgets_text(Budgets.parse({name: text})).replace("_", " "))
         if name in known:
             rows.append((_mark(known[name].is_reachable), bound, _met(known[name], plan)))
-        elif name == "accuracy":
+        elif is_learnt_named(name):
             rows.append((Text("?", "dim"), bound, Text("known only after training", "dim")))
+        elif name == COMPRESSED_SIZE.name:
+            rows.append((Text("?", "dim"), bound, Text("known once the 32-bit weights are trained", "dim")))
         else:
             rows.append((Text("?", "yellow"), bound, Text("known only with a profile", "yellow")))
     if plan.reach.together is not None:

@@ -18,6 +18,7 @@ from mpsearch.report.run_heading import run_heading
 from mpsearch.report.scatter import Scatter
 from mpsearch.report.stopped_text import unscored_text
 from mpsearch.report.trial_selection import TrialSelection
+from mpsearch.search.pick import pick_trial
 from mpsearch.search.run import Run
 from mpsearch.search.searching import is_searching
 
@@ -77,10 +78,15 @@ def _nothing_found(run: Run, selection: TrialSelection) -> str:
     return f"No trial meets {selection.filter}."
 
 
-def next_step(run: Run) -> Text:
-    """The command that exports the knee; of one objective the best, where one meets the budgets."""
+def next_step(run: Run, *, by_number: bool = False) -> Text:
+    """The command that exports the knee; of one objective the best, where one meets the budgets.
+
+    `by_number`: not by that name, which means another trial once the run is read again with its own budgets.
+    """
     pick = "best" if answer_name(run) == "best" else "knee"
-    out = f"{run.path.name}-{pick}"
+    if by_number:
+        pick = str(pick_trial(run, pick).number)
+    out = f"{run.name}-{pick}"
     command = (
         f"mpsearch export {shlex.quote(str(run.path))} --pick {pick} --format packed --out {shlex.quote(out)}"
     )

@@ -100,6 +100,11 @@ class Run:
         return all_objectives(self.devices, is_compressed=self.baseline.compressed is not None)
 
     @property
+    def name(self) -> str:
+        """Of its folder, also where that was given as `.`."""
+        return self.path.resolve().name
+
+    @property
     def objectives(self) -> tuple[Objective, ...]:
         return self.space.objectives
 

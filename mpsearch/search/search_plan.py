@@ -10,7 +10,7 @@ from mpsearch.models.model_trace import ModelTrace
 from mpsearch.search.checkup import BUSY
 from mpsearch.search.costs import Costs
 from mpsearch.search.estimate import Span, TimeEstimate
-from mpsearch.search.objective import Objective
+from mpsearch.search.objective import COMPRESSED_SIZE, Objective, is_learnt_named
 from mpsearch.search.reach import CostReach, Share, SpaceReach
 from mpsearch.search.resolve import ResolvedSpace
 from mpsearch.search.space import SearchSpace
@@ -70,9 +70,9 @@ class SearchPlan:
     @property
     def unknown_costs(self) -> tuple[str, ...]:
         """Objectives and budgets that cannot be told without a profile."""
-        told = {reach.cost.name for reach in self.reach.costs}
+        told = {reach.cost.name for reach in self.reach.costs} | {COMPRESSED_SIZE.name}
         wanted = [objective.name for objective in self.space.objectives] + list(self.space.budgets.bounds())
-        return tuple(dict.fromkeys(name for name in wanted if name not in told and name != "accuracy"))
+        return tuple(dict.fromkeys(name for name in wanted if name not in told and not is_learnt_named(name)))
 
     def to_dict(self) -> dict[str, Any]:
         """For other programs: SI units, shares of 1."""

@@ -49,6 +49,15 @@ def test_rows_can_be_filtered_sorted_and_shortened():
     assert all(t["policy"]["fc2"] != "w1a1" for t in trials)
 
 
+def test_the_next_command_exports_what_was_shown_not_what_the_runs_own_budgets_choose():
+    arguments = ["pareto", RUN, "--min-accuracy", "99%"]
+    shown = json.loads(mpsearch(*arguments, "--json").stdout)
+    own = json.loads(mpsearch("pareto", RUN, "--json").stdout)
+    assert shown["knee"] != own["knee"]
+    assert f"--pick {shown['knee']} " in mpsearch(*arguments).stdout
+    assert "--pick knee " in mpsearch("pareto", RUN).stdout
+
+
 def test_the_axes_and_scales_of_the_plot_can_be_chosen():
     done = mpsearch("pareto", RUN, "--x", "energy", "--y", "memory", "--log-x", "--linear-y")
     assert done.returncode == 0, done.stderr

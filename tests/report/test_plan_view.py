@@ -13,6 +13,7 @@ from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES
 from mpsearch.report.histogram import histogram_text
 from mpsearch.report.plan_view import plan_view, span_text
+from mpsearch.search.budgets import Budgets
 from mpsearch.search.estimate import Span, TimeEstimate, TimePart, Workforce
 from mpsearch.search.objective import COSTS
 from mpsearch.search.reach import BINS, CostReach, Share, SpaceReach
@@ -139,6 +140,20 @@ def test_what_is_out_of_reach_is_told_with_the_least_that_is_not(plan_of):
 
 def test_accuracy_is_known_only_after_training(plan_of):
     assert "accuracy ≥ 90.00%  known only after training" in shown(plan_view(plan_of()), 100)
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ({"loss": "0.25"}, "loss ≤ 0.25 known only after training"),
+        ({"compressed_size": "1KB"}, "compressed size ≤ 1.00 KB known once the 32-bit weights are trained"),
+    ],
+)
+def test_no_profile_is_asked_for_what_none_tells(plan_of, budget, told):
+    plan = plan_of()
+    asked = dataclasses.replace(plan, space=dataclasses.replace(plan.space, budgets=Budgets.parse(budget)))
+    assert told in " ".join(shown(plan_view(asked), 100).split())
+    assert asked.unknown_costs == ()
 
 
 def test_bounds_that_no_policy_need_reach_are_marked_as_bounds(plan_of):

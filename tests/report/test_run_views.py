@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -15,6 +16,7 @@ from mpsearch.models.graph import ModelGraph, Node
 from mpsearch.report.csv_report import csv_report
 from mpsearch.report.front_plot import front_plot
 from mpsearch.report.json_report import json_report
+from mpsearch.report.page.settings import commands
 from mpsearch.report.policy_view import policy_view
 from mpsearch.report.run_heading import run_heading
 from mpsearch.report.run_overview import next_step, run_overview
@@ -114,6 +116,13 @@ def test_an_unknown_axis_is_refused(finished_run):
 
 def test_the_next_step_can_be_typed(finished_run):
     assert next_step(finished_run).plain.startswith(f"next  mpsearch export {finished_run.path} --pick knee")
+
+
+def test_the_next_step_names_a_run_that_is_the_current_folder(finished_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here = dataclasses.replace(finished_run, path=Path())
+    assert next_step(here).plain.endswith(f"--out {tmp_path.name}-knee")
+    assert commands(here)[0].line.endswith(f"--out ../{tmp_path.name}-again")
 
 
 def test_test_scores_have_a_column_once_known(finished_run):

@@ -235,7 +235,16 @@ def test_a_loss_that_is_a_module_moves_to_a_device_and_leaves_the_tasks_own(tiny
     assert task.to(torch.device("cpu")) is task
 
 
+@pytest.mark.parametrize(
+    ("output", "targets"),
+    [(torch.zeros(4, 1), torch.zeros(4, dtype=torch.long)), (torch.zeros(4, 3), torch.zeros(4))],
+)
+def test_accuracy_refuses_one_logit_and_targets_that_are_no_classes(output, targets):
+    with pytest.raises(TaskError, match="Give the task a `metric` of its own"):
+        top1_correct(output, targets)
+
+
 @pytest.mark.parametrize("targets", [(4, 1), (4, 3), (3,)])
 def test_accuracy_refuses_targets_that_would_be_broadcast(targets):
-    with pytest.raises(TaskError, match=r"for each row of logits.*Give the task a `metric` of its own"):
-        top1_correct(torch.zeros(4, 3), torch.zeros(targets))
+    with pytest.raises(TaskError, match=r"for each row of two logits.*Give the task a `metric` of its own"):
+        top1_correct(torch.zeros(4, 3), torch.zeros(targets, dtype=torch.long))

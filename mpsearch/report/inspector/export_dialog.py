@@ -47,7 +47,7 @@ class ExportResult:
 
 def default_out(run: Run, number: int, format: str) -> str:  # noqa: A002 - the option's name
     """As `mpsearch export` names it."""
-    return f"{run.path.name}-{number}" + (".policy.json" if format == "policy" else "")
+    return f"{run.name}-{number}" + (".policy.json" if format == "policy" else "")
 
 
 def next_command(result: ExportResult) -> str:

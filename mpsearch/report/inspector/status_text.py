@@ -17,7 +17,7 @@ def header_text(scene: Scene, sight: Sight, palette: Palette, width: int) -> Tex
     run = scene.run
     stopped = len(run.records) - scene.complete - scene.failures
     left = Text(no_wrap=True)
-    left.append(run.path.name or run.space.name, palette.ink("text", "bold"))
+    left.append(run.name, palette.ink("text", "bold"))
     front = f"{len(run.front)} on the front"
     complete = sum(record.is_complete for record in run.trainings)
     left.append(f"  {counted(complete, 'trial')}{repeats_text(run.records)} · {front}", palette.ink("dim"))

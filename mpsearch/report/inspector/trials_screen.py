@@ -91,7 +91,7 @@ class TrialsScreen(Screen[int]):
         shown = f"{counted(len(trials), 'trial')}, by {self._order}"
         self.query_one("#title", Static).update(
             Text.assemble(
-                (scene.run.path.name, palette.ink("text", "bold")), (f"  {shown}", palette.ink("dim"))
+                (scene.run.name, palette.ink("text", "bold")), (f"  {shown}", palette.ink("dim"))
             )
         )
         table.clear(columns=True)

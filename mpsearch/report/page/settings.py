@@ -54,7 +54,7 @@ def commands(run: Run) -> tuple[Command, ...]:
     """What makes the run again from its own files, and what to do with it."""
     folder = RunFolder(run.path)
     here = str(run.path)
-    again = f"{here.rstrip('/')}-again"
+    again = f"{here}-again" if run.path.name else f"../{run.name}-again"
     pick = "best" if answer_name(run) == "best" else "knee"
     return (
         Command(
@@ -64,7 +64,7 @@ def commands(run: Run) -> tuple[Command, ...]:
         Command(purpose="Look closer, in the terminal", line=_line("inspect", here)),
         Command(
             purpose=f"Export the {answer_name(run)}",
-            line=_line("export", here, "--pick", pick, "--out", f"{run.path.name}-{pick}"),
+            line=_line("export", here, "--pick", pick, "--out", f"{run.name}-{pick}"),
         ),
         Command(purpose="Measure the front on this machine", line=bench_line(run)),
     )
