@@ -41,7 +41,7 @@ class EarlierCall:
         """Raises: RunError if the 32-bit weights, at any width, are others now."""
         if self.facts is not None and [baseline.key for baseline in self.facts.baselines] != [*keys]:
             raise RunError(
-                f"A run keeps to one baseline; data or recipe of task {self.task!r} changed since "
+                f"A run keeps to one baseline; data, recipe or code of task {self.task!r} changed since "
                 f"{self.folder.path} was begun. Choose another --out."
             )
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.search.budgets import Budgets
+from mpsearch.search.failure_streak import blameless_failures
 from mpsearch.search.knowledge import Knowledge
 from mpsearch.search.known_costs import KnownCosts
 from mpsearch.search.objective import Objective
@@ -75,6 +76,8 @@ class Proposer:
         self._nearest_allowed = _nearest_allowed(known, allowed)
         self.seen: set[PrecisionPolicy] = set()
         self._seen_codes: set[tuple[int, ...]] = set()  # of those that the overrides allow
+        history = list(history)
+        self._blameless = blameless_failures(stored.record for stored in history if stored.record is not None)
         remembered = [told for stored in history if (told := self._remembered(stored)) is not None]
         self._memory = SamplerMemory(
             [objective.direction for objective in objectives],
@@ -188,7 +191,8 @@ class Proposer:
                 return None  # refused under tighter budgets than today's: it may be proposed again
             violations = self._violations(stored.policy)
             return self._told(stored.number - 0.5, stored.policy, None, violations, stored.attributes)
-        self._see(stored.policy)
+        if stored.number not in self._blameless:
+            self._see(stored.policy)
         return None if stored.record.is_failed else self._told_of(stored.record, stored.attributes)
 
     def _told_of(self, record: TrialRecord, notes: Mapping[str, Any]) -> ToldTrial:

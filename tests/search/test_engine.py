@@ -221,6 +221,38 @@ def test_ten_failures_in_a_row_for_one_reason_stop_the_search_with_it(search, tr
     assert len(training.trained) == 10
 
 
+def test_what_failed_while_everything_did_is_tried_again_once_that_is_mended(search, training):
+    def answer(place, policy):
+        if 1 <= place <= 10:
+            raise MemoryError("the machine was full")
+
+    training.answer = answer
+    with pytest.raises(TrialError, match=r"same command again: their policies come again.*another --out"):
+        search(trials=20)
+    failed = training.trained[1:]
+    assert len(failed) == 10
+    training.answer = None
+    again = search(trials=20)
+    tried = training.trained[11:]
+    uniform = {policy for policy in failed if policy.uniform_scheme is not None}
+    assert uniform
+    assert uniform <= set(tried)
+    assert len(tried) == len(set(tried)) == 9
+    assert {r.policy for r in again.records if r.is_complete} == {training.trained[0], *tried}
+
+
+def test_a_policy_that_failed_alone_is_not_tried_again(search, training):
+    def answer(place, policy):
+        if place in (1, 2, 3):
+            raise MemoryError("for this one")
+
+    training.answer = answer
+    search(trials=6)
+    training.answer = None
+    search(trials=12)
+    assert len(training.trained) == len(set(training.trained)) == 12
+
+
 def test_ten_failures_for_two_reasons_do_not_stop_it(search, training):
     def answer(place, policy):
         raise ValueError("this" if place % 2 else "that")
