@@ -87,7 +87,7 @@ def _comparable_objectives(runs: Sequence[Run]) -> tuple[tuple[Objective, ...], 
     missing = {o.name for run in runs for o in run.objectives} - {o.name for o in shared}
     if missing:
         obstacles.append(f"not every run has {' and '.join(sorted(missing))} as an objective")
-    tasks = {(r.space.task.name, repr(sorted(r.space.task.args.items()))) for r in runs}
+    tasks = {(t.name, repr(sorted(t.args.items()))) for t in (run.space.task.wherever() for run in runs)}
     if len(tasks) > 1 or len({(run.metric, run.validation_samples) for run in runs}) > 1:
         obstacles.append("tasks or validation samples differ: accuracies mean different things")
         shared = [o for o in shared if not o.is_learnt]

@@ -19,7 +19,6 @@ from mpsearch.training.recipe import TrialRecipe
 _TABLE = Path(__file__).with_name("measured_rankings.json")
 # Settings that do not change what a trial learns, or that are compared by themselves.
 _NO_MATTER = {"steps", "high_bit_steps", "batch_size", "bfloat16", "fidelities", "reduction", "device"}
-_WHERE_DATA_LIES = "data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +58,13 @@ def score_ranking(space: SearchSpace) -> ScoreRanking | None:
 
     None where there is none.
     """
-    args = {name: value for name, value in space.task.args.items() if name != _WHERE_DATA_LIES}
+    task = space.task.wherever()
     recipe = space.trial
     fitting = [
         measured
         for measured in measured_rankings()
-        if measured.task == space.task.name
-        and measured.args == args
+        if measured.task == task.name
+        and measured.args == task.args
         and measured.settings["batch_size"] == recipe.batch_size
         and measured.steps <= recipe.steps
     ]

@@ -30,6 +30,15 @@ class TaskReference:
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
 
+    def wherever(self) -> TaskReference:
+        """Without where its file lies, and of a built-in task where its data lies: both may move.
+
+        What the data is, the key of the 32-bit baseline tells.
+        """
+        is_built_in = ":" not in self.name
+        args = {name: value for name, value in self.args.items() if not (is_built_in and name == "data")}
+        return TaskReference(name=without_folder(self.name), args=args)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRule:
@@ -158,7 +167,8 @@ class SearchSpace:
         """Keys in which the two ask for different searches; what may change from call to call is left out.
 
         That is the name, budgets and overrides, the sensitivity, repeats, the number of trials, of workers
-        and of trials that are trained together, the time limit of a trial, and the folder of the task's file.
+        and of trials that are trained together, the time limit of a trial, and where the task's file and data
+        lie.
         """
         mine, theirs = _comparable(self), _comparable(other)
         return tuple(key for key in mine if mine[key] != theirs[key])
@@ -181,10 +191,9 @@ def _search_texts(search: SearchSettings) -> dict[str, Any]:
 
 
 def _comparable(space: SearchSpace) -> dict[str, Any]:
-    fields = space.to_dict()
+    fields = replace(space, task=space.task.wherever()).to_dict()
     search = fields.pop("search")
     trial = fields.pop("trial")
-    fields["task"]["name"] = without_folder(space.task.name)
     for key in ("name", "budgets", "overrides"):
         fields.pop(key)
     return {

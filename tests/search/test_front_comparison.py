@@ -9,6 +9,7 @@ import pytest
 from mpsearch.errors import ConfigError
 from mpsearch.search.front_comparison import compare_fronts
 from mpsearch.search.overrides import Overrides
+from mpsearch.search.space import TaskReference
 
 
 def with_scores(run, change):
@@ -39,6 +40,32 @@ def test_a_run_that_scores_more_everywhere_beats_the_whole_front(finished_run):
         assert row.best[0].accuracy > row.best[1].accuracy
         cost = row.objective.field
         assert getattr(row.best[0], cost) <= row.bound
+
+
+def of_task(run, name, **args):
+    task = TaskReference(name=name, args=args)
+    return dataclasses.replace(run, space=dataclasses.replace(run.space, task=task))
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "args", "others"),
+    [
+        ("/here/code/clouds.py:task", "/there/code/clouds.py:task", {}, {}),
+        ("cifar10", "cifar10", {"model": "resnet20"}, {"data": "/mnt/cifar10", "model": "resnet20"}),
+    ],
+)
+def test_a_run_and_its_copy_elsewhere_are_of_one_task(finished_run, name, other, args, others):
+    copied = of_task(finished_run, other, **others)
+    assert compare_fronts([of_task(finished_run, name, **args), copied]).obstacles == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("clouds.py:task", "rain.py:task"), ("clouds.py:task", "clouds.py:other")]
+)
+def test_scores_of_two_tasks_are_not_compared(finished_run, name, other):
+    for theirs in (of_task(finished_run, other, data="a"), of_task(finished_run, name, data="b")):
+        comparison = compare_fronts([of_task(finished_run, name, data="a"), theirs])
+        assert "tasks or validation samples differ: accuracies mean different things" in comparison.obstacles
 
 
 def test_three_runs_have_a_coverage_for_each_pair(finished_run):

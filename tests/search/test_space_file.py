@@ -161,6 +161,8 @@ def test_spaces_differ_only_in_what_must_not_change():
     assert one.differences(other) == ()
     assert one.differences(parse_space(GOOD.replace("steps: 7", "steps: 8"))) == ("trial.steps",)
     assert one.differences(parse_space(GOOD.replace("trials: 5", "seed: 5"))) == ("search.seed",)
+    assert one.differences(parse_space(GOOD.replace("model: cnn", "model: cnn, data: /mnt/digits"))) == ()
+    assert one.differences(parse_space(GOOD.replace("model: cnn", "model: mlp"))) == ("task",)
 
 
 @given(st.text())
