@@ -79,6 +79,8 @@ def compare(
     if len(others) < 2:
         raise ConfigError(f"{_RULE}; got one policy, {others[0]!r}.")
     records = [pick_trial(first, other) for other in others]
+    if (x, y, log_x, log_y) != (None,) * 4:
+        raise ConfigError("--x, --y and their scales are axes of fronts; policies are compared in tables.")
     if len({record.number for record in records}) < len(records):
         numbers = ", ".join(f"{other} is trial {r.number}" for other, r in zip(others, records, strict=True))
         raise ConfigError(f"Policies to compare must be different ones; {numbers}.")

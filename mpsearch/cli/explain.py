@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mpsearch.search.run import Run
 
 
+_TOLERANCE = 1.0
+
+
 class SortKey(StrEnum):
     """In which order the layers come."""
 
@@ -39,7 +42,7 @@ def explain(
     ] = None,
     tolerance: Annotated[
         float, typer.Option(metavar="POINTS", help="How many points of accuracy a layer may lose.")
-    ] = 1.0,
+    ] = _TOLERANCE,
     layer: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +86,11 @@ def explain(
         raise ConfigError(f"--tolerance must be points between 0 and 100, such as 0.5; got {tolerance:g}.")
     found = load_run(run)
     if sensitivity is not None:
+        if (at, layer, sort, every, tolerance) != (None, None, SortKey.MODEL, False, _TOLERANCE):
+            raise ConfigError(
+                "--sensitivity shows its methods alone: --at, --layer, --sort, --all and --tolerance are for "
+                "the effects that trials tell. Ask for them in a second call, which shows both."
+            )
         _ask(found, sensitivity, as_json=as_json)
         return
     reference = None if at is None else pick_trial(found, at).policy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -48,16 +49,8 @@ def bench_view(report: BenchReport) -> RenderableType:
         spread_text(report.torch_fp32_latency_s, report.torch_fp32_quartiles_s),
         Text(f"packed is {factor_text(report.torch_fp32_latency_s / report.measured_latency_s)} as fast"),
     )
-    grid.add_row(
-        "outputs",
-        Text(f"{percent_text(report.agreement)} agree", "green" if report.agreement >= _SURE else "yellow"),
-        Text(f"largest difference {report.max_abs_error:.2g}, {report.n_samples} validation samples", "dim"),
-    )
-    grid.add_row(
-        report.metric,
-        percent_text(report.score),
-        Text(f"the trial on the same samples: {percent_text(report.expected_score)}", "dim"),
-    )
+    for row in _answers(report):
+        grid.add_row(*row)
     grid.add_row(
         "memory", bytes_text(report.memory_bytes), Text(f"file {bytes_text(report.file_bytes)}", "dim")
     )
@@ -74,6 +67,23 @@ def bench_view(report: BenchReport) -> RenderableType:
         note = f"The prediction is for {report.predicted_threads} thread(s): compare with --threads."
         parts.append(Text(note, "yellow"))
     return Group(*parts)
+
+
+def _answers(report: BenchReport) -> Iterator[tuple[str, Text, Text]]:
+    if report.agreement is None or report.score is None or report.expected_score is None:
+        why = "the task gives other validation samples here than on export"
+        yield "outputs", Text("not compared", "yellow"), Text(why, "dim")
+        return
+    yield (
+        "outputs",
+        Text(f"{percent_text(report.agreement)} agree", "green" if report.agreement >= _SURE else "yellow"),
+        Text(f"largest difference {report.max_abs_error:.2g}, {report.n_samples} validation samples", "dim"),
+    )
+    yield (
+        report.metric,
+        Text(percent_text(report.score)),
+        Text(f"the trial on the same samples: {percent_text(report.expected_score)}", "dim"),
+    )
 
 
 def _runtime_cells(report: BenchReport) -> tuple[Text, Text]:

@@ -169,22 +169,22 @@ class CostTable:
 
 def _cost_notes(plan: SearchPlan) -> Iterator[RenderableType]:
     profile = plan.profile
+    on = f"on {counted(profile.threads, 'thread')}"
     if profile.origin == "quick":
         yield Text(
-            f"latencies measured just now, in {seconds_text(profile.seconds)}: medians are good to about a "
-            "tenth, percentiles are rough",
+            f"latencies {on} measured just now, in {seconds_text(profile.seconds)}: medians are good to "
+            "about a tenth, percentiles are rough",
             "dim",
         )
     elif profile.origin != "none":
         whose = "of this machine" if not profile.differences else "of another machine"
-        yield Text(f"latencies from profile {profile.name!r}, {whose}", "dim")
+        yield Text(f"latencies {on} from profile {profile.name!r}, {whose}", "dim")
     if plan.further:
         names = " and ".join(f"{further.name!r}" for further in plan.further)
         yield Text(f"those behind an @ from profile{'s' if len(plan.further) > 1 else ''} {names}", "dim")
     if profile.interpolated_layers:
-        yield Text(
-            f"the latency of {profile.interpolated_layers} layers is interpolated from other shapes", "dim"
-        )
+        layers = counted(profile.interpolated_layers, "layer")
+        yield Text(f"the latency of {layers} is interpolated from other shapes", "dim")
     if any(not reach.is_exact for reach in plan.reach.costs):
         yield Text("≥ and ≤ are bounds: no policy lies outside of them, and the strip shows one near", "dim")
     if profile.origin == "none":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
-from mpsearch.search.events import Event, StageProgress, StageStarted
+from mpsearch.search.events import Event, Notice, StageProgress, StageStarted
 from mpsearch.search.run_facts import BaselineScore, RunFacts
 from mpsearch.search.run_folder import RunFolder
 from mpsearch.search.trial_record import TrialRecord
@@ -29,7 +30,8 @@ def score_front_on_test(
 ) -> RunFacts:
     """The facts with a test score for each baseline and each trial on the front that has its weights.
 
-    Scores that are there already are kept: each model reads the test split once.
+    Scores that are there already are kept: each model reads the test split once. One that is not finite is
+    left out, and told.
     """
     missing = [r for r in front if r.number not in facts.test_scores and folder.checkpoint(r.number).exists()]
     has_baselines = all(baseline.test_score is not None for baseline in facts.baselines)
@@ -38,11 +40,18 @@ def score_front_on_test(
         return facts
     emit(StageStarted(stage="test", detail="the front on the test split"))
 
+    def finite(score: float, whose: str) -> float | None:
+        if math.isfinite(score):
+            return score
+        emit(Notice(message=f"The test score of {whose} is {score}, and left out: see the task's metric."))
+        return None
+
     def with_test_score(found: BaselineScore, width: float | None) -> BaselineScore:
         if found.test_score is not None:
             return found
         task = tasks[width]
-        return replace(found, test_score=test_score(task, baseline_model(task, baselines[width])))
+        score = test_score(task, baseline_model(task, baselines[width]))
+        return replace(found, test_score=finite(score, "32 bits"))
 
     def score_of(record: TrialRecord, weights: dict[str, Tensor]) -> float:
         task = tasks[record.policy.width]
@@ -53,7 +62,8 @@ def score_front_on_test(
         what = f"trial {record.number}"
         emit(StageProgress(stage="test", done=done, total=len(missing), what=what))
         weights, _ = read_weights(folder.checkpoint(record.number))
-        scores[record.number] = score_of(record, weights)
+        if (score := finite(score_of(record, weights), what)) is not None:
+            scores[record.number] = score
     emit(StageProgress(stage="test", done=len(missing), total=len(missing), what="done"))
     return replace(
         facts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -93,6 +94,8 @@ def plan_search(
         known = KnownCosts(resolved, cost_models(space, traced, measured, further))
         told = known.columns
         full = full_precision_costs(traced.trace, measured, further)
+        guessed = {layer for models in known.models.values() for layer in models[None].interpolated_layers}
+        planned = replace(planned, interpolated_layers=len(guessed))
     reach = reach_of(known, space.budgets, costs=told, seed=space.search.seed)
     estimate = None
     if with_time and reach.is_feasible:
@@ -141,7 +144,7 @@ def _profile(
         quick = quick_profile(wanted, threads)
     except KernelError as error:
         return PlannedProfile(origin="none", why=str(error)), None, None
-    planned = PlannedProfile(origin="quick", name=quick.profile.name, seconds=quick.seconds)
+    planned = PlannedProfile(origin="quick", name=quick.profile.name, seconds=quick.seconds, threads=threads)
     return planned, quick.profile, quick
 
 
@@ -149,6 +152,7 @@ def _planned(origin: str, profile: HardwareProfile) -> PlannedProfile:
     return PlannedProfile(
         origin=origin,  # type: ignore[arg-type]
         name=profile.name,
+        threads=profile.threads,
         differences=profile.matches(probe_machine()),
     )
 

@@ -163,10 +163,12 @@ def usable_profile(
                 "another --out."
             )
         _tell_if_foreign(asked, emit)
+        _tell_if_threads_differ(asked, threads, emit)
         return asked
     models = profiled_models(traced)
     if existing is not None and all(model.is_measured_in(existing) for model in models):
         _tell_if_foreign(existing, emit)
+        _tell_if_threads_differ(existing, threads, emit)
         return existing
 
     def on_progress(done: int, total: int, what: str) -> None:
@@ -184,6 +186,15 @@ def usable_profile(
     for note in measured.notes:
         emit(Notice(message=note, is_warning=True))
     return measured
+
+
+def _tell_if_threads_differ(profile: HardwareProfile, asked: int, emit: Emit) -> None:
+    if asked not in (1, profile.threads):  # 1 is what nobody may have asked for
+        message = (
+            f"Latencies are those of {profile.threads} thread(s), as profile {profile.name!r} was measured, "
+            f"not of {asked}. For others, measure a profile of its own."
+        )
+        emit(Notice(message=message, is_warning=True))
 
 
 def known_costs(

@@ -24,7 +24,8 @@ class PlannedProfile:
     """Where the latencies come from.
 
     given: the profile that was named. run: that of the run folder, with which the search goes on. quick:
-    measured now, in `seconds`. none: `why` there is none. `differences` from this machine, if it is another.
+    measured now, in `seconds`. none: `why` there is none. `differences` from this machine, if it is another;
+    `threads` that a pass runs on.
     """
 
     origin: ProfileOrigin
@@ -33,6 +34,7 @@ class PlannedProfile:
     why: str = ""
     differences: tuple[str, ...] = ()
     interpolated_layers: int = 0
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

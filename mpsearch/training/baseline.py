@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -47,14 +48,15 @@ def trained_baseline(
 
     A cached file that cannot be used is trained again, with a warning in the log.
 
-    Raises: TaskError if the task's own code fails or training diverges; StorageError if the cache cannot be
+    Raises: TaskError if the task's own code fails, training diverges, or the score or loss is not finite;
+    StorageError if the cache cannot be
     written.
     """
     model = _fresh_model(task, seed)
     parts = made_of(task, model, seed)
     key = baseline_key(parts)
     if task.pretrained:
-        score, loss = evaluate(model, task.validation, task)
+        score, loss = _judged(model, task)
         return _baseline(model, score=score, loss=loss, key=key, seconds=0.0)
     path = (cache_dir or default_cache_dir()) / "baselines" / f"{task_file_stem(task.name)}-{key}.safetensors"
     cached = _read_cached(path, model, key)
@@ -63,7 +65,7 @@ def trained_baseline(
     evaluate(model, task.validation.take(2), task)  # a model, loss or metric that fails does so now
     started = time.perf_counter()
     _train(model, task, seed, progress)
-    score, loss = evaluate(model, task.validation, task)
+    score, loss = _judged(model, task)
     trained = _baseline(model, score=score, loss=loss, key=key, seconds=time.perf_counter() - started)
     described = {
         "key": key,
@@ -74,6 +76,16 @@ def trained_baseline(
     }
     write_weights(path, trained.state_dict, described, "MPSEARCH_CACHE")
     return trained
+
+
+def _judged(model: nn.Module, task: Task) -> tuple[float, float]:
+    score, loss = evaluate(model, task.validation, task)
+    if not (math.isfinite(score) and math.isfinite(loss)):
+        raise TaskError(
+            f"The 32-bit model of task {task.name!r} must have a finite score and loss on the validation "
+            f"split; got {score} and {loss}. Mend the task's metric, loss or data."
+        )
+    return score, loss
 
 
 def task_file_stem(name: str) -> str:

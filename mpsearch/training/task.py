@@ -128,13 +128,14 @@ def top1_correct(output: Tensor, targets: Tensor) -> Tensor:
     """1.0 where the largest logit is the target's, else 0.0.
 
     Shape: output (N, classes), targets (N,) -> (N,); (N, T, classes) and (N, T) -> (N, T).
-    Raises: TaskError if the shapes differ otherwise, there are no two classes, or targets are no class numbers.
+    Raises: TaskError if the shapes differ otherwise, there are no two classes, or targets are no numbers of
+    classes.
     """
     if output.shape[:-1] != targets.shape or output.shape[-1] < 2 or targets.is_floating_point():
         raise TaskError(
-            "Accuracy needs the number of a class for each row of two logits or more: outputs (N, classes) and "
-            f"whole targets (N,); got {tuple(output.shape)} and {tuple(targets.shape)} of {targets.dtype}. "
-            "Give the task a `metric` of its own: higher is better, one score a sample."
+            "Accuracy needs the number of a class for each row of two logits or more: outputs (N, classes) "
+            f"and whole targets (N,); got {tuple(output.shape)} and {tuple(targets.shape)} of "
+            f"{targets.dtype}. Give the task a `metric` of its own: higher is better, one score a sample."
         )
     return (output.argmax(-1) == targets).to(torch.float32)
 

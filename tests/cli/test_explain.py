@@ -81,3 +81,10 @@ def test_reading_a_run_imports_no_torch():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("option", ["--at knee", "--layer conv*", "--sort memory", "--all", "--tolerance 2"])
+def test_what_sensitivity_alone_does_not_show_is_refused(option):
+    done = explain(RUN, "--sensitivity", "loss", *option.split())
+    assert done.returncode == 2
+    assert "--sensitivity shows its methods alone" in " ".join(done.stderr.split())

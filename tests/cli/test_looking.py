@@ -112,3 +112,9 @@ def test_what_cannot_be_done_is_one_line_that_says_why(arguments, said, monkeypa
     assert said in told.err
     assert told.err.count("\n") == 1
     assert told.out == ""
+
+
+def test_axes_are_refused_where_policies_are_compared():
+    done = mpsearch("compare", RUN, "knee", "4", "--x", "memory")
+    assert done.returncode == 2
+    assert "axes of fronts" in " ".join(done.stderr.split())

@@ -171,8 +171,8 @@ def test_without_a_profile_it_says_what_is_unknown_and_how_to_measure_it(plan_of
 
 
 def test_a_profile_of_another_machine_is_told(plan_of):
-    profile = PlannedProfile(origin="given", name="pi", differences=("cpu",))
-    assert "latencies from profile 'pi', of another machine" in shown(
+    profile = PlannedProfile(origin="given", name="pi", threads=4, differences=("cpu",))
+    assert "latencies on 4 threads from profile 'pi', of another machine" in shown(
         plan_view(plan_of(profile=profile)), 120
     )
 

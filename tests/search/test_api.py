@@ -1,5 +1,7 @@
 """The Python API on a model in memory, from search to export."""
 
+import math
+
 import pytest
 import torch
 
@@ -30,7 +32,7 @@ def search(tiny_module, data, profile, tmp_path):
             **changes,
         }
         torch.manual_seed(0)  # the same model in every call
-        return mpsearch.search(tiny_module.build_model(0.0), data, **arguments)
+        return mpsearch.search(tiny_module.build_model(0.0), **{"data": data, **arguments})
 
     return call
 
@@ -44,6 +46,21 @@ def test_a_model_in_memory_is_searched_and_its_knee_exported(search, tmp_path):
     assert set(run.test_scores) == set(run.front.numbers)
     assert run.front.knee().export(tmp_path / "policy.json", format="policy").exists()
     assert run.front.knee().export(tmp_path / "packed").exists()
+
+
+def test_a_test_score_that_is_no_number_is_left_out(search, data):
+    train, validation, (inputs, targets) = data
+
+    def probability(output, targets):
+        return output.softmax(1).gather(1, targets[:, None])[:, 0]
+
+    seen = []
+    unseen = inputs * math.nan, targets
+    run = search(data=(train, validation, unseen), metric=probability, on_event=seen.append)
+    assert len(run.records) == 5
+    assert run.test_scores == {}
+    assert run.baseline.test_score is None
+    assert any("The test score of 32 bits is nan, and left out" in getattr(e, "message", "") for e in seen)
 
 
 def test_a_run_of_a_model_in_memory_is_opened_with_its_task(search, tmp_path, tiny_module, data):

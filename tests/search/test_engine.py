@@ -9,7 +9,14 @@ from mpsearch.errors import BudgetError, ConfigError, FormatError, RunError, Sto
 from mpsearch.pareto.dominance import non_dominated
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.search.engine import run_search
-from mpsearch.search.events import SearchFinished, SearchStarted, TrialFinished, TrialProgress, TrialStarted
+from mpsearch.search.events import (
+    Notice,
+    SearchFinished,
+    SearchStarted,
+    TrialFinished,
+    TrialProgress,
+    TrialStarted,
+)
 from mpsearch.search.history import run_history
 from mpsearch.search.objective import minimised
 from mpsearch.search.run import load_run
@@ -209,6 +216,14 @@ def test_a_trial_that_fails_is_recorded_with_its_reason_and_the_search_goes_on(s
     assert len(run.records) == 12
     assert sorted(run.trials["state"].unique()) == ["complete", "failed"]
     assert all(number not in failed for number in run.front.numbers)
+
+
+@pytest.mark.parametrize(("threads", "is_told"), [(1, False), (2, False), (3, True)])
+def test_threads_that_the_profile_does_not_know_are_told(search, profile, threads, is_told):
+    seen = []
+    search(profile=replace(profile, threads=2), threads=threads, on_event=seen.append)
+    told = [event.message for event in seen if isinstance(event, Notice) and "thread(s)" in event.message]
+    assert [message[:36] for message in told] == ["Latencies are those of 2 thread(s), "] * is_told
 
 
 def test_ten_failures_in_a_row_for_one_reason_stop_the_search_with_it(search, training):

@@ -10,6 +10,7 @@ import re
 import pytest
 from rich.console import Console
 
+from mpsearch.cost.cost_model import CostModel
 from mpsearch.errors import TrialError, UnmeasuredError
 from mpsearch.report.plan_view import plan_view
 from mpsearch.search import planning, quick_profile, sensitivity_timing
@@ -151,6 +152,15 @@ def test_budgets_out_of_reach_are_told_and_no_time_is_wasted_on_training(space, 
     found = plan_search(strict, profile=profile)
     assert not found.reach.is_feasible
     assert found.time is None
+
+
+def test_interpolated_latencies_are_told(space, profile, monkeypatch):
+    monkeypatch.setattr(CostModel, "interpolated_layers", property(lambda model: ("0", "2")))
+    found = plan_search(space, profile=profile, with_time=False)
+    assert found.profile.interpolated_layers == 2
+    console = Console(file=io.StringIO(), width=100)
+    console.print(plan_view(found))
+    assert "the latency of 2 layers is interpolated from other shapes" in console.file.getvalue()
 
 
 def test_without_a_profile_latency_is_measured_quickly(space):

@@ -3,6 +3,7 @@ import functools
 import importlib.util
 import linecache
 import logging
+import math
 import sys
 
 import pytest
@@ -32,6 +33,19 @@ def test_a_baseline_learns_the_task_and_its_score_is_that_of_its_weights(tiny_ta
         baseline.validation_loss,
     )
     assert baseline.validation_score > 0.8
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+@pytest.mark.parametrize("judge", ["metric", "loss"])
+def test_a_baseline_that_scores_no_number_is_refused(tiny_task, tmp_path, pretrained, judge):
+    def broken(output, targets):
+        value = getattr(tiny_task, judge)(output, targets)
+        return value if output.requires_grad else value * math.nan
+
+    task = dataclasses.replace(tiny_task, pretrained=pretrained, **{judge: broken})
+    with pytest.raises(TaskError, match=r"must have a finite score and loss.*; got .*nan"):
+        trained_baseline(task, cache_dir=tmp_path)
+    assert not list(tmp_path.glob("baselines/*"))
 
 
 def test_the_second_call_reads_the_first_ones_weights(tiny_task, tmp_path):

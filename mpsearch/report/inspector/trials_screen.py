@@ -90,9 +90,7 @@ class TrialsScreen(Screen[int]):
         trials = listed(scene, self._order)
         shown = f"{counted(len(trials), 'trial')}, by {self._order}"
         self.query_one("#title", Static).update(
-            Text.assemble(
-                (scene.run.name, palette.ink("text", "bold")), (f"  {shown}", palette.ink("dim"))
-            )
+            Text.assemble((scene.run.name, palette.ink("text", "bold")), (f"  {shown}", palette.ink("dim")))
         )
         table.clear(columns=True)
         is_narrow = self.app.size.width < _NARROW
