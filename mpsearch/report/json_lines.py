@@ -4,7 +4,7 @@ Every line has `schema` (1), `event` and `time` (UTC, ISO 8601 with milliseconds
 a policy is an object layer -> scheme in call order; the suffix of a key is its unit (`_s` seconds, `_bytes`,
 `_j` joules), scores and hypervolumes are shares of 1. Fields may be added within a schema. By `event`:
 
-    stage_started    stage (task, profile, baseline or test), detail
+    stage_started    stage (task, profile, baseline, sensitivity or test), detail
     stage_progress   stage, done, total, what
     notice           message, is_warning
     search_started   name, out, objectives, budgets (those that are set: accuracy, latency_s, ...),
