@@ -133,9 +133,10 @@ class RSignActivation(SignActivation):
 class FixedSignActivation(SignActivation):
     """The plain sign, times the mean magnitude of the calibration inputs; nothing is learnt.
 
-    y = s * sign(x), sign(0) = +1; x gets g * slope(x). BinaryNet has s = 1, which BatchNorm after the layer
-    makes the same; XNOR-Net has one s for every output pixel (`xnor`). For inputs of both signs and about
-    unit variance, as BatchNorm gives: after a ReLU every output would be +s, and the layer would see nothing.
+    y = s * sign(x), sign(0) = +1; x gets s * g * slope(x). BinaryNet has s = 1, which BatchNorm after the
+    layer makes the same; XNOR-Net has one s for every output pixel (`xnor`). For inputs of both signs and
+    about unit variance, as BatchNorm gives: after a ReLU every output would be +s, and the layer would see
+    nothing.
 
     Source: Hubara et al. 2016, arXiv:1602.02830; slopes: see `sign_slope`.
     """
@@ -163,4 +164,5 @@ class FixedSignActivation(SignActivation):
 
     def forward(self, x: Tensor) -> Tensor:
         scale = self.scale
-        return self._sign(x, scale, torch.ones_like(scale))
+        # The slope is taken at x, not at x / s as that of `RSignActivation`, where the two s cancel.
+        return self._sign(scale_grad(x, float(scale)), scale, torch.ones_like(scale))

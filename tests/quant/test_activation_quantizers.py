@@ -401,12 +401,15 @@ class TestFixedSign(CalibratedSuite):
         scale = torch.cat([first, second]).abs().mean()
         torch.testing.assert_close(quantizer(first), torch.where(first >= 0, scale, -scale))
 
-    def test_the_window_of_the_gradient_is_in_units_of_the_input(self):
-        x = 3 * seeded(30, 6)
-        quantizer = calibrated(self.quantizer(6, 0), x)
+    @pytest.mark.parametrize("gradient", get_args(SignGradient))
+    def test_the_gradient_is_the_slope_at_the_input_times_the_scale(self, gradient):
+        x, upstream = 3 * seeded(30, 6), seeded(30, 6, seed=1)
+        quantizer = calibrated(FixedSignActivation(6, spatial_dims=0, gradient=gradient), x)
         x.requires_grad_()
-        quantizer(x).sum().backward()
-        assert torch.equal(x.grad, (x.abs() <= 1).float())
+        quantizer(x).backward(upstream)
+        slope = sign_slope(gradient)(x.detach().clone(), 0.0)
+        assert quantizer.scale > 2
+        torch.testing.assert_close(x.grad, quantizer.scale * upstream * slope)
 
     def test_nothing_is_learnt(self):
         assert not list(self.quantizer(6, 0).parameters())

@@ -76,6 +76,7 @@ def test_policies_trained_together_learn_what_each_learns_alone(tiny_task, basel
         {"ternary": "ttq", "binary": "binary_connect", "sign_gradient": "approx_sign"},
         {"binary": "elastic", "binary_gradient": "clipped"},
         {"binary_gradient": "tanh"},
+        {"binary_activation": "sign"},
     ],
 )
 def test_any_quantizer_may_be_trained_together(tiny_task, baseline, quantizers):
