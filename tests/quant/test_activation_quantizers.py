@@ -266,6 +266,33 @@ class TestLsqPlus(Int8Suite):
             optimizer.step()
         assert quantizer.format().zero_point < before
 
+    @pytest.mark.parametrize("beyond", [0.0, 0.1])
+    @pytest.mark.parametrize(("bound", "outward"), [(-1.0, 1.0), (127 / 128, -1.0)])
+    def test_the_zero_point_is_not_led_out_of_its_range_but_may_come_back(self, bound, outward, beyond):
+        quantizer = calibrated(LsqPlusActivation(), seeded(64, 10))
+        with torch.no_grad():
+            quantizer.zero_point.fill_(bound - outward * beyond)
+        x = torch.cat([seeded(64, 10), torch.full((1, 10), 1e3), torch.full((1, 10), -1e3)])
+        gradients = []
+        for upstream in (-1.0, 1.0):  # all clipped inputs pull at it one way, then the other
+            quantizer.zero_point.grad = None
+            quantizer(x).backward(torch.full_like(x, upstream))
+            gradients.append(float(quantizer.zero_point.grad))
+        assert sorted(abs(gradient) > 0 for gradient in gradients) == [False, True]
+        assert sum(gradients) * outward < 0
+
+    def test_a_zero_point_at_its_bound_follows_the_first_pull_inward(self):
+        x = seeded(64, 10).relu()
+        quantizer = calibrated(LsqPlusActivation(), x)
+        assert quantizer.format().zero_point == -128
+        optimizer = torch.optim.Adam([quantizer.zero_point], lr=0.02)
+        for target, steps in ((x + 2, 50), (-x, 3)):  # beyond the top of the grid, then below 0
+            for _ in range(steps):
+                optimizer.zero_grad()
+                (quantizer(target) - target).square().sum().backward()
+                optimizer.step()
+        assert quantizer.format().zero_point > -128
+
 
 class TestPact(Int8Suite):
     slack = 0.0
