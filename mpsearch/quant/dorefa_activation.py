@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -32,4 +33,4 @@ class DorefaActivation(Int8Activation):
         self.log_scale.fill_(-math.log(self.grid().high))
 
     def forward(self, x: Tensor) -> Tensor:
-        return round_to_grid(x, self.scale, self.grid(slack=0.0))
+        return round_to_grid(x, self.scale, replace(self.grid(), slack=0.0, learns_inside=False))

@@ -45,13 +45,13 @@ class Int8Activation(ActivationQuantizer):
     def _whole_zero_point(self) -> float:
         return float(self.zero_point)
 
-    def grid(self, slack: float = 0.5) -> Grid:
+    def grid(self) -> Grid:
         zero_point = self._whole_zero_point()
         if not -128 <= zero_point <= 127:  # also refuses NaN
             raise ConfigError(
                 "An 8-bit activation must be calibrated before it runs. Call `calibrate` first."
             )
-        return Grid(low=-128 - int(zero_point), high=127 - int(zero_point), slack=slack)
+        return Grid(low=-128 - int(zero_point), high=127 - int(zero_point))
 
     def start_calibration(self) -> None:
         self._samples = self.log_scale.new_empty(0)
@@ -93,8 +93,8 @@ class LsqActivation(Int8Activation):
     """Learn the step.
 
     With v = x / s: x gets g where low - 1/2 < v < high + 1/2, else 0; s gets the sum of g * (q - v) there and
-    of g * q elsewhere, times 1 / sqrt(n * 127), n the inputs of one sample. The parameter is log s (see
-    LsqQuantizer).
+    of g * q elsewhere, times 1 / sqrt(n * 127), n the inputs of one sample. The paper clips at low and high
+    themselves; of 256 levels, half a step more is little. The parameter is log s (see LsqQuantizer).
 
     Source: Esser et al. 2020, arXiv:1902.08153; log domain: Jain et al. 2019, arXiv:1903.08066.
     """

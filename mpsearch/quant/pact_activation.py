@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from mpsearch.quant.int8_activation import LsqActivation
@@ -24,5 +26,5 @@ class PactActivation(LsqActivation):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        grid = self.grid(slack=0.0)
+        grid = replace(self.grid(), slack=0.0, learns_inside=False)
         return round_to_grid(x, scale_grad(self.scale, max(x[0].numel(), 1) ** -0.5), grid)

@@ -20,9 +20,9 @@ from mpsearch.quant.uniform_grid import Grid, grid_integers, product_type, round
 class TernaryActivation(Int8Activation):
     """Round to -1, 0, +1 in units of a learnt scale.
 
-    q = clip(round(x * (1 / s)), -1, 1), y = s * q. With v = x / s: x gets g where |v| < 3/2, else 0; s gets
-    the sum of g * (q - v) there and of g * q elsewhere, times 1 / sqrt(n), n the inputs of one sample. After
-    a ReLU only 0 and +1 occur. Calibration picks the scale of least squared error. The parameter is log s.
+    q = clip(round(x * (1 / s)), -1, 1), y = s * q. With v = x / s: x gets g where |v| < 1, else 0; s gets the
+    sum of g * (q - v) there and of g * q elsewhere, times 1 / sqrt(n), n the inputs of one sample. After a
+    ReLU only 0 and +1 occur. Calibration picks the scale of least squared error. The parameter is log s.
 
     Shape: x of any shape.
     Raises: ConfigError before calibration.
@@ -34,9 +34,9 @@ class TernaryActivation(Int8Activation):
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.register_buffer("zero_point", torch.tensor(torch.nan))
 
-    def grid(self, slack: float = 0.5) -> Grid:
+    def grid(self) -> Grid:
         super().grid()  # refuses to run uncalibrated
-        return Grid(low=-1, high=1, slack=slack)
+        return Grid(low=-1, high=1, slack=0.0)
 
     def _fit(self, samples: Tensor, least: float, greatest: float) -> None:
         self.zero_point.fill_(0)

@@ -13,19 +13,29 @@ from mpsearch.kernels.extension import forced_isa, load_extension
 from mpsearch.quant.native_memory import memory_place, native_order, native_threads
 from mpsearch.quant.quantizer import flat_dot
 
+# Not 0, but added to any other whole number of steps it leaves that number.
+_LOST = 1e-30
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
     """The integers low..high, both included.
 
-    `slack` is how many steps beyond them an input still counts as not clipped. With half a step, the rest is
-    what rounds to no integer of the grid, and the scale also learns from rounding errors (LSQ); with none,
-    it learns from clipped inputs only (PACT).
+    `slack` is how many steps beyond them an input still counts as not clipped: with half a step, the rest is
+    what rounds to no integer of the grid; with none, what lies beyond its ends or at them. `learns_inside`
+    says whether the scale also learns from rounding errors (LSQ) or from clipped inputs only (PACT).
     """
 
     low: int
     high: int
     slack: float = 0.5
+    learns_inside: bool = True
+
+    @property
+    def margin(self) -> float:
+        """The slack as the passes take it: to the native ones, 0 also says that nothing is learnt inside."""
+        assert self.learns_inside or not self.slack
+        return self.slack or (_LOST if self.learns_inside else 0.0)
 
 
 @torch.no_grad()
@@ -76,7 +86,7 @@ def _gradients(grad: Tensor, x: Tensor, scale: Tensor, grid: Grid) -> tuple[Tens
         float(1 / scale),
         grid.low,
         grid.high,
-        grid.slack,
+        grid.margin,
         native_threads(),
         forced_isa(),
     )
@@ -88,10 +98,10 @@ def _gradients_in_torch(grad: Tensor, x: Tensor, scale: Tensor, grid: Grid) -> t
     y = _rounded(wide, 1 / scale, scale, grid, torch.float32)
     # The gradient inside an open interval, else 0, in one pass.
     inside = torch.ops.aten.hardtanh_backward(
-        grad, wide, (grid.low - grid.slack) * step, (grid.high + grid.slack) * step
+        grad, wide, (grid.low - grid.margin) * step, (grid.high + grid.margin) * step
     )
-    # y = s * q gives g * q where clipped, g * (q - x / s) inside; without slack g * 0 inside.
-    by_scale = (flat_dot(grad, y) - flat_dot(inside, wide if grid.slack else y)) / scale
+    # y = s * q gives g * q where clipped, g * (q - x / s) inside, or g * 0 there.
+    by_scale = (flat_dot(grad, y) - flat_dot(inside, wide if grid.learns_inside else y)) / scale
     return inside.to(x.dtype), by_scale, (grad.sum() - inside.sum()) * scale
 
 
@@ -121,12 +131,12 @@ def round_to_grid(x: Tensor, scale: Tensor, grid: Grid, offset: Tensor | None = 
     """Compute s * q with q = clip(round_half_even(x * (1 / s)), low, high), in the type of `product_type`.
 
     With v = x / s: x gets g where low - slack < v < high + slack, else 0. s gets the sum of g * q over the
-    clipped inputs and, if there is slack, of g * (q - v) over the others. `offset`, by which the whole grid
+    clipped inputs and, if it learns inside, of g * (q - v) over the others. `offset`, by which the whole grid
     was moved up, in steps, gets the sum of g * s over the clipped inputs.
 
     Shape: x (*) -> (*); scale and offset ().
-    Source: Esser et al. 2020, arXiv:1902.08153; without slack: Choi et al. 2018, arXiv:1805.06085; offset:
-        Bhalgat et al. 2020, arXiv:2004.09576.
+    Source: Esser et al. 2020, arXiv:1902.08153; clipped inputs alone: Choi et al. 2018, arXiv:1805.06085;
+        offset: Bhalgat et al. 2020, arXiv:2004.09576.
     """
     y: Tensor = _RoundToGrid.apply(x, scale, offset, grid, product_type(x))
     return y

@@ -176,7 +176,7 @@ class _Quantized(Function):
                     inverse,
                     grid.low,
                     grid.high,
-                    grid.slack,
+                    grid.margin,
                     native_threads(),
                     forced_isa(),
                 )

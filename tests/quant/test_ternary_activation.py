@@ -53,6 +53,16 @@ def test_the_threshold_is_twns():
     assert float(quantizer.scale.detach()) == pytest.approx(float(x[kept].abs().mean()))
 
 
+@pytest.mark.parametrize(("input_in_steps", "of_scale"), [(0.4, -0.4), (0.9, 0.1), (1.4, 1.0), (-1.4, -1.0)])
+def test_inputs_beyond_the_last_level_are_clipped_as_by_lsq(input_in_steps, of_scale):
+    quantizer = calibrated(TernaryActivation, seeded(64, 40))
+    scale = float(quantizer.scale.detach())
+    x = torch.tensor([[input_in_steps * scale]], requires_grad=True)
+    quantizer(x).sum().backward()
+    assert float(quantizer.log_scale.grad) == pytest.approx(of_scale * scale, rel=1e-4)
+    assert float(x.grad) == (abs(input_in_steps) < 1)
+
+
 @pytest.mark.parametrize("member", MEMBERS)
 def test_gradients_follow_the_documented_equation(member):
     x = seeded(4, 50).mul_(2).requires_grad_()
@@ -62,7 +72,7 @@ def test_gradients_follow_the_documented_equation(member):
     scale, given = float(quantizer.scale.detach()), x.detach()
     q = quantizer.quantize(given)[0]
     if member is TernaryActivation:
-        inside = given.abs() < 1.5 * scale
+        inside = given.abs() < scale
         of_scale = torch.where(inside, q - given / scale, q)
     else:
         inside = given.abs() < scale + 0.7 * given.abs().mean()

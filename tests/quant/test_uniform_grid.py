@@ -9,8 +9,9 @@ GRIDS = {
     "unsigned": Grid(low=0, high=255),
     "signed": Grid(low=-128, high=127),
     "moved": Grid(low=-91, high=164),
-    "ternary": Grid(low=-1, high=1),
-    "clipping value": Grid(low=-128, high=127, slack=0.0),
+    "ternary": Grid(low=-1, high=1, slack=0.0),
+    "unsigned, clipped at its ends": Grid(low=0, high=255, slack=0.0),
+    "clipping value": Grid(low=-128, high=127, slack=0.0, learns_inside=False),
 }
 TYPES = (torch.float32, torch.bfloat16)
 
@@ -49,6 +50,18 @@ def test_the_native_passes_equal_those_in_torch(monkeypatch, isa, grid, given, d
         assert torch.equal(left, right)
     for left, right in zip(native[3:], torched[3:], strict=True):
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-3)
+
+
+def test_without_slack_inputs_at_the_ends_are_clipped_and_the_scale_may_still_learn_inside():
+    v = torch.tensor([-1.4, -1.0, -0.6, 0.0, 0.3, 0.99, 1.0, 1.4])
+    for learns_inside, expected in ((True, v.round() - v), (False, torch.zeros(8))):
+        expected = torch.where(v.abs() < 1, expected, v.sign())  # noqa: PLW2901
+        grid = Grid(low=-1, high=1, slack=0.0, learns_inside=learns_inside)
+        for place in range(8):
+            x, scale = v[place : place + 1].clone().requires_grad_(), torch.ones((), requires_grad=True)
+            round_to_grid(x, scale, grid).sum().backward()
+            torch.testing.assert_close(scale.grad, expected[place])
+            assert x.grad.item() == (v[place].abs() < 1)
 
 
 @pytest.mark.parametrize("given", TYPES, ids=str)
