@@ -315,6 +315,26 @@ class TestIrNet(WeightQuantizerSuite):
         (quantizer.quantize(weight)[1] * max(1 / t, 1) * torch.tanh(t * u)).backward(upstream)
         torch.testing.assert_close(found, latent.grad, rtol=1e-4, atol=1e-5)
 
+    @pytest.mark.parametrize("progress", [0.0, 0.5])
+    @pytest.mark.parametrize("count", [1, 2, 3])
+    def test_channels_of_few_weights_learn_too(self, count, progress):
+        weight = torch.tensor([[0.3, -0.2, 0.25], [0.4, 0.1, -0.5]])[:, :count]
+        quantizer = IrNetQuantizer()
+        quantizer.anneal(progress)
+        found, _ = gradients(quantizer, weight, torch.tensor([[1.0, 0.5, -0.7]] * 2)[:, :count])
+        assert (found.abs().sum(1) > 0.01).all()
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_channels_too_small_to_standardize_are_divided_by_a_constant(self, count):
+        weight, upstream = seeded(5, count), seeded(5, count, seed=1)
+        quantizer = IrNetQuantizer()
+        found, _ = gradients(quantizer, weight, upstream)
+        integers, scale = quantizer.quantize(weight)
+        deviation = weight.square().mean(1, keepdim=True).sqrt()
+        assert torch.equal(integers, weight.sign())
+        slope = sign_slope("ede")(weight / deviation, 0.0)
+        torch.testing.assert_close(found, upstream * slope * scale / deviation)
+
     # Powers of two and lost means: its laws of scales are these.
     def test_scaling_the_weights_scales_the_output(self, weight):
         torch.testing.assert_close(
