@@ -22,6 +22,9 @@ class ElasticBinaryQuantizer(LearntScaleQuantizer, SlopedSign):
     The paper's code passes gradients only where |w| <= alpha_c, which stops 42% of normally distributed
     weights from the first step on (`clipped` does so here); its text does not, nor does this by itself.
 
+    A channel of zeros starts, and all but stays, at a scale of nothing: sign(0) = +1, so any other would put
+    a sum of its inputs where the 32-bit layer has 0.
+
     Shape: weight (N, *) -> (N, *); log_scale (N, 1, ..., 1).
     Raises: ShapeError if the weight has other channels.
     Source: Liu et al. 2025 (ParetoQ), arXiv:2502.02631.

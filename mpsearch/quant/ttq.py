@@ -10,7 +10,7 @@ from torch.autograd import Function
 
 from mpsearch.quant.chosen_slopes import check_channels
 from mpsearch.quant.quantizer import SMALLEST_SCALE, WeightQuantizer, channel_dims
-from mpsearch.quant.twn import TWN_THRESHOLD, latent_ternary, ternarize
+from mpsearch.quant.twn import TWN_THRESHOLD, first_scales, latent_ternary, ternarize
 
 
 class _TwoScales(Function):
@@ -35,8 +35,8 @@ class TtqQuantizer(WeightQuantizer):
 
     y = W_p where w > delta_c, -W_n where w < -delta_c, else 0; delta_c = 0.7 * mean |w_c|. With the gradient
     g of y, w gets W_p * g, W_n * g and 1 * g there; W_p gets the sum of g over the first, W_n that of -g over
-    the second. W_p and W_n start at the mean magnitude of their weights. The parameters are their logarithms
-    (see LsqQuantizer).
+    the second. W_p and W_n start at the mean magnitude of their weights (in channels of zeros: see
+    `first_scales`). The parameters are their logarithms (see LsqQuantizer).
 
     Shape: weight (N, *) -> (N, *); log_positive, log_negative (N, 1, ..., 1).
     Raises: ShapeError if the weight has other channels.
@@ -53,8 +53,8 @@ class TtqQuantizer(WeightQuantizer):
             # A channel without weights of one sign: the mean of all that it keeps, else of all that it has.
             some = torch.where(kept.any(1, keepdim=True), kept, signs.flatten(1) != 0)
             some = torch.where(some.any(1, keepdim=True), some, torch.ones_like(some))
-            mean = (magnitude.flatten(1) * some).sum(1) / some.sum(1)
-            return mean.clamp_min(SMALLEST_SCALE).log().view(-1, *[1] * len(dims))
+            mean = ((magnitude.flatten(1) * some).sum(1) / some.sum(1)).view(-1, *[1] * len(dims))
+            return first_scales(mean, given).clamp_min(SMALLEST_SCALE).log()
 
         self.log_positive = nn.Parameter(log_mean(signs.flatten(1) > 0))
         self.log_negative = nn.Parameter(log_mean(signs.flatten(1) < 0))

@@ -35,7 +35,7 @@ class LearntTwnQuantizer(LearntScaleQuantizer):
     """The threshold of TWN, and a learnt scale per output channel that starts as TWN's.
 
     y = alpha_c * sign(w) where |w| > 0.7 * mean |w_c|, else 0. The gradient reaches w unchanged; alpha_c
-    gets sum(g * y / alpha_c) / sqrt(n), n the weights of a channel.
+    gets sum(g * y / alpha_c) / sqrt(n), n the weights of a channel. Channels of zeros: see `first_scales`.
 
     Shape: weight (N, *) -> (N, *); log_scale (N, 1, ..., 1).
     Raises: ShapeError if the weight has other channels.
@@ -43,7 +43,7 @@ class LearntTwnQuantizer(LearntScaleQuantizer):
     """
 
     def __init__(self, weight: Tensor) -> None:
-        super().__init__(ternarize(weight, TWN_THRESHOLD)[1])
+        super().__init__(first_scales(ternarize(weight, TWN_THRESHOLD)[1], weight))
 
     @torch.no_grad()
     def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,6 +72,20 @@ def ternarize(weight: Tensor, threshold: Tensor | float) -> tuple[Tensor, Tensor
     count = kept.sum(dims, keepdim=True).clamp_min_(1)
     scale = (magnitude * kept).sum(dims, keepdim=True).div_(count).clamp_min_(SMALLEST_SCALE)
     return weight.sign().mul_(kept), scale
+
+
+@torch.no_grad()
+def first_scales(scale: Tensor, weight: Tensor) -> Tensor:
+    """Where learnt scales start: a channel of zeros takes the mean of the others, if there are any.
+
+    Its own would be `SMALLEST_SCALE`, whose logarithm no training moves far enough: once its weights leave 0
+    the channel would still be silent. Until then its output is 0 with any scale.
+
+    Shape: scale (N, 1, ..., 1), weight (N, *) -> (N, 1, ..., 1).
+    """
+    is_silent = ~weight.flatten(1).any(1).view_as(scale)
+    heard = scale[~is_silent]
+    return torch.where(is_silent, heard.mean(), scale) if len(heard) else scale
 
 
 def latent_ternary(integers: Tensor, weight: Tensor) -> Tensor:

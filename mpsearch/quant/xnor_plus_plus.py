@@ -20,6 +20,8 @@ class XnorPlusPlusQuantizer(LearntScaleQuantizer):
     In the paper gamma is the only scale of a binary product. Here a binary input also has one, a number
     per layer; kernels multiply the two before they run, so that one factor per output channel is left.
 
+    A channel of zeros stays silent, as `ElasticBinaryQuantizer` says.
+
     Shape: weight (N, *) -> (N, *); log_scale (N, 1, ..., 1).
     Raises: ShapeError if the weight has other channels.
     Source: Bulat and Tzimiropoulos 2019, arXiv:1909.13863 (its first case, a factor per output channel).

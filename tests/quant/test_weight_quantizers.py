@@ -238,6 +238,35 @@ class TestElasticBinary(StraightThroughSuite, LearntScaleSuite):
         assert torch.equal(found, torch.ones(1, 3))
 
 
+SILENT_SHAPES = [(4, 3, 3, 3), (4, 7)]
+
+
+def with_a_silent_channel(shape):
+    weight = seeded(*shape)
+    weight[1] = 0
+    return weight
+
+
+@pytest.mark.parametrize("shape", SILENT_SHAPES, ids=str)
+@pytest.mark.parametrize("make", [LearntTwnQuantizer, TtqQuantizer])
+def test_a_ternary_channel_of_zeros_starts_with_the_mean_scale_of_the_others(make, shape):
+    weight = with_a_silent_channel(shape)
+    quantizer = make(weight)
+    assert not quantizer(weight)[1].any()
+    for parameter in quantizer.parameters():
+        scale = parameter.detach().exp().flatten()
+        torch.testing.assert_close(scale[1], scale[[0, 2, 3]].mean())
+    weight[1].view(-1)[0] = 1e-3  # a first step away from 0
+    assert quantizer(weight)[1].abs().max() > 0.5
+
+
+@pytest.mark.parametrize("shape", SILENT_SHAPES, ids=str)
+@pytest.mark.parametrize("make", [ElasticBinaryQuantizer, XnorPlusPlusQuantizer])
+def test_a_binary_channel_of_zeros_adds_nothing_to_the_output(make, shape):
+    weight = with_a_silent_channel(shape)
+    assert make(weight)(weight)[1].abs().max() < 1e-7
+
+
 SLOPED = {
     "bwn": lambda _weight, gradient: BwnQuantizer(gradient=gradient),
     "bwn_through_scale": lambda _weight, gradient: BwnQuantizer(through_scale=True, gradient=gradient),
