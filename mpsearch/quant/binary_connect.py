@@ -17,7 +17,8 @@ class BinaryConnectQuantizer(SlopedSign):
     which is kept in [-1, 1].
 
     The paper clips w after each update. Here the next forward pass with gradients clips it, in place, which
-    is the same: nothing but the sign, which clipping leaves alone, is read in between.
+    is the same: nothing but the sign, which clipping leaves alone, is read in between. Weights that are also
+    another quantizer's (`share_weights`) are not clipped: there the magnitude counts.
 
     Shape: weight (N, *) -> (N, *).
     Source: Courbariaux et al. 2015, arXiv:1511.00363 (deterministic signs).
@@ -26,13 +27,17 @@ class BinaryConnectQuantizer(SlopedSign):
     def __init__(self, gradient: SignGradient = "identity") -> None:
         super().__init__()
         self.gradient = gradient
+        self.clips = True
+
+    def share_weights(self) -> None:
+        self.clips = False
 
     @torch.no_grad()
     def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         return binarize(weight), weight.new_ones(len(weight), *[1] * (weight.ndim - 1))
 
     def forward(self, weight: Tensor) -> Tensor:
-        if torch.is_grad_enabled():
-            weight.data.clamp_(-1, 1)  # `data`: the branch of a supernet may have kept it for its way back
+        if self.clips and torch.is_grad_enabled():
+            weight.data.clamp_(-1, 1)  # `data`: a layer tied to it may have kept it for its way back
         integers, scale = self.quantize(weight)
         return straight_through(self.sloped(weight, scale), integers)

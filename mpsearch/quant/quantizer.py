@@ -34,6 +34,9 @@ class WeightQuantizer(nn.Module, ABC):
     def anneal(self, t: float) -> None:
         """Sharpen what the gradients approximate; t rises from 0 to 1 over the training."""
 
+    def share_weights(self) -> None:
+        """Leave the latent weights as they are: from now on they are also those of another quantizer."""
+
     @abstractmethod
     def quantize(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Integers as float32 (N, *) and their scale (N, 1, ..., 1), both without gradients."""

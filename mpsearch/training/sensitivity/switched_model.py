@@ -13,7 +13,7 @@ from mpsearch.models.fused_inference import disable_fused_inference
 from mpsearch.models.layer_lookup import find_layers
 from mpsearch.precision.policy import PrecisionPolicy
 from mpsearch.precision.scheme import Scheme
-from mpsearch.quant.layers import quantize_layer
+from mpsearch.quant.layers import QuantLayer, quantize_layer
 from mpsearch.quant.quantizer_choice import QuantizerChoice
 from mpsearch.training.layout import prepare_model
 
@@ -30,6 +30,10 @@ class SwitchedLayer(nn.Module):
         self.branches = nn.ModuleList(
             layer if scheme.is_full_precision else quantize_layer(layer, scheme, choice) for scheme in schemes
         )
+        if len(schemes) > 1:
+            for branch in self.branches:
+                if isinstance(branch, QuantLayer):
+                    branch.weight_quantizer.share_weights()
         self.place = len(schemes) - 1
         self.runs_all = False
 

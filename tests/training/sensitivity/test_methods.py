@@ -12,6 +12,7 @@ from torch import nn
 from mpsearch.errors import ConfigError, TrialError
 from mpsearch.precision.scheme import SCHEMES
 from mpsearch.quant.batch_norm import reestimate_batch_norm
+from mpsearch.quant.quantizer_choice import QuantizerChoice
 from mpsearch.search.sensitivity import SENSITIVITIES
 from mpsearch.training.baseline import trained_baseline
 from mpsearch.training.evaluate import evaluate
@@ -309,10 +310,22 @@ def test_the_hessian_sees_inputs_whose_scale_is_found_at_run_time(probe, changed
         assert 0.2 * theirs[0] < ours[0] < 5 * theirs[0]
 
 
-def test_a_supernet_trains_with_weights_that_are_clipped_on_the_way(probe):
+def test_a_supernet_trains_with_weights_without_a_scale(probe):
     recipe = replace(RECIPE, binary="binary_connect")
     added = SENSITIVITIES["supernet"].measure(replace(probe, recipe=recipe), nothing)
     assert all(np.isfinite(of_choice).all() for of_choice in added)
+
+
+@pytest.mark.parametrize(("wider", "greatest"), [((), 1.0), (("w8a8",), 3.0), (("w32a32",), 3.0)])
+def test_one_bit_clips_only_weights_that_no_other_scheme_shares(wider, greatest):
+    layer = nn.Linear(4, 2)
+    with torch.no_grad():
+        layer.weight.fill_(-3)
+    schemes = [SCHEMES[name] for name in ("w1a8", *wider)]
+    switched = SwitchedLayer(layer, schemes, QuantizerChoice(binary="binary_connect"))
+    switched.branches[0].weight_quantizer(layer.weight).sum().backward()
+    assert torch.equal(layer.weight.detach(), torch.full((2, 4), -greatest))
+    assert torch.equal(layer.weight.grad, torch.ones(2, 4))
 
 
 @pytest.mark.parametrize("method", ["gradient", "hessian", "sqnr"])
