@@ -138,7 +138,7 @@ class FixedSignActivation(SignActivation):
     about unit variance, as BatchNorm gives: after a ReLU every output would be +s, and the layer would see
     nothing.
 
-    Source: Hubara et al. 2016, arXiv:1602.02830; slopes: see `sign_slope`.
+    Source: Courbariaux et al. 2016, arXiv:1602.02830; slopes: see `sign_slope`.
     """
 
     def __init__(self, channels: int, *, spatial_dims: int, gradient: SignGradient = "clipped") -> None:

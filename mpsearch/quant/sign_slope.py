@@ -78,8 +78,9 @@ def sign_slope(gradient: SignGradient) -> SignSlope:
     inputs learn, and sharp in the end.
 
     Raises: ConfigError if there is none.
-    Source: identity, clipped: Hubara et al. 2016, arXiv:1602.02830; approx_sign: Liu et al. 2018,
-        arXiv:1808.00278; swish: Darabi et al. 2018, arXiv:1812.11800; ede: Qin et al. 2019, arXiv:1909.10788.
+    Source: identity: Bengio et al. 2013, arXiv:1308.3432; clipped: Courbariaux et al. 2016, arXiv:1602.02830;
+        approx_sign: Liu et al. 2018, arXiv:1808.00278; swish: Darabi et al. 2018, arXiv:1812.11800;
+        ede: Qin et al. 2019, arXiv:1909.10788.
     """
     if gradient not in SIGN_SLOPES:
         raise ConfigError(f"`gradient` must be one of {', '.join(get_args(SignGradient))}; got {gradient!r}.")
