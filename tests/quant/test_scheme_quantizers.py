@@ -1,4 +1,5 @@
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -8,14 +9,39 @@ import torch
 from mpsearch.errors import ConfigError
 from mpsearch.precision.scheme import FULL_PRECISION, SCHEMES
 from mpsearch.quant.quantizer import WeightQuantizer
-from mpsearch.quant.quantizer_choice import OWN_GRADIENT, STANDARD, Binary, QuantizerChoice, Ternary, Uniform
-from mpsearch.quant.scheme_quantizers import BINARY, TERNARY, UNIFORM, scheme_quantizers
+from mpsearch.quant.quantizer_choice import (
+    OWN_GRADIENT,
+    STANDARD,
+    Activation,
+    Binary,
+    BinaryActivation,
+    QuantizerChoice,
+    SignGradient,
+    Ternary,
+    Uniform,
+)
+from mpsearch.quant.scheme_quantizers import (
+    ACTIVATIONS,
+    BINARY,
+    BINARY_ACTIVATIONS,
+    TERNARY,
+    UNIFORM,
+    scheme_quantizers,
+)
+from mpsearch.quant.sign_slope import SIGN_SLOPES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "quantizers.md"
 WEIGHT_FAMILIES = {
     "binary": (Binary, BINARY, "w1a8"),
     "ternary": (Ternary, TERNARY, "w1.58a8"),
     "uniform": (Uniform, UNIFORM, "w4a8"),
+}
+# What the names of each family stand for.
+FAMILIES = {
+    **{family: (names, makers) for family, (names, makers, _) in WEIGHT_FAMILIES.items()},
+    "activation": (Activation, ACTIVATIONS),
+    "binary_activation": (BinaryActivation, BINARY_ACTIVATIONS),
+    "sign_gradient": (SignGradient, SIGN_SLOPES),
 }
 
 
@@ -25,11 +51,15 @@ def rows_of(family):
     return re.findall(r"^\| `(\w+)` \|", section.partition("\n## ")[0], re.M)
 
 
-@pytest.mark.parametrize("family", WEIGHT_FAMILIES)
-def test_each_name_of_a_family_has_a_quantizer_and_a_row_in_the_documentation(family):
-    names, makers, _ = WEIGHT_FAMILIES[family]
-    assert set(makers) == set(get_args(names))
-    assert set(rows_of(family)) == set(get_args(names))
+def test_every_choice_but_the_second_use_of_the_slopes_is_a_family():
+    assert {field.name for field in fields(QuantizerChoice)} == {*FAMILIES, "binary_gradient"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_name_of_a_family_stands_for_something_and_has_a_row_in_the_documentation(family):
+    names, made = FAMILIES[family]
+    assert set(made) == set(get_args(names))
+    assert sorted(rows_of(family)) == sorted(get_args(names))
 
 
 @pytest.mark.parametrize("family", WEIGHT_FAMILIES)
