@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -158,10 +159,15 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return grad_x, by_threshold, window.new_tensor(by_scale)
 
 
+def _sample_blocks(threshold: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """`cache_blocks`, but one input without a batch stays whole: its first dimension is the channels."""
+    return iter([tensors]) if tensors[0].ndim == threshold.ndim else cache_blocks(*tensors)
+
+
 def _signs_in_torch(x: Tensor, threshold: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     y = torch.empty_like(x, dtype=dtype)
     twice = 2 * scale
-    for values, out in cache_blocks(x, y):
+    for values, out in _sample_blocks(threshold, x, y):
         wide = out if out.dtype == torch.float32 else torch.empty_like(values, dtype=torch.float32)
         # 1 or 0, times 2s, minus s: exact. A comparison that writes floats is far quicker than a where.
         torch.ge(values.float(), threshold, out=wide).mul_(twice).sub_(scale)
@@ -175,7 +181,7 @@ def _gradients_in_torch(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]
     slope = sign_slope(ctx.gradient)
     grad_x = torch.empty_like(x)
     grad_threshold, grad_scale = torch.zeros_like(threshold), torch.zeros_like(scale)
-    for upstream, values, signs, out in cache_blocks(grad, x, y, grad_x):
+    for upstream, values, signs, out in _sample_blocks(threshold, grad, x, y, grad_x):
         g = upstream.float()
         u = out if out.dtype == torch.float32 else torch.empty_like(values, dtype=torch.float32)
         torch.sub(values.float(), threshold, out=u).div_(window)

@@ -191,6 +191,18 @@ def test_passes_in_torch_over_blocks_give_the_same_numbers(monkeypatch, gradient
         assert_same(other, found[0])
 
 
+@pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7), (5,)], ids=str)
+@pytest.mark.parametrize("gradient", ["clipped", "swish"])
+def test_passes_in_torch_leave_an_input_without_a_batch_whole(monkeypatch, gradient, shape):
+    x, upstream = seeded(shape, 0), seeded(shape, 1)
+    threshold = seeded((5, *[1] * (len(shape) - 1)), 2) / 3
+    settings = {"gradient": gradient, "dtype": torch.float32}
+    batched = in_torch(monkeypatch, x[None], threshold, upstream=upstream[None], **settings)
+    monkeypatch.setattr("mpsearch.quant.cache_blocks.BLOCK_ELEMENTS", 6)
+    y, grad_x, *sums = in_torch(monkeypatch, x, threshold, upstream=upstream, **settings)
+    assert_same((y[None], grad_x[None], *sums), batched)
+
+
 def test_the_scale_learns_the_same_when_its_product_is_rounded(monkeypatch):
     x, threshold = inputs((40, 5, 7, 3), torch.float32)
     upstream = (seeded(x.shape, 1) + seeded(x.shape, 0)).bfloat16()
