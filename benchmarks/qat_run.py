@@ -15,7 +15,7 @@ from mpsearch.training.recipe import LOW_BITS, TrialRecipe
 
 # Raise a number when the same settings would train to other weights, by more than a change of rounding; its
 # runs are then made again. `trial` stands for all runs, `binary: bwn` for those of that quantizer.
-VERSIONS: Mapping[str, int] = {"trial": 1}
+VERSIONS: Mapping[str, int] = {"trial": 1, "binary_activation: sign": 2, "activation: ternary": 2}
 
 # Settings that say how a run is searched or where it is computed, not what it trains to.
 _NO_MATTER = ("fidelities", "reduction", "device")
