@@ -24,7 +24,8 @@ class SlopedSign(WeightQuantizer):
         return self.gradient in ANNEALED
 
     def anneal(self, t: float) -> None:
-        self.progress = t
+        if self.is_annealed:  # what no gradient asks for would only tell quantizers of one kind apart
+            self.progress = t
 
     def sloped(self, weight: Tensor, scale: Tensor) -> Tensor:
         """The weights, whose gradient is multiplied by the slope.
