@@ -28,12 +28,16 @@ class BatchedLoss:
         if not is_known or targets.is_floating_point() or bool((targets < 0).any()):
             parts = outputs.chunk(count)
             return torch.stack([self.one(step, output, inputs, targets) for output in parts])
-        by_sample = F.cross_entropy(outputs, targets.repeat(count), reduction="none")
-        loss = by_sample.view(count, -1).mean(1)
         share = recipe.distillation_weight
+        loss = outputs.new_zeros(count)
+        if share < 1:
+            by_sample = F.cross_entropy(outputs, targets.repeat(count), reduction="none")
+            loss = by_sample.view(count, -1).mean(1)
         if share == 0:
             return loss
         log_teacher = F.log_softmax(self.one.taught(step, inputs) / recipe.temperature, dim=1)
         log_student = F.log_softmax(outputs / recipe.temperature, dim=1).view(count, *log_teacher.shape)
         divergence = (log_teacher.exp() * (log_teacher - log_student)).sum((1, 2)) / len(targets)
-        return share * recipe.temperature**2 * divergence + (1 - share) * loss
+        from_teacher = recipe.temperature**2 * divergence
+        # 0 times a loss that is infinite would be NaN.
+        return share * from_teacher + (1 - share) * loss if share < 1 else from_teacher
