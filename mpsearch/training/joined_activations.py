@@ -37,6 +37,7 @@ class JoinedActivations(nn.Module):
         grid = [quantizer for quantizer in quantizers if isinstance(quantizer, LsqActivation)]
         sign = [quantizer for quantizer in quantizers if isinstance(quantizer, RSignActivation)]
         self.grids = [quantizer.grid() for quantizer in grid]
+        self.has_torch_slopes = any(quantizer.gradient not in NATIVE_SLOPES for quantizer in sign)
         for quantizer in sign:
             quantizer.check_calibrated()
         self.grid_scales = _joined([quantizer.log_scale for quantizer in grid])
@@ -149,13 +150,14 @@ class _Quantized(Function):
                     threshold=_thresholds(thresholds, which, quantizer),
                     scale=scale,
                 )
-        ctx.save_for_backward(x, y, grid_scales, sign_scales, thresholds)
+        signs = y if joined.has_torch_slopes else None
+        ctx.save_for_backward(x, signs, grid_scales, thresholds)
         ctx.joined, ctx.pieces, ctx.numbers = joined, pieces, numbers
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, grid_scales, _, thresholds = ctx.saved_tensors
+        x, signs, grid_scales, thresholds = ctx.saved_tensors
         pieces, numbers = ctx.pieces, ctx.numbers.again()
         grad = grads[0].contiguous(memory_format=pieces.order)
         grad_x = torch.empty_like(x)
@@ -199,7 +201,7 @@ class _Quantized(Function):
                     of_threshold = _slopes_in_torch(
                         quantizer, inputs, g, threshold=threshold, scale=scale, out=pieces.part(grad_x, place)
                     )
-                    of_scale = float((g * pieces.part(y, place)).sum()) / scale
+                    of_scale = float((g * pieces.part(signs, place)).sum()) / scale
                 by_threshold.append(of_threshold)
                 by_sign.append(of_scale)
         return (
