@@ -9,17 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from mpsearch.errors import ShapeError
 from mpsearch.models.quantizable import is_candidate
-from mpsearch.models.trace import evaluating
 from mpsearch.training.joined_batch_norm import is_plain_batch_norm, joined_batch_norm
 from mpsearch.training.joined_layers import JoinedLayer, can_be_joined
 from mpsearch.training.joined_parameters import JoinedParameter
-
-CHECK_SAMPLES = 2  # of each policy
-SPREAD = 0.2  # by how much parameters are drawn apart to see whether policies mix
 
 
 class EachPolicy(nn.Module):
@@ -64,31 +59,19 @@ class EachPolicy(nn.Module):
 class BatchedModel:
     """Students that are trained in one forward and one backward pass.
 
-    The policies lie one after the other in the channels, dimension 1, where the model keeps these there: one
-    grouped convolution, one product of matrices and one BatchNorm then serve all policies. Where it does not,
-    they lie in the batch, dimension 0. Other modules with parameters or buffers run once per policy, on its
-    share; all else sees K times the numbers. The students keep their parameters, as views: their optimizers
-    change what this model computes with.
-
-    Raises: ShapeError if the students' model cannot be batched so; `refusal` says why not, without trying.
+    `in_channels`: the policies lie one after the other in the channels, dimension 1; one grouped convolution,
+    one product of matrices and one BatchNorm then serve all policies. Otherwise they lie among the samples,
+    dimension 0. `lie_in_channels` finds out what the model allows. Other modules with parameters or buffers
+    run once per policy, on its share; all else sees K times the numbers. The students keep their parameters,
+    as views: their optimizers change what this model computes with.
     """
 
-    def __init__(self, students: Sequence[nn.Module], inputs: Tensor) -> None:
+    def __init__(self, students: Sequence[nn.Module], *, in_channels: bool) -> None:
         self.students = list(students)
+        self._in_channels = in_channels
         self._parameters = [parameter for student in students for parameter in student.parameters()]
-        self._in_channels = inputs.ndim > 1
-        try:
-            self._build(inputs[:CHECK_SAMPLES])
-        except ShapeError:
-            if not self._in_channels:
-                raise
-            self._in_channels = False
-            self._build(inputs[:CHECK_SAMPLES])
-
-    def _build(self, inputs: Tensor) -> None:
         self._joined: list[JoinedParameter] = []
         self.model = self._batched()
-        self._check(inputs)
 
     def train(self) -> None:
         for student in self.students:
@@ -99,6 +82,7 @@ class BatchedModel:
         """The outputs of all students on the same inputs, with gradients.
 
         Shape: inputs (N, *) -> (K * N, *), of one student after the other.
+        Raises: ShapeError if a module gets inputs whose policies it cannot tell apart.
         """
         count = len(self.students)
         if not self._in_channels:
@@ -149,58 +133,10 @@ class BatchedModel:
                 return norm
         return EachPolicy(own, dim=int(self._in_channels))
 
-    @torch.no_grad()
-    def _check(self, inputs: Tensor) -> None:
-        """Raises: ShapeError unless it computes what each student does, whatever their parameters."""
-        kept = [parameter.clone() for parameter in self._parameters]
-        generator = torch.Generator().manual_seed(0)
-        # Before training the students may be alike, and one that reads another's parameters goes unseen.
-        for parameter in self._parameters:
-            factor = 1 + SPREAD * torch.rand(parameter.shape, generator=generator)
-            parameter.mul_(factor.to(parameter.device, parameter.dtype))
-        try:
-            self._compare(inputs)
-        finally:
-            for parameter, value in zip(self._parameters, kept, strict=True):
-                parameter.copy_(value)
-
-    def _compare(self, inputs: Tensor) -> None:
-        given = 0
-        with evaluating(self.model):
-            try:
-                outputs = self(inputs)
-                given = len(outputs)
-            except Exception as error:  # the model's own code
-                raise ShapeError(
-                    f"A model must take samples of several policies in one batch; it raised "
-                    f"{type(error).__name__}: {error}"
-                ) from error
-        for student, output in zip(self.students, outputs.chunk(len(self.students)), strict=False):
-            with evaluating(student):
-                alone = student(inputs)
-            close = output.shape == alone.shape and torch.allclose(
-                output, alone, rtol=1e-3, atol=1e-3 * float(alone.abs().max())
-            )
-            if not close or given != len(self.students) * len(alone):
-                raise ShapeError(
-                    "A model must compute each sample of a batch by itself, and read parameters in their own "
-                    "module only; several policies in one batch gave other outputs than each alone."
-                )
-
 
 def _in_layout(inputs: Tensor) -> Tensor:
     layout = torch.channels_last if inputs.ndim == 4 else torch.contiguous_format
     return inputs.contiguous(memory_format=layout)
-
-
-def refusal(model: nn.Module) -> str | None:
-    """Why several policies of this model cannot be trained in one batch; None if nothing is known against."""
-    if any(True for _ in model.parameters(recurse=False)) or any(True for _ in model.buffers(recurse=False)):
-        return "the model holds parameters or buffers beside those of its modules"
-    dropout = [name for name, module in model.named_modules() if isinstance(module, _DropoutNd) and module.p]
-    if dropout:
-        return f"{dropout[0]} would drop other values than in a trial alone"
-    return None
 
 
 def _stateful_modules(model: nn.Module) -> list[tuple[str, nn.Module]]:

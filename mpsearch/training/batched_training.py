@@ -65,13 +65,14 @@ def fit_together(
     batches: Iterator[tuple[Tensor, Tensor]],
     batch_loss: BatchedLoss,
     *,
+    in_channels: bool,
     bfloat16: bool = False,
     on_step: OnStep | None = None,
 ) -> None:
     """Train all students in place, each for its own steps at its own learning rate.
 
     They share batches, not numbers: each learns what it would alone, up to the rounding of sums. One that
-    ends early leaves, and so does one whose loss is not finite.
+    ends early leaves, and so does one whose loss is not finite. `in_channels` as `BatchedModel` has it.
 
     Raises: ShapeError if their model cannot be batched.
     """
@@ -84,7 +85,7 @@ def fit_together(
             training = remaining
             if not training:
                 return
-            together = BatchedModel([student.model for student in training], images)
+            together = BatchedModel([student.model for student in training], in_channels=in_channels)
             together.train()
         for student in training:
             student.begin()

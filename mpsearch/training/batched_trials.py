@@ -16,10 +16,11 @@ from mpsearch.quant.layers import QuantLayer
 from mpsearch.quant.swap import calibrate
 from mpsearch.training.baseline import Baseline
 from mpsearch.training.batched_loss import BatchedLoss
-from mpsearch.training.batched_model import refusal
 from mpsearch.training.batched_training import OnStep, Student, fit_together
 from mpsearch.training.device import seeded, trial_device
+from mpsearch.training.layout import prepare_model
 from mpsearch.training.parameter_rules import low_bit_decay, trial_optimizer
+from mpsearch.training.policy_layout import lie_in_channels
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.split import Split
 from mpsearch.training.statistics_samples import trial_statistics
@@ -67,7 +68,7 @@ def run_trials(
 
     Raises: ConfigError if a policy names an unknown layer.
     """
-    reason = why_one_by_one(task, recipe)
+    reason = _asked_one_by_one(recipe)
     if reason is None and len(policies) > 1:
         trials = _Trials(task=task, baseline=baseline, recipe=recipe, share=share, seed=seed, on_step=on_step)
         try:
@@ -90,12 +91,22 @@ def run_trials(
 
 def why_one_by_one(task: Task, recipe: TrialRecipe) -> str | None:
     """Why policies of this task are not trained in one batch, in a sentence; None where they are."""
+    reason = _asked_one_by_one(recipe)
+    if reason is None:
+        try:
+            lie_in_channels(prepare_model(task.new_model()), task.train.inputs)
+        except ShapeError as error:
+            reason = str(error)
+    return reason
+
+
+def _asked_one_by_one(recipe: TrialRecipe) -> str | None:
     switched_on = [name for name in ONE_BY_ONE if getattr(recipe, name)]
     if switched_on:
         return f"`{switched_on[0]}: {getattr(recipe, switched_on[0])}` trains one policy at a time."
     if recipe.device != "cpu":
         return f"`device: {recipe.device}` trains one policy at a time."
-    return refusal(task.new_model())
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,6 +126,7 @@ class _Trials:
             calibrated: dict[int, Scored] = {}
             students: list[Student] = []
             teacher = baseline_model(self.task, self.baseline)
+            in_channels = lie_in_channels(teacher, self.task.train.inputs)
             steps = [self.recipe.steps_for(policy, self.share) for policy in policies]
             data = trial_data(self.task, self.recipe, steps=max(steps), seed=self.seed)
             before, after = trial_statistics(
@@ -143,6 +155,7 @@ class _Trials:
                 students,
                 data.batches,
                 BatchedLoss(one=loss),
+                in_channels=in_channels,
                 bfloat16=self.recipe.bfloat16,
                 on_step=self.on_step,
             )
