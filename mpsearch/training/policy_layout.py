@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from mpsearch.errors import ShapeError
 from mpsearch.models.trace import evaluating
@@ -27,16 +26,12 @@ def lie_in_channels(model: nn.Module, inputs: Tensor) -> bool:
     outputs would look like those of policies that mix.
 
     Shape: inputs (N, *), of which the first are taken.
-    Raises: ShapeError if neither may be, which says why.
+    Raises: ShapeError if neither may be, or the model draws random numbers in training; it says why.
     """
     if any(True for _ in model.parameters(recurse=False)) or any(True for _ in model.buffers(recurse=False)):
         raise ShapeError("A model must hold parameters and buffers in modules; this one has some of its own.")
-    dropout = [name for name, module in model.named_modules() if isinstance(module, _DropoutNd) and module.p]
-    if dropout:
-        raise ShapeError(
-            f"A model must draw nothing; {dropout[0]} would drop other values than in a trial alone."
-        )
     samples = as_model_input(inputs[:CHECK_SAMPLES])
+    _refuse_draws(model, samples)
     copies = _drawn_apart(model)
     if samples.ndim > 1:
         try:
@@ -47,6 +42,23 @@ def lie_in_channels(model: nn.Module, inputs: Tensor) -> bool:
             return True
     _check(copies, samples, in_channels=False)
     return False
+
+
+@torch.no_grad()
+def _refuse_draws(model: nn.Module, inputs: Tensor) -> None:
+    """Dropout and the like, of which functions leave no module to see.
+
+    Raises: ShapeError if the model draws random numbers in training.
+    """
+    copied = copy.deepcopy(model).train()
+    with torch.random.fork_rng(devices=[]):
+        before = torch.get_rng_state()
+        _run(copied, inputs)
+        if not torch.equal(before, torch.get_rng_state()):
+            raise ShapeError(
+                "A model must draw no random numbers in training, such as for dropout; those of several "
+                "policies in one batch would be others than in a trial alone."
+            )
 
 
 def _drawn_apart(model: nn.Module) -> list[nn.Module]:
@@ -66,13 +78,7 @@ def _check(copies: Sequence[nn.Module], inputs: Tensor, *, in_channels: bool) ->
     """Raises: ShapeError unless the copies compute together what each does alone."""
     batched = BatchedModel(copies, in_channels=in_channels)
     with evaluating(batched.model):
-        try:
-            together = batched(inputs)
-        except Exception as error:  # the model's own code
-            raise ShapeError(
-                f"A model must take samples of several policies in one batch; it raised "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        together = _run(batched, inputs)
     outputs = together.chunk(len(copies))
     for each, output in zip(copies, outputs, strict=False):
         with evaluating(each):
@@ -85,3 +91,13 @@ def _check(copies: Sequence[nn.Module], inputs: Tensor, *, in_channels: bool) ->
                 "A model must compute each sample of a batch by itself, and read parameters in their own "
                 "module only; several policies in one batch gave other outputs than each alone."
             )
+
+
+def _run(model: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    try:
+        return model(inputs)
+    except Exception as error:  # the model's own code
+        raise ShapeError(
+            f"A model must take samples of several policies in one batch; it raised "
+            f"{type(error).__name__}: {error}"
+        ) from error

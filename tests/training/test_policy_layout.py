@@ -58,6 +58,36 @@ def test_policies_that_would_mix_are_refused(model, inputs):
         lie_in_channels(model, inputs)
 
 
+class DropsByFunction(nn.Module):
+    def __init__(self, *, share):
+        super().__init__()
+        self.fc = nn.Linear(8, 3)
+        self.share = share
+
+    def forward(self, x):
+        return nn.functional.dropout(self.fc(x), self.share, self.training)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        DropsByFunction(share=0.5),
+        nn.Sequential(nn.Linear(8, 3), nn.Dropout(0.5)),
+        nn.Sequential(nn.Linear(8, 3), nn.RReLU()),
+    ],
+    ids=["function", "module", "slopes"],
+)
+def test_a_model_that_draws_in_training_is_refused_and_no_draw_is_taken_from_others(model):
+    before = torch.get_rng_state()
+    with pytest.raises(ShapeError, match="must draw no random numbers in training"):
+        lie_in_channels(model.eval(), torch.randn(4, 8, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_dropout_of_nothing_is_no_draw():
+    assert lie_in_channels(DropsByFunction(share=0.0), torch.ones(4, 8))
+
+
 def test_a_model_with_parameters_of_its_own_is_refused():
     model = nn.Sequential(nn.Linear(8, 3))
     model.register_parameter("gain", nn.Parameter(torch.ones(3)))
