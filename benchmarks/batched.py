@@ -7,40 +7,56 @@ by `run_trial` one by one and by `run_trials` together: a ratio of processor sec
 the machine distort least, and how far the scores of both ways are apart. On two cores, one trial at a time
 (on one thread, as a search trains models of this size) and two processes that each train `batch` policies
 together: a ratio of trials per hour by the wall clock.
+
+All of it in processes with the environment of a search's workers, each of which has scored a policy of the
+longest training before: what the 32-bit model says of the batches of a seed is then known, either way.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
+import os
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mpsearch.atomic_file import write_atomically
-from mpsearch.errors import TrialError
 from mpsearch.models.quantizable import is_candidate
 from mpsearch.precision.policy import PrecisionPolicy
+from mpsearch.search.worker_process import environment
 from mpsearch.training.baseline import Baseline, trained_baseline
 from mpsearch.training.batched_trials import run_trials
 from mpsearch.training.recipe import TrialRecipe
 from mpsearch.training.task import Task, load_task
-from mpsearch.training.trial import run_trial
+from mpsearch.training.trial import TrialResult, run_trial
 
 RECIPE = TrialRecipe(steps=200, high_bit_steps=40, batch_size=50)
-CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "digits-mlp": ("digits", {"model": "mlp"}),
-    "digits-cnn": ("digits", {"model": "cnn"}),
-    "speech-ds-cnn": ("speech_digits", {}),
+SEED = 0  # one for all trials, as in a search
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A task; `passes` are the batches that a process trains in a round: many where one takes a second."""
+
+    task: str
+    args: dict[str, Any]
+    passes: int = 1
+
+
+CASES = {
+    "digits-mlp": Case(task="digits", args={"model": "mlp"}, passes=8),
+    "digits-cnn": Case(task="digits", args={"model": "cnn"}, passes=2),
+    "speech-ds-cnn": Case(task="speech_digits", args={}),
 }
 OUTER = ("w1.58a8", "w4a8", "w8a8", "w32a32")
 INNER = ("w1a1", "w1a8", *OUTER)
@@ -66,70 +82,121 @@ class Turn:
         return CORES * self.alone_on_the_clock_s / self.together_on_cores_s
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What some policies took in one process, and their scores."""
+
+    cpu_s: float
+    wall_s: float
+    scores: tuple[float, ...]
+
+
 @lru_cache(maxsize=1)
 def prepared(case: str) -> tuple[Task, Baseline]:
-    name, args = CASES[case]
-    task = load_task(name, args)
+    task = load_task(CASES[case].task, CASES[case].args)
     return task, trained_baseline(task)
 
 
 def measured(case: str, batch: int, rounds: int, share: float) -> dict[str, Any]:
     """All rounds of one model."""
-    task, _ = prepared(case)
-    layers = [name for name, module in task.new_model().named_modules() if is_candidate(module)]
+    task, _ = prepared(case)  # trained here if it is not yet, so that no two processes do
+    layers = layers_of(task)
+    count = CORES * batch * CASES[case].passes
     turns = []
-    with ProcessPoolExecutor(CORES, mp_context=get_context("spawn")) as pool:
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn"))) for _ in range(CORES)
+        ]
+        for ready in [worker.submit(begin, case, share) for worker in workers]:
+            ready.result()
         for number in range(rounds):
-            draws = [random.Random(1000 * number + place) for place in range(CORES * batch)]
+            draws = [random.Random(1000 * number + place) for place in range(count)]
             policies = [random_policy(layers, draw) for draw in draws]
-            turns.append(one_turn(case, policies, share, number, pool))
+            turns.append(one_turn(case, policies, batch, share, workers))
             print(f"{case}, {batch} policies, round {number + 1}: {told(turns[-1])}", flush=True)
-    apart = [difference for turn in turns for difference in turn.apart]
     return {
         "cpu_ratios": [turn.alone_s / turn.together_s for turn in turns],
         "cores_ratios": [turn.on_cores for turn in turns],
-        "trials_per_hour": [3600 * CORES * batch / turn.together_on_cores_s for turn in turns],
-        "score_differences": apart,
+        "trials_per_hour": [3600 * count / turn.together_on_cores_s for turn in turns],
+        "score_differences": [difference for turn in turns for difference in turn.apart],
     }
 
 
-def one_turn(case: str, policies: Policies, share: float, seed: int, pool: ProcessPoolExecutor) -> Turn:
-    """Each way once, after one short trial that loads what is loaded late."""
-    task, baseline = prepared(case)
+def one_turn(
+    case: str, policies: Policies, batch: int, share: float, workers: Sequence[ProcessPoolExecutor]
+) -> Turn:
+    """Each way once."""
     halves = [policies[place::CORES] for place in range(CORES)]
-    in_pool = [(case, half, seed) for half in halves]
-    for _ in pool.map(_together, *zip(*in_pool, strict=True), [0.05] * CORES):
-        pass
-    torch.set_num_threads(1)
-    run_trial(task, baseline, policies[0], RECIPE, share=0.05, seed=seed)
-    first = halves[0]
-    wall, start = time.perf_counter(), time.process_time()
-    alone = [run_trial(task, baseline, policy, RECIPE, share=share, seed=seed) for policy in first]
-    alone_s, alone_on_the_clock_s = time.process_time() - start, time.perf_counter() - wall
-    start = time.process_time()
-    together = run_trials(task, baseline, first, RECIPE, share=share, seed=seed)
-    together_s = time.process_time() - start
-    apart = []
-    for one, other in zip(alone, together, strict=True):
-        assert not isinstance(other, TrialError)
-        apart.append(other.score - one.score)
-    wall = time.perf_counter()
-    for _ in pool.map(_together, *zip(*in_pool, strict=True), [share] * CORES):
-        pass
-    together_on_cores_s = time.perf_counter() - wall
+    one_by_one = workers[0].submit(alone, case, halves[0], share).result()
+    at_once = workers[0].submit(together, case, halves[0], batch, share).result()
+    start = time.perf_counter()
+    running = [
+        worker.submit(together, case, half, batch, share)
+        for worker, half in zip(workers, halves, strict=True)
+    ]
+    for half in running:
+        half.result()
+    together_on_cores_s = time.perf_counter() - start
     return Turn(
-        alone_s=alone_s,
-        together_s=together_s,
-        alone_on_the_clock_s=alone_on_the_clock_s,
+        alone_s=one_by_one.cpu_s,
+        together_s=at_once.cpu_s,
+        alone_on_the_clock_s=one_by_one.wall_s,
         together_on_cores_s=together_on_cores_s,
-        apart=tuple(apart),
+        apart=tuple(b - a for a, b in zip(one_by_one.scores, at_once.scores, strict=True)),
     )
 
 
-def _together(case: str, policies: Policies, seed: int, share: float) -> None:
-    torch.set_num_threads(1)
+def begin(case: str, share: float) -> None:
+    """In a process of its own: load what is loaded late, and let the 32-bit model say what it teaches."""
     task, baseline = prepared(case)
-    run_trials(task, baseline, policies, RECIPE, share=share, seed=seed)
+    longest = PrecisionPolicy(dict.fromkeys(layers_of(task), "w1.58a8"))
+    run_trial(task, baseline, longest, RECIPE, share=share, seed=SEED)
+    together(case, [longest] * 2, 2, 0.05)
+
+
+def alone(case: str, policies: Policies, share: float) -> Taken:
+    task, baseline = prepared(case)
+    clocks = time.process_time(), time.perf_counter()
+    found = [run_trial(task, baseline, policy, RECIPE, share=share, seed=SEED) for policy in policies]
+    return taken(clocks, found)
+
+
+def together(case: str, policies: Policies, batch: int, share: float) -> Taken:
+    task, baseline = prepared(case)
+    clocks = time.process_time(), time.perf_counter()
+    found = []
+    with never_one_by_one():
+        for first in range(0, len(policies), batch):
+            at_once = policies[first : first + batch]
+            found += run_trials(task, baseline, at_once, RECIPE, share=share, seed=SEED)
+    return taken(clocks, found)
+
+
+def taken(clocks: tuple[float, float], found: Sequence[object]) -> Taken:
+    cpu_s, wall_s = time.process_time() - clocks[0], time.perf_counter() - clocks[1]
+    results = [result for result in found if isinstance(result, TrialResult)]
+    if len(results) < len(found):
+        raise RuntimeError(f"Every policy must be trained; {len(found) - len(results)} failed.")
+    return Taken(cpu_s=cpu_s, wall_s=wall_s, scores=tuple(result.score for result in results))
+
+
+class _Refusal(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError(f"Policies must be trained together here. {record.getMessage()}")
+
+
+@contextmanager
+def never_one_by_one() -> Iterator[None]:
+    """Fail where `run_trials` falls back to one trial after the other, which it only writes to its log."""
+    log, handler = logging.getLogger(run_trials.__module__), _Refusal()
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def told(turn: Turn) -> str:
@@ -139,6 +206,10 @@ def told(turn: Turn) -> str:
         f"scores {100 * statistics.mean(turn.apart):+.2f} +- "
         f"{100 * statistics.pstdev(turn.apart):.2f} points apart"
     )
+
+
+def layers_of(task: Task) -> list[str]:
+    return [name for name, module in task.new_model().named_modules() if is_candidate(module)]
 
 
 def random_policy(layers: list[str], draw: random.Random) -> PrecisionPolicy:
@@ -159,6 +230,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0)
     given = parser.parse_args()
+    os.environ.update(environment(threads=1))  # read by the processes that are started from here
     cases = [given.only] if given.only else list(CASES)
     found = {case: measured(case, given.batch, given.rounds, given.share) for case in cases}
     if given.json is not None:

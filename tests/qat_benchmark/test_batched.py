@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from batched import INNER, OUTER, Turn, random_policy
+from batched import INNER, OUTER, Turn, never_one_by_one, random_policy
 from qat_page import TABLES
+
+from mpsearch.training.batched_trials import LOG
 
 
 def test_the_ends_of_a_drawn_policy_take_inputs_of_8_bits_at_least():
@@ -33,3 +35,13 @@ def test_the_bar_is_judged_by_the_median_of_the_rounds_on_two_cores(ratios, verd
 def test_two_processes_train_twice_the_policies_of_one():
     turn = Turn(alone_s=8.0, together_s=4.0, alone_on_the_clock_s=9.0, together_on_cores_s=6.0, apart=(0.0,))
     assert turn.on_cores == 3.0
+
+
+def test_nothing_is_measured_where_policies_fall_back_to_one_by_one():
+    before = LOG.level, list(LOG.handlers)
+    with (
+        pytest.raises(RuntimeError, match=r"trained together here\. Training 8 policies"),
+        never_one_by_one(),
+    ):
+        LOG.info("Training %d policies one by one", 8)
+    assert (LOG.level, LOG.handlers) == before
