@@ -43,7 +43,8 @@ def score_front_on_test(
     def finite(score: float, whose: str) -> float | None:
         if math.isfinite(score):
             return score
-        emit(Notice(message=f"The test score of {whose} is {score}, and left out: see the task's metric."))
+        message = f"The test score of {whose} is {score}, and left out: see the task's metric."
+        emit(Notice(message=message, is_warning=True))
         return None
 
     def with_test_score(found: BaselineScore, width: float | None) -> BaselineScore:

@@ -60,7 +60,8 @@ def test_a_test_score_that_is_no_number_is_left_out(search, data):
     assert len(run.records) == 5
     assert run.test_scores == {}
     assert run.baseline.test_score is None
-    assert any("The test score of 32 bits is nan, and left out" in getattr(e, "message", "") for e in seen)
+    told = [event for event in seen if "The test score of 32 bits is nan" in getattr(event, "message", "")]
+    assert [event.is_warning for event in told] == [True]
 
 
 def test_a_run_of_a_model_in_memory_is_opened_with_its_task(search, tmp_path, tiny_module, data):
